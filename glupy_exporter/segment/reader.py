@@ -1,0 +1,481 @@
+"""Reads segments, treating every byte of them as hostile.
+
+A segment is copied with ``pread``, never mapped: a mapped file that somebody truncates kills its
+reader with SIGBUS, a copy only comes back short. Counters are naturally aligned 64-bit words, which
+the kernel's copy does not tear; names are guarded by the seqlock described in ``layout``.
+
+Whether the writer lives is asked of the kernel: the translator holds an open-file-description write
+lock on its segment for as long as the brick process has it open (fcntl(2), F_OFD_GETLK).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from glupy_exporter.segment import layout
+
+SUFFIX = ".seg"
+
+REASONS = ("unreadable", "not_a_file", "truncated", "bad_magic", "bad_version", "bad_layout")
+"""Every value of :attr:`SegmentError.reason`."""
+
+_FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f]")
+_CELL_WORDS = ctypes.sizeof(layout.FopCell) // 8
+_CELL_BUCKETS = layout.FopCell.buckets.offset // 8
+_IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
+_IO_BUCKETS = layout.IoCell.buckets.offset // 8
+_COUNTER_WORDS = ctypes.sizeof(layout.FileCounters) // 8
+# struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
+_FLOCK = struct.Struct("hhqqi4x")
+
+assert ctypes.sizeof(layout.FileCounters) == ctypes.sizeof(layout.ClientCounters)
+
+_S = TypeVar("_S", bound=ctypes.Structure)
+
+
+class SegmentError(Exception):
+    """A segment that cannot be used; ``reason`` is one of :data:`REASONS`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Brick:
+    """Who wrote a segment. Times are seconds since the epoch."""
+
+    volume: str
+    brick: str
+    host: str
+    pid: int
+    glusterfs_version: str
+    xlator_version: str
+    subvolume: int | None
+    created: float
+    heartbeat: float
+    enabled: bool
+    alive: bool
+    """The writing process still holds the segment open, on this boot of this machine."""
+
+
+@dataclass(frozen=True)
+class Fop:
+    """One fop of a brick, summed over its shards."""
+
+    name: str
+    started: int
+    errors: int
+    nanoseconds: int
+    buckets: tuple[int, ...]
+    """Fops by latency, not cumulative; see :data:`layout.LATENCY_BUCKETS`."""
+
+    @property
+    def completed(self) -> int:
+        """Calls that came back."""
+        return sum(self.buckets)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have not come back yet."""
+        return max(0, self.started - self.completed)
+
+
+@dataclass(frozen=True)
+class Io:
+    """Reads or writes of a brick, summed over its shards."""
+
+    bytes: int
+    buckets: tuple[int, ...]
+    """I/Os by size, not cumulative; see :data:`layout.SIZE_BUCKETS`."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Counts of one file or client. Tuples follow :data:`layout.KINDS` and ``DIRECTIONS``."""
+
+    fops: tuple[int, ...]
+    nanoseconds: tuple[int, ...]
+    bytes: tuple[int, ...]
+    errors: int
+    first_seen: float
+    last_seen: float
+
+
+@dataclass(frozen=True)
+class File:
+    """One tracked file. ``path`` is empty while the brick has not learned it."""
+
+    gfid: str
+    path: str
+    truncated: bool
+    activity: Activity
+    error_bound: int
+
+
+@dataclass(frozen=True)
+class Client:
+    """One tracked client host."""
+
+    address: str
+    activity: Activity
+    connections: int
+
+
+@dataclass(frozen=True)
+class TableHealth:
+    """How full a bounded table is and what it had to leave out."""
+
+    tracked: int
+    evicted: int
+    untracked_fops: int
+    slots: int
+
+
+def escape(raw: bytes) -> str:
+    """``raw`` as text a label can hold, so that :func:`unescape` gives the same bytes back.
+
+    Invalid UTF-8 and control characters become ``\\xNN``, a backslash becomes two.
+    """
+    text = raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def unescape(text: str) -> bytes:
+    """The bytes that :func:`escape` turned into ``text``."""
+    return re.sub(
+        rb"\\(?:\\|x([0-9a-f]{2}))",
+        lambda m: bytes([int(m[1], 16)]) if m[1] else b"\\",
+        text.encode("utf-8"),
+    )
+
+
+def boot_id() -> str:
+    """The running kernel's boot id."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+class Table:
+    """The file or the client table of one segment, its counters copied when it was made.
+
+    ``slots`` lists the slots in use. Names are read one at a time, for the slots asked for.
+    """
+
+    def __init__(self, segment: Segment, prefix: str, count: int, name: type[_S]) -> None:
+        header = segment.header
+        tags = segment.words(getattr(header, f"{prefix}_tags_offset"), count)
+        self._seqs_offset: int = getattr(header, f"{prefix}_seqs_offset")
+        self._names_offset: int = getattr(header, f"{prefix}_names_offset")
+        self._seqs = segment.read(self._seqs_offset, count * 4).cast("I")
+        self._words = segment.words(
+            getattr(header, f"{prefix}_counters_offset"), count * _COUNTER_WORDS
+        )
+        self._segment = segment
+        self._name = name
+        self.slots = [slot for slot, tag in enumerate(tags) if tag]
+
+    def fops(self, slot: int) -> int:
+        """All fops counted in ``slot``."""
+        first = slot * _COUNTER_WORDS
+        return sum(self._words[first : first + len(layout.KINDS)])
+
+    def counters(self, slot: int, kind: type[_S]) -> _S:
+        """The copied counters of ``slot`` as the structure ``kind``."""
+        first = slot * _COUNTER_WORDS
+        return kind.from_buffer_copy(self._words[first : first + _COUNTER_WORDS])
+
+    def name(self, slot: int) -> ctypes.Structure | None:
+        """The name that the copied counters of ``slot`` belong to.
+
+        None if the writer is changing the slot, or gave it away after the counters were copied.
+        """
+        seq = self._seqs[slot]
+        if seq % 2:
+            return None
+        size = ctypes.sizeof(self._name)
+        raw = self._segment.read(self._names_offset + slot * size, size)
+        if self._segment.read(self._seqs_offset + slot * 4, 4).cast("I")[0] != seq:
+            return None
+        return self._name.from_buffer_copy(raw)
+
+
+class Segment:
+    """An open segment whose header has been checked.
+
+    Raises:
+        SegmentError: from the constructor and from every method that reads, when the file is not
+            what it should be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # O_NONBLOCK: a FIFO put in a segment's place must not hold up the scrape.
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise SegmentError("not_a_file", "not a regular file") from error
+            raise SegmentError("unreadable", os.strerror(error.errno or 0)) from error
+        try:
+            status = os.fstat(self._fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise SegmentError("not_a_file", "not a regular file")
+            self.header = self._header(status.st_size)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._fop_names: list[str] | None = None
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def __enter__(self) -> Segment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """A copy of ``size`` bytes."""
+        try:
+            data = os.pread(self._fd, size, offset)
+        except OSError as error:
+            raise SegmentError("unreadable", os.strerror(error.errno or 0)) from error
+        if len(data) != size:
+            raise SegmentError("truncated", f"ends within the {size} bytes at {offset}")
+        return memoryview(data)
+
+    def words(self, offset: int, count: int) -> memoryview:
+        """A copy of ``count`` 64-bit words."""
+        return self.read(offset, count * 8).cast("Q")
+
+    def _header(self, size: int) -> layout.Header:
+        if size < layout.HEADER_SIZE:
+            raise SegmentError("truncated", f"{size} bytes are too few for a header")
+        header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
+        if header.magic != layout.MAGIC:
+            raise SegmentError("bad_magic", "not a glupy segment")
+        if header.version != layout.VERSION:
+            newer = header.version > layout.VERSION
+            raise SegmentError(
+                "bad_version",
+                f"segment layout {header.version}, this exporter reads {layout.VERSION}: upgrade "
+                + ("the exporter" if newer else "the translator and restart the brick"),
+            )
+        _check_bounds(header, size)
+        return header
+
+    def brick(self) -> Brick:
+        """Who writes this segment and whether it still does."""
+        header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
+        same_boot = header.boot_id.decode("ascii", "replace") == boot_id()
+        created = header.created_realtime / 1e9
+        if same_boot:
+            age = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - header.heartbeat) / 1e9
+            heartbeat = time.time() - max(0.0, age)
+        else:
+            heartbeat = created
+        return Brick(
+            volume=escape(header.volume),
+            brick=escape(header.brick),
+            host=escape(header.host),
+            pid=header.pid,
+            glusterfs_version=escape(header.glusterfs_version),
+            xlator_version=escape(header.xlator_version),
+            subvolume=header.subvolume if header.subvolume >= 0 else None,
+            created=created,
+            heartbeat=heartbeat,
+            enabled=bool(header.enabled),
+            alive=same_boot and self._locked(),
+        )
+
+    def _locked(self) -> bool:
+        query = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, query)
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def _names(self) -> list[str]:
+        if self._fop_names is None:
+            count = self.header.fop_count
+            raw = bytes(self.read(self.header.names_offset, count * layout.NAME_SIZE))
+            names = []
+            for index in range(count):
+                start = index * layout.NAME_SIZE
+                name = raw[start : start + layout.NAME_SIZE].split(b"\0", 1)[0]
+                if name and not _FOP_NAME.fullmatch(name):
+                    raise SegmentError("bad_layout", f"fop {index} has no valid name")
+                names.append(name.decode("ascii"))
+            if len(set(filter(None, names))) != len(list(filter(None, names))):
+                raise SegmentError("bad_layout", "two fops have the same name")
+            self._fop_names = names
+        return self._fop_names
+
+    def fops(self) -> list[Fop]:
+        """Every fop that was called at least once, in the order of GlusterFS's fop enum."""
+        shards, count = self.header.shard_count, self.header.fop_count
+        words = self.words(self.header.cells_offset, shards * count * _CELL_WORDS)
+        row = count * _CELL_WORDS
+        fops = []
+        for index, name in enumerate(self._names()):
+            first = index * _CELL_WORDS
+            cells = [
+                words[start : start + _CELL_WORDS]
+                for start in range(first, shards * row, row)
+                if words[start]  # a completion may be counted in another shard than its start
+                or any(words[start : start + _CELL_WORDS])
+            ]
+            if not name or not cells:
+                continue
+            sums = [sum(column) for column in zip(*cells)]
+            fops.append(Fop(name, sums[0], sums[1], sums[2], tuple(sums[_CELL_BUCKETS:])))
+        return fops
+
+    def errnos(self) -> Iterator[tuple[str, int, int]]:
+        """``(fop, errno, count)`` for every error counted; errno 0 stands for any other."""
+        slots = layout.ERRNO_SLOTS
+        words = self.words(self.header.errors_offset, self.header.fop_count * slots)
+        for index, name in enumerate(self._names()):
+            row = words[index * slots : (index + 1) * slots]
+            if name and any(row):
+                yield from ((name, number, count) for number, count in enumerate(row) if count)
+
+    def io(self) -> dict[str, Io]:
+        """Reads and writes, keyed by :data:`layout.DIRECTIONS`."""
+        shards, kinds = self.header.shard_count, len(layout.DIRECTIONS)
+        words = self.words(self.header.io_offset, shards * kinds * _IO_WORDS)
+        result = {}
+        for index, direction in enumerate(layout.DIRECTIONS):
+            starts = range(index * _IO_WORDS, shards * kinds * _IO_WORDS, kinds * _IO_WORDS)
+            sums = [sum(column) for column in zip(*(words[s : s + _IO_WORDS] for s in starts))]
+            buckets = sums[_IO_BUCKETS : _IO_BUCKETS + layout.SIZE_BUCKETS]
+            result[direction] = Io(sums[0], tuple(buckets))
+        return result
+
+    def file_table(self) -> Table:
+        """A copy of the file table's counters."""
+        return Table(self, "file", self.header.file_slots, layout.FileName)
+
+    def file(self, table: Table, slot: int) -> File | None:
+        """The file in ``slot``, or None if the slot changed hands since ``table`` was copied."""
+        name = table.name(slot)
+        if not isinstance(name, layout.FileName):
+            return None
+        counters = table.counters(slot, layout.FileCounters)
+        length = min(name.path_length, layout.PATH_SIZE)
+        raw = bytes(name.gfid).hex()
+        return File(
+            gfid="-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:])),
+            path=escape(bytes(name.path[:length])),
+            truncated=bool(name.flags & layout.FILE_PATH_TRUNCATED),
+            activity=self._activity(counters),
+            error_bound=counters.error_bound,
+        )
+
+    def client_table(self) -> Table:
+        """A copy of the client table's counters."""
+        return Table(self, "client", self.header.client_slots, layout.ClientName)
+
+    def client(self, table: Table, slot: int) -> Client | None:
+        """The client in ``slot``, or None if the slot changed hands since."""
+        name = table.name(slot)
+        if not isinstance(name, layout.ClientName):
+            return None
+        counters = table.counters(slot, layout.ClientCounters)
+        length = min(name.length, layout.CLIENT_SIZE)
+        return Client(
+            address=escape(bytes(name.address[:length])),
+            activity=self._activity(counters),
+            connections=counters.connections,
+        )
+
+    def _activity(self, counters: layout.FileCounters | layout.ClientCounters) -> Activity:
+        return Activity(
+            fops=tuple(counters.fops),
+            nanoseconds=tuple(counters.nanoseconds),
+            bytes=tuple(counters.bytes),
+            errors=counters.errors,
+            first_seen=self._realtime(counters.first_seen),
+            last_seen=self._realtime(counters.last_seen),
+        )
+
+    def _realtime(self, monotonic: int) -> float:
+        header = self.header
+        return float(header.created_realtime + monotonic - header.created_monotonic) / 1e9
+
+    def file_health(self) -> TableHealth:
+        """How full the file table is."""
+        return self._health("files", "file_slots")
+
+    def client_health(self) -> TableHealth:
+        """How full the client table is."""
+        return self._health("clients", "client_slots")
+
+    def _health(self, prefix: str, slots: str) -> TableHealth:
+        header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
+        return TableHealth(
+            tracked=getattr(header, f"{prefix}_tracked"),
+            evicted=getattr(header, f"{prefix}_evicted"),
+            untracked_fops=getattr(header, f"{prefix}_untracked_fops"),
+            slots=getattr(self.header, slots),
+        )
+
+
+def _check_bounds(header: layout.Header, size: int) -> None:
+    """Raise SegmentError unless every table lies inside the file and is of an allowed size."""
+
+    def check(condition: bool, what: str) -> None:
+        if not condition:
+            raise SegmentError("bad_layout", what)
+
+    check(header.header_size == layout.HEADER_SIZE, "header size is not this layout's")
+    if size < header.total_size:
+        raise SegmentError("truncated", f"{size} of {header.total_size} bytes")
+    check(size == header.total_size, "longer than its header says")
+    fops, shards = header.fop_count, header.shard_count
+    files, clients = header.file_slots, header.client_slots
+    check(0 < fops <= layout.FOPS_MAX, f"{fops} fops")
+    check(0 < shards <= layout.SHARDS_MAX, f"{shards} shards")
+    check(layout.FILE_SLOTS_MIN <= files <= layout.FILE_SLOTS_MAX, f"{files} file slots")
+    check(layout.CLIENT_SLOTS_MIN <= clients <= layout.CLIENT_SLOTS_MAX, f"{clients} client slots")
+    tables = {
+        "names": fops * layout.NAME_SIZE,
+        "cells": shards * fops * ctypes.sizeof(layout.FopCell),
+        "io": shards * len(layout.DIRECTIONS) * ctypes.sizeof(layout.IoCell),
+        "errors": fops * layout.ERRNO_SLOTS * 8,
+        "file_tags": files * 8,
+        "file_seqs": files * 4,
+        "file_counters": files * ctypes.sizeof(layout.FileCounters),
+        "file_names": files * ctypes.sizeof(layout.FileName),
+        "client_tags": clients * 8,
+        "client_seqs": clients * 4,
+        "client_counters": clients * ctypes.sizeof(layout.ClientCounters),
+        "client_names": clients * ctypes.sizeof(layout.ClientName),
+    }
+    end = layout.HEADER_SIZE
+    for name, length in tables.items():
+        offset = getattr(header, f"{name}_offset")
+        check(offset >= end and offset % 8 == 0, f"table {name} overlaps the one before")
+        end = offset + length
+        check(end <= size, f"table {name} lies outside the file")
+
+
+def scan(directory: Path) -> list[Path]:
+    """The segments in ``directory``, sorted by name.
+
+    Raises:
+        OSError: the directory cannot be listed.
+    """
+    return sorted(entry for entry in directory.iterdir() if entry.name.endswith(SUFFIX))

@@ -202,7 +202,7 @@ class Table:
         None if the writer is changing the slot, or gave it away after the counters were copied.
         """
         seq = self._seqs[slot]
-        if seq % 2:
+        if seq == 0 or seq % 2:
             return None
         size = ctypes.sizeof(self._name)
         raw = self._segment.read(self._names_offset + slot * size, size)

@@ -1,0 +1,277 @@
+/*
+ * user/glupy: counts every fop of a brick into a shared-memory segment. This file is the
+ * translator's life: init, options, events, statedump, fini. It fails open: without a segment it
+ * hands every fop on untouched.
+ */
+#include "glupy.h"
+
+#include <glusterfs/defaults.h>
+#include <glusterfs/statedump.h>
+
+/* For `glupy-exporter xlator`, which looks for it in the file. */
+__attribute__((used)) static const char stamp[] = GLUPY_STAMP;
+
+int
+glupy_publish(xlator_t *this, char *error, size_t error_size)
+{
+    struct glupy_private *private = this->private;
+    struct glupy_segment *old = private->segment, *segment;
+    struct glupy_segment_options options = {
+        .directory = private->options.segment_dir,
+        .group = "gluster",
+        .volume = private->identity.volume,
+        .brick = private->identity.brick,
+        .host = private->identity.host,
+        .subvolume = private->identity.subvolume,
+        .glusterfs_version = GLUPY_GLUSTERFS_VERSION,
+        .fop_names = glupy_fop_names,
+        .fop_count = GF_FOP_MAXVALUE,
+        .file_slots = private->options.file_slots,
+        .client_slots = private->options.client_slots,
+    };
+
+    segment = glupy_segment_create(&options, error, error_size);
+    if (!segment)
+        return -1;
+    segment->epoch = private->epochs++;
+    segment->retired = old;
+    segment->header->enabled = private->options.enabled;
+    __atomic_store_n(&private->segment, segment, __ATOMIC_RELEASE);
+    __atomic_store_n(&private->counting, private->options.enabled ? segment : NULL,
+                     __ATOMIC_RELEASE);
+    if (old)
+        glupy_segment_retire(old);
+    return 0;
+}
+
+static bool
+publish_or_log(xlator_t *this)
+{
+    struct glupy_private *private = this->private;
+    char error[512];
+
+    if (glupy_publish(this, error, sizeof(error)) < 0) {
+        gf_log(this->name, GF_LOG_ERROR, "%s; %s", error,
+               private->segment ? "the old segment stays" : "fops pass uncounted");
+        return false;
+    }
+    gf_log(this->name, GF_LOG_INFO, "counting into %s: %u file slots, %u client slots",
+           private->segment->path, private->options.file_slots, private->options.client_slots);
+    return true;
+}
+
+static void
+private_free(struct glupy_private *private)
+{
+    glupy_segment_free(private->segment);
+    glupy_identity_free(&private->identity);
+    free(private->options.segment_dir);
+    pthread_cond_destroy(&private->wake);
+    pthread_mutex_destroy(&private->mutex);
+    free(private);
+}
+
+static int32_t
+glupy_init(xlator_t *this)
+{
+    struct glupy_private *private = calloc(1, sizeof(*private));
+    pthread_condattr_t monotonic;
+
+    if (!this->children || this->children->next) {
+        gf_log(this->name, GF_LOG_ERROR, "needs exactly one subvolume");
+        free(private);
+        return -1;
+    }
+    if (!private)
+        return -1;
+    pthread_mutex_init(&private->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&private->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    private->options = (struct glupy_options){
+        .enabled = true,
+        .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
+        .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
+    };
+    this->private = private;
+    glupy_read_options(this, this->options, &private->options);
+    if (glupy_identify(this, &private->identity) < 0 || !private->options.segment_dir) {
+        this->private = NULL;
+        private_free(private);
+        return -1;
+    }
+    publish_or_log(this);
+    glupy_maintenance_start(this);
+    return 0;
+}
+
+/* Moves to a new segment if one of the options that shape it has changed. */
+static void
+reshape(xlator_t *this, struct glupy_options *now, struct glupy_options *before)
+{
+    char *directory = now->segment_dir;
+
+    if (now->file_slots == before->file_slots && now->client_slots == before->client_slots &&
+        strcmp(now->segment_dir, before->segment_dir) == 0)
+        return;
+    if (publish_or_log(this) || !((struct glupy_private *)this->private)->segment)
+        return;
+    now->file_slots = before->file_slots;
+    now->client_slots = before->client_slots;
+    now->segment_dir = before->segment_dir;
+    before->segment_dir = directory;
+}
+
+/* Never fails: GlusterFS would skip the translators that come after this one. */
+static int32_t
+glupy_reconfigure(xlator_t *this, dict_t *dict)
+{
+    struct glupy_private *private = this->private;
+    struct glupy_options *now = &private->options, before;
+
+    pthread_mutex_lock(&private->mutex);
+    before = *now;
+    before.segment_dir = strdup(now->segment_dir);
+    if (before.segment_dir) {
+        glupy_read_options(this, dict, now);
+        reshape(this, now, &before);
+        free(before.segment_dir);
+    }
+    if (private->segment)
+        glupy_store(&private->segment->header->enabled, now->enabled);
+    __atomic_store_n(&private->counting, now->enabled ? private->segment : NULL, __ATOMIC_RELEASE);
+    if (now->enabled != before.enabled)
+        gf_log(this->name, GF_LOG_INFO, "counting is %s", now->enabled ? "on" : "off");
+    pthread_mutex_unlock(&private->mutex);
+    return 0;
+}
+
+/* A brick that is detached loses its inode table before fini is called, so the thread that looks
+ * into that table has to end when the brick is told to go down. */
+static int32_t
+glupy_notify(xlator_t *this, int32_t event, void *data, ...)
+{
+    if (event == GF_EVENT_PARENT_DOWN)
+        glupy_maintenance_stop(this);
+    else if (event == GF_EVENT_PARENT_UP)
+        glupy_maintenance_start(this);
+    return default_notify(this, event, data);
+}
+
+static void
+glupy_fini(xlator_t *this)
+{
+    struct glupy_private *private = this->private;
+
+    if (!private)
+        return;
+    glupy_maintenance_stop(this);
+    this->private = NULL;
+    if (private->segment)
+        glupy_segment_retire(private->segment);
+    private_free(private);
+}
+
+static int32_t
+client_gone(xlator_t *this, client_t *client)
+{
+    struct glupy_private *private = this->private;
+    struct glupy_segment *segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
+
+    if (segment)
+        glupy_connection_leave(segment, client, client->tbl_index);
+    return 0;
+}
+
+static void
+dump_number(const char *prefix, const char *name, uint64_t value)
+{
+    char key[GF_DUMP_MAX_BUF_LEN];
+
+    gf_proc_dump_build_key(key, prefix, "%s", name);
+    gf_proc_dump_write(key, "%" PRIu64, value);
+}
+
+static int32_t
+dump_private(xlator_t *this)
+{
+    struct glupy_private *private = this->private;
+    char prefix[GF_DUMP_MAX_BUF_LEN], key[GF_DUMP_MAX_BUF_LEN];
+    struct glupy_segment *segment;
+    uint64_t started = 0, completed = 0, errors = 0;
+    uint32_t cell, bucket;
+
+    /* Like every dumper, give up rather than wait: a dump is wanted when something hangs. */
+    if (!private || pthread_mutex_trylock(&private->mutex) != 0)
+        return 0;
+    segment = private->segment;
+    gf_proc_dump_build_key(prefix, "user/glupy", "%s", this->name);
+    gf_proc_dump_add_section("%s", prefix);
+    gf_proc_dump_build_key(key, prefix, "segment");
+    gf_proc_dump_write(key, "%s", segment ? segment->path : "none");
+    dump_number(prefix, "enabled", private->options.enabled);
+    dump_number(prefix, "file-slots", private->options.file_slots);
+    dump_number(prefix, "client-slots", private->options.client_slots);
+    if (segment) {
+        for (cell = 0; cell < (segment->shard_mask + 1) * segment->fop_count; cell++) {
+            for (bucket = 0; bucket < GLUPY_LATENCY_BUCKETS; bucket++)
+                completed += glupy_load(&segment->cells[cell].buckets[bucket]);
+            errors += glupy_load(&segment->cells[cell].errors);
+            started += glupy_load(&segment->cells[cell].started);
+        }
+        dump_number(prefix, "fops-started", started);
+        dump_number(prefix, "fops-completed", completed);
+        dump_number(prefix, "fops-failed", errors);
+        dump_number(prefix, "files-tracked", glupy_load(&segment->header->files_tracked));
+        dump_number(prefix, "clients-tracked", glupy_load(&segment->header->clients_tracked));
+    }
+    pthread_mutex_unlock(&private->mutex);
+    return 0;
+}
+
+static struct xlator_cbks callbacks = {
+    .client_disconnect = client_gone,
+    .client_destroy = client_gone,
+};
+
+static struct xlator_dumpops dumpers = {
+    .priv = dump_private,
+};
+
+#define SETTABLE .type = GF_OPTION_TYPE_STR, .flags = OPT_FLAG_SETTABLE | OPT_FLAG_DOC
+
+static volume_option_t options[] = {
+    {.key = {"enabled"},
+     SETTABLE,
+     .default_value = "on",
+     .description = "Whether fops are counted. May be changed while the brick runs."},
+    {.key = {"file-slots"},
+     SETTABLE,
+     .description = "How many files are tracked at most; rounded up to a power of two. A change "
+                    "starts all counters anew."},
+    {.key = {"client-slots"},
+     SETTABLE,
+     .description = "How many client hosts are tracked at most; rounded up to a power of two. A "
+                    "change starts all counters anew."},
+    {.key = {"segment-dir"},
+     SETTABLE,
+     .default_value = GLUPY_SEGMENT_DIR,
+     .description = "Directory of the shared-memory segment; should be on a tmpfs. A change "
+                    "starts all counters anew."},
+    {.key = {NULL}},
+};
+
+__attribute__((visibility("default"))) xlator_api_t xlator_api = {
+    .init = glupy_init,
+    .fini = glupy_fini,
+    .reconfigure = glupy_reconfigure,
+    .notify = glupy_notify,
+    .op_version = {1},
+    .dumpops = &dumpers,
+    .fops = &glupy_fops,
+    .cbks = &callbacks,
+    .options = options,
+    .identifier = "glupy",
+    .category = GF_TECH_PREVIEW,
+};

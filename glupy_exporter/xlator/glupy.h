@@ -1,0 +1,63 @@
+/* What the parts of the translator that know GlusterFS share. */
+#ifndef GLUPY_H
+#define GLUPY_H
+
+#include <glusterfs/xlator.h>
+
+#include "counting.h"
+
+struct glupy_identity {
+    char *volume;
+    char *brick;
+    char *host;
+    int32_t subvolume; /* -1: unknown */
+};
+
+struct glupy_options {
+    bool enabled;
+    uint32_t file_slots;
+    uint32_t client_slots;
+    char *segment_dir;
+};
+
+struct glupy_private {
+    /* What fops read. `counting` is `segment` while counting is on and NULL while it is off. */
+    struct glupy_segment *segment;
+    struct glupy_segment *counting;
+
+    /* What only init, reconfigure and the maintenance thread touch, under `mutex`. */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    pthread_t thread;
+    bool running;
+    bool stop;
+    uint32_t epochs;
+    struct glupy_identity identity;
+    struct glupy_options options;
+};
+
+extern struct xlator_fops glupy_fops;
+extern const char *const glupy_fop_names[GF_FOP_MAXVALUE];
+
+/* Fills in who this translator works for. Returns -1 if memory runs out. */
+int
+glupy_identify(xlator_t *this, struct glupy_identity *identity);
+void
+glupy_identity_free(struct glupy_identity *identity);
+
+/* Takes the options that are valid; each that is not is logged and keeps its old value. */
+void
+glupy_read_options(xlator_t *this, dict_t *dict, struct glupy_options *options);
+
+/* Makes and publishes a segment for the options in force, in place of the one there is. With the
+ * mutex held. Returns -1 and one line in `error` if it cannot; then nothing has changed. */
+int
+glupy_publish(xlator_t *this, char *error, size_t error_size);
+
+/* The maintenance thread: heartbeat, names, and a new segment where the old one was deleted. */
+void
+glupy_maintenance_start(xlator_t *this);
+void
+glupy_maintenance_stop(xlator_t *this);
+
+#endif

@@ -1,0 +1,113 @@
+/* Who this translator works for: volume, brick, host, and which replica or disperse set. */
+#include <glusterfs/common-utils.h>
+
+#include "glupy.h"
+
+#define GLUSTERD_VOLUMES "/var/lib/glusterd/vols"
+#define NAME_SUFFIX "-glupy"
+
+static const char *
+brick_directory(xlator_t *this)
+{
+    xlator_t *xl = this;
+    char *directory = NULL;
+
+    while (xl->children)
+        xl = FIRST_CHILD(xl);
+    if (dict_get_str(xl->options, "directory", &directory) != 0)
+        return this->name;
+    return directory;
+}
+
+/* glusterd asks for a brick's volfile as VOLUME.HOST.PATH, with - for / in the path. */
+static const char *
+volfile_id(xlator_t *this)
+{
+    xlator_t *xl;
+
+    for (xl = this; xl; xl = xl->parents ? xl->parents->xlator : NULL)
+        if (xl->volfile_id)
+            return xl->volfile_id;
+    return this->ctx->cmd_args.volfile_id;
+}
+
+static char *
+brick_host(xlator_t *this, const struct glupy_identity *identity)
+{
+    const char *id = volfile_id(this);
+    size_t volume = strlen(identity->volume), all = id ? strlen(id) : 0;
+    size_t brick = strlen(identity->brick + strspn(identity->brick, "/"));
+    char host[256] = "";
+
+    if (all > volume + brick + 2 && strncmp(id, identity->volume, volume) == 0)
+        return strndup(id + volume + 1, all - volume - brick - 2);
+    if (gethostname(host, sizeof(host) - 1) < 0)
+        host[0] = '\0';
+    return strdup(host);
+}
+
+/* True if `value` names this brick as glusterd's info file does: HOST:-path-with-dashes. */
+static bool
+names_brick(const char *value, const struct glupy_identity *identity)
+{
+    size_t host = strlen(identity->host);
+    const char *path = identity->brick;
+
+    if (strncmp(value, identity->host, host) != 0 || value[host] != ':')
+        return false;
+    for (value += host + 1; *path && *value == (*path == '/' ? '-' : *path); value++, path++)
+        ;
+    return *path == '\0' && (*value == '\n' || *value == '\0');
+}
+
+/* The index of the brick's replica or disperse set: its place in the volume's list of bricks,
+ * which is the order in which clients build their graph, over the bricks a set has. */
+static int32_t
+subvolume(const struct glupy_identity *identity)
+{
+    char path[512], line[4096];
+    int32_t bricks_a_set = 1, number, found = -1;
+    int value;
+    FILE *info;
+
+    snprintf(path, sizeof(path), "%s/%s/info", GLUSTERD_VOLUMES, identity->volume);
+    info = fopen(path, "re");
+    if (!info)
+        return -1;
+    while (fgets(line, sizeof(line), info)) {
+        if (sscanf(line, "sub_count=%d", &number) == 1 && number > 0)
+            bricks_a_set = number;
+        value = 0;
+        if (sscanf(line, "brick-%d=%n", &number, &value) == 1 && value &&
+            names_brick(line + value, identity))
+            found = number;
+    }
+    fclose(info);
+    return found < 0 ? -1 : found / bricks_a_set;
+}
+
+int
+glupy_identify(xlator_t *this, struct glupy_identity *identity)
+{
+    size_t length = strlen(this->name), suffix = strlen(NAME_SUFFIX);
+
+    if (length > suffix && strcmp(this->name + length - suffix, NAME_SUFFIX) == 0)
+        length -= suffix;
+    identity->volume = strndup(this->name, length);
+    identity->brick = strdup(brick_directory(this));
+    if (!identity->volume || !identity->brick)
+        return -1;
+    identity->host = brick_host(this, identity);
+    if (!identity->host)
+        return -1;
+    identity->subvolume = subvolume(identity);
+    return 0;
+}
+
+void
+glupy_identity_free(struct glupy_identity *identity)
+{
+    free(identity->volume);
+    free(identity->brick);
+    free(identity->host);
+}

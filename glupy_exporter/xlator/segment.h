@@ -1,0 +1,97 @@
+/*
+ * A segment as its writer sees it: made once, mapped, published under its name.
+ * Nothing here or in counting.h knows GlusterFS, so that both run in a harness of their own.
+ */
+#ifndef GLUPY_SEGMENT_H
+#define GLUPY_SEGMENT_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "layout.h"
+
+struct glupy_segment_options {
+    const char *directory;
+    const char *group; /* may read the segment; skipped where it does not exist */
+    const char *volume;
+    const char *brick;
+    const char *host;
+    const char *glusterfs_version;
+    int32_t subvolume; /* -1: unknown */
+    const char *const *fop_names;
+    uint32_t fop_count;
+    uint32_t file_slots;
+    uint32_t client_slots;
+};
+
+/* A connection and the slot of the host it comes from. */
+struct glupy_seat {
+    const void *connection;
+    uint32_t slot;
+};
+#define GLUPY_SEATS 4096U
+
+/* When the maintenance thread looks for a file's name again, in rounds. */
+struct glupy_name_due {
+    uint32_t round;
+    uint32_t delay;
+};
+
+/* Every pointer, size and index that a fop uses is here, in private memory: somebody who can write
+ * to the file can spoil counts, not lead the brick astray. */
+struct glupy_segment {
+    struct glupy_header *header;
+    struct glupy_fop_cell *cells;
+    struct glupy_io_cell *io;
+    uint64_t *errors;
+    uint64_t *file_tags;
+    struct glupy_file_counters *file_counters;
+    uint64_t *client_tags;
+    struct glupy_client_counters *client_counters;
+    uint32_t *file_seqs;
+    struct glupy_file_name *file_names;
+    uint32_t *client_seqs;
+    struct glupy_client_name *client_names;
+    struct glupy_seat *seats; /* by GlusterFS's client table index */
+    struct glupy_name_due *names_due;
+    uint32_t names_cursor;
+    uint32_t fop_count;
+    uint32_t shard_mask;
+    uint32_t file_sets; /* a power of two, as client_sets */
+    uint32_t client_sets;
+    uint32_t epoch; /* tells this segment from those before it in the same translator */
+    int fd;         /* holds the lock that says the writer lives */
+    size_t size;
+    dev_t device;
+    ino_t inode;
+    struct glupy_segment *retired; /* the one that this one took over from */
+    char *path;
+};
+
+/* Returns NULL and one line in `error` if the segment cannot be made. */
+struct glupy_segment *
+glupy_segment_create(const struct glupy_segment_options *options, char *error, size_t error_size);
+
+/* Whether the name still leads to this segment, to another one, or to nothing. */
+enum glupy_segment_name { GLUPY_NAME_OURS, GLUPY_NAME_OTHERS, GLUPY_NAME_GONE };
+enum glupy_segment_name
+glupy_segment_name(const struct glupy_segment *segment);
+
+/* Takes the segment out of sight: its name goes, its lock too, and its memory becomes private and
+ * anonymous at the same address, since a fop may still be about to write there. */
+void
+glupy_segment_retire(struct glupy_segment *segment);
+
+/* Writes the path of the file in `slot`; only one thread at a time may. A path that is too long is
+ * cut on a UTF-8 boundary and flagged. */
+void
+glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, const char *path);
+
+/* Frees a segment and those it took over from. No fop may be under way. */
+void
+glupy_segment_free(struct glupy_segment *segment);
+
+uint64_t
+glupy_monotonic_ns(void);
+
+#endif

@@ -1,0 +1,67 @@
+"""Whether the translator counted what GlusterFS's own io-stats counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import Profile, Volume, wait_for
+
+NOT_FOPS = {
+    "forget": "io-stats counts its callback for an inode that leaves the inode table",
+    "release": "io-stats counts its callback for a file descriptor that goes away",
+    "releasedir": "io-stats counts its callback for a directory's descriptor that goes away",
+}
+"""Rows of ``volume profile`` that stand for callbacks: nothing is called and nothing returns."""
+
+COUNTED_AS = {"fsetattr": "setattr"}
+"""io-stats unwinds fsetattr through setattr's callback, so it counts both as SETATTR."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One brick's segment in the terms of ``volume profile``."""
+
+    fops: dict[str, int]
+    bytes: dict[str, int]
+    sizes: dict[str, tuple[int, ...]]
+    in_flight: int
+
+
+def read_counts(volume: Volume, brick: Path) -> Counts:
+    """What the translator has counted on one brick; completed calls only."""
+    with volume.segment(brick) as segment:
+        fops, io = segment.fops(), segment.io()
+    return Counts(
+        fops={fop.name: fop.completed for fop in fops},
+        bytes={direction: moved.bytes for direction, moved in io.items()},
+        sizes={direction: moved.buckets for direction, moved in io.items()},
+        in_flight=sum(fop.in_flight for fop in fops),
+    )
+
+
+def settled(volume: Volume) -> dict[Path, tuple[Profile, Counts]]:
+    """Profile and segment of every brick, from a moment in which nothing was going on.
+
+    The self-heal daemon may still look around on its own: read the profile before and after the
+    segments and take them only when both profiles are the same.
+    """
+
+    def attempt() -> dict[Path, tuple[Profile, Counts]] | None:
+        before = volume.profile()
+        counts = {brick: read_counts(volume, brick) for brick in volume.bricks}
+        quiet = volume.profile() == before and not any(c.in_flight for c in counts.values())
+        return {brick: (before[brick], counts[brick]) for brick in volume.bricks} if quiet else None
+
+    return wait_for(attempt, f"volume {volume.name} to be quiet")
+
+
+def assert_equal(profile: Profile, counts: Counts) -> None:
+    """Every fop, byte and I/O size was counted alike."""
+    fops: dict[str, int] = {}
+    for name, calls in counts.fops.items():
+        name = COUNTED_AS.get(name, name)
+        fops[name] = fops.get(name, 0) + calls
+    assert fops == {name: hits for name, hits in profile.fops.items() if name not in NOT_FOPS}
+    assert counts.bytes == profile.bytes
+    assert counts.sizes == profile.sizes

@@ -166,6 +166,13 @@ def defines(gluster: GlusterFS) -> list[str]:
     return [f"-D{macro}" for macro in macros]
 
 
+def includes(gluster: GlusterFS) -> list[str]:
+    """Where headers are, as compiler arguments."""
+    # uuid.h and libtirpc's headers lie where pkg-config says.
+    others = _run("pkg-config", "--cflags", "uuid", "libtirpc").split()
+    return [f"-I{gluster.include}", f"-I{gluster.include / 'glusterfs'}", *others]
+
+
 def build(output: Path, compiler: str = "cc") -> Path:
     """Build ``glupy.so`` into the directory ``output`` and return its path.
 
@@ -173,14 +180,12 @@ def build(output: Path, compiler: str = "cc") -> Path:
         UserError: something that the build needs is missing or not supported, or it failed.
     """
     gluster = find()
-    includes = [f"-I{gluster.include}", f"-I{gluster.include / 'glusterfs'}"]
-    # uuid.h and libtirpc's headers lie where pkg-config says.
-    includes += _run("pkg-config", "--cflags", "uuid", "libtirpc").split()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         generate(gluster, work)
         sources = [str(path) for path in sorted(_SOURCES.glob("*.c"))]
-        command = [compiler, *_FLAGS, *defines(gluster), f"-I{work}", f"-I{_SOURCES}", *includes]
+        command = [compiler, *_FLAGS, *defines(gluster), *includes(gluster)]
+        command += [f"-I{work}", f"-I{_SOURCES}"]
         built = work / SHARED_OBJECT
         _run(
             *command,

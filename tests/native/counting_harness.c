@@ -1,0 +1,105 @@
+/*
+ * Drives the counting core from many threads, without GlusterFS.
+ *
+ * Usage: counting_harness DIRECTORY THREADS ROUNDS
+ * Every thread does ROUNDS times the same: starts and ends fop 1 on file (round % FILES), fails
+ * fop 2, reads round % 5000 + 1 bytes, from host (thread % HOSTS). Then the harness waits for
+ * end-of-file on standard input, so that its caller can read the segment while it lives.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "counting.h"
+
+#define FILES 40
+#define HOSTS 3
+
+static struct glupy_segment *segment;
+static unsigned long rounds;
+
+static void *
+drive(void *argument)
+{
+    unsigned long thread = (unsigned long)argument, round;
+    struct glupy_outcome outcome = {.kind = GLUPY_READ};
+    uint8_t gfid[16] = {0};
+    char host[32];
+    uint32_t file, client;
+    int length = snprintf(host, sizeof(host), "192.0.2.%lu", thread % HOSTS);
+
+    for (round = 0; round < rounds; round++) {
+        gfid[0] = 1 + round % FILES;
+        gfid[15] = gfid[0];
+        outcome.now = glupy_monotonic_ns();
+        outcome.ns = round % 2 ? 1000 : 3000;
+        outcome.bytes = round % 5000 + 1;
+        file = glupy_file_slot(segment, gfid, outcome.now);
+        client = glupy_connection_slot(segment, host, (int)thread, host, (size_t)length,
+                                       outcome.now);
+        glupy_count_start(segment, 1);
+        glupy_count_end(segment, 1, outcome.ns);
+        glupy_count_io(segment, 0, outcome.bytes);
+        glupy_count_start(segment, 2);
+        glupy_count_end(segment, 2, 70UL * 1000000000UL);
+        glupy_count_error(segment, 2, round % 2 ? 2 : 12345);
+        glupy_count_file(segment, file, &outcome);
+        glupy_count_client(segment, client, &outcome);
+    }
+    if (thread % 2)
+        glupy_connection_leave(segment, host, (int)thread);
+    return NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+    static const char *const names[] = {NULL, "read", "lookup"};
+    struct glupy_segment_options options = {
+        .volume = "harness",
+        .brick = "/bricks/h",
+        .host = "localhost",
+        .glusterfs_version = "none",
+        .subvolume = 7,
+        .fop_names = names,
+        .fop_count = 3,
+        .file_slots = 64,
+        .client_slots = 8,
+    };
+    pthread_t threads[64];
+    char error[512], path[3 * GLUPY_PATH_SIZE];
+    unsigned long count, thread;
+
+    if (argc != 4 || (count = strtoul(argv[2], NULL, 10)) > 64)
+        return 2;
+    options.directory = argv[1];
+    rounds = strtoul(argv[3], NULL, 10);
+    segment = glupy_segment_create(&options, error, sizeof(error));
+    if (!segment) {
+        fprintf(stderr, "%s\n", error);
+        return 1;
+    }
+    for (thread = 0; thread < count; thread++)
+        pthread_create(&threads[thread], NULL, drive, (void *)thread);
+    for (thread = 0; thread < count; thread++)
+        pthread_join(threads[thread], NULL);
+
+    /* Slot names: one that fits, and one of three-byte characters that has to be cut. */
+    glupy_segment_set_path(segment, glupy_file_slot(segment, (uint8_t[16]){[0] = 1, [15] = 1}, 0),
+                           "/fits");
+    memset(path, 0, sizeof(path));
+    for (thread = 0; thread < GLUPY_PATH_SIZE / 3 + 10; thread++)
+        memcpy(path + 3 * thread, "\xe2\x82\xac", 3);
+    glupy_segment_set_path(segment, glupy_file_slot(segment, (uint8_t[16]){[0] = 2, [15] = 2}, 0),
+                           path);
+    puts(segment->path);
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+    glupy_segment_retire(segment);
+    /* Retired memory must still take what a late fop writes. */
+    glupy_count_start(segment, 1);
+    glupy_segment_free(segment);
+    return 0;
+}

@@ -1,0 +1,73 @@
+"""The counting core, driven by threads: every count must come out exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from glupy_exporter.segment import layout, reader
+from tests.native.conftest import running
+
+THREADS, ROUNDS, FILES, HOSTS = 6, 20000, 40, 3
+TOTAL = THREADS * ROUNDS
+
+
+@pytest.mark.parametrize("option", ["-O2", "-fsanitize=thread -Wno-tsan", "-fsanitize=address"])
+def test_counts_are_exact(
+    option: str, counting_harness: Callable[[str], Path], tmp_path: Path
+) -> None:
+    harness = counting_harness(option)
+    with running(str(harness), str(tmp_path), str(THREADS), str(ROUNDS)) as segment:
+        read, lookup = segment.fops()
+        brick = segment.brick()
+        errnos = list(segment.errnos())
+        io = segment.io()
+        files = _files(segment)
+        clients = _clients(segment)
+
+    assert (brick.volume, brick.brick, brick.subvolume) == ("harness", "/bricks/h", 7)
+    assert brick.alive and not reader.scan(tmp_path)
+
+    assert (read.name, read.started, read.completed, read.errors) == ("read", TOTAL, TOTAL, 0)
+    assert read.nanoseconds == TOTAL // 2 * 4000
+    # 1 us is at most 2**0 us, 3 us is at most 2**2 us.
+    assert read.buckets[0] == read.buckets[2] == TOTAL // 2
+    # 70 s is beyond the last bound.
+    assert lookup.buckets[layout.LATENCY_BUCKETS - 1] == lookup.completed == TOTAL
+    assert lookup.errors == TOTAL
+    assert errnos == [("lookup", 0, TOTAL // 2), ("lookup", 2, TOTAL // 2)]
+
+    sizes = [round_ % 5000 + 1 for round_ in range(ROUNDS)]
+    assert io["read"].bytes == THREADS * sum(sizes)
+    assert sum(io["write"].buckets) == io["write"].bytes == 0
+    for bucket, count in enumerate(io["read"].buckets):
+        assert count == THREADS * sum(size.bit_length() - 1 == bucket for size in sizes)
+
+    assert len(files) == FILES
+    for index, file in files.items():
+        mine = range(index - 1, ROUNDS, FILES)
+        assert file.activity.fops == (THREADS * len(mine), 0, 0)
+        assert file.activity.bytes == (THREADS * sum(sizes[round_] for round_ in mine), 0)
+    assert files[1].path == "/fits"
+    fitting = layout.PATH_SIZE // 3
+    assert files[2].path == "\N{EURO SIGN}" * fitting and files[2].truncated
+
+    assert sorted(clients) == ["192.0.2.0", "192.0.2.1", "192.0.2.2"]
+    for client in clients.values():
+        assert client.activity.fops == (TOTAL // HOSTS, 0, 0)
+        # Each host has two connections, one of an odd thread, which left.
+        assert client.connections == 1
+
+
+def _files(segment: reader.Segment) -> dict[int, reader.File]:
+    table = segment.file_table()
+    files = [segment.file(table, row) for row in table.rows]
+    return {int(file.gfid[:2], 16): file for file in files if file}
+
+
+def _clients(segment: reader.Segment) -> dict[str, reader.Client]:
+    table = segment.client_table()
+    clients = [segment.client(table, row) for row in table.rows]
+    return {client.address: client for client in clients if client}

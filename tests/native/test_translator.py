@@ -1,0 +1,107 @@
+"""The built translator, every fop of it, in a process of its own and under valgrind."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from glupy_exporter.segment import layout, reader
+from glupy_exporter.xlator import build, codegen
+from tests.native import generate
+from tests.native.conftest import NATIVE, WARNINGS, Need, running
+
+
+@pytest.fixture(scope="module")
+def gluster(need: Need) -> build.GlusterFS:
+    need(shutil.which("glusterfsd"), "GlusterFS")
+    need(Path("/usr/include/glusterfs/xlator.h").exists(), "GlusterFS's headers")
+    return build.find()
+
+
+@pytest.fixture(scope="module")
+def fops(gluster: build.GlusterFS) -> list[codegen.Fop]:
+    headers = gluster.include / "glusterfs"
+    enum = codegen.parse_enum(codegen.Source.read(headers / "glusterfs-fops.h"))
+    return codegen.parse_fops(codegen.Source.read(headers / "xlator.h"), enum)
+
+
+@pytest.fixture(scope="module")
+def command(
+    gluster: build.GlusterFS,
+    fops: list[codegen.Fop],
+    compiler: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[str]:
+    """The harness and the translator it loads."""
+    work = tmp_path_factory.mktemp("translator")
+    (work / "drivers.inc").write_text(generate.render(fops), encoding="utf-8")
+    shared_object = build.build(work)
+    subprocess.run(
+        [
+            compiler,
+            *WARNINGS,
+            *build.defines(gluster),
+            *build.includes(gluster),
+            f"-I{work}",
+            str(NATIVE / "translator_harness.c"),
+            "-o",
+            str(work / "harness"),
+            str(gluster.library),
+        ],
+        check=True,
+    )
+    return [str(work / "harness"), str(shared_object)]
+
+
+def _check_counts(segment: reader.Segment, fops: list[codegen.Fop], rounds: int) -> None:
+    counted = {fop.name: fop for fop in segment.fops()}
+    assert set(counted) == {fop.enum.lower() for fop in fops}
+    for fop in counted.values():
+        assert (fop.started, fop.completed, fop.errors) == (2 * rounds, 2 * rounds, rounds)
+    assert set(segment.errnos()) == {(name, 28, rounds) for name in counted}
+    for io in segment.io().values():
+        assert (io.bytes, io.buckets[12]) == (4096 * rounds, rounds)
+
+    table = segment.file_table()
+    (file,) = (segment.file(table, row) for row in table.rows)
+    assert file
+    # Of the fops only ipc names no file.
+    assert sum(file.activity.fops) == 2 * rounds * (len(fops) - 1)
+    assert file.activity.fops[layout.READ] == 2 * rounds
+    assert file.activity.bytes == (4096 * rounds, 4096 * rounds)
+    table = segment.client_table()
+    (client,) = (segment.client(table, row) for row in table.rows)
+    assert client and client.address == "192.0.2.1" and client.connections == 1
+    assert sum(client.activity.fops) == 2 * rounds * len(fops)
+    assert segment.file_health().slots == layout.FILE_SLOTS_DEFAULT
+
+
+def test_every_fop_is_counted_and_passes_untouched(
+    command: list[str], fops: list[codegen.Fop], tmp_path: Path
+) -> None:
+    assert len(fops) >= 50
+    with running(*command, str(tmp_path), "100") as segment:
+        _check_counts(segment, fops, 100)
+
+
+def test_memcheck_finds_nothing(
+    command: list[str], fops: list[codegen.Fop], tmp_path: Path, need: Need
+) -> None:
+    need(shutil.which("valgrind"), "valgrind")
+    log = tmp_path / "valgrind.log"
+    valgrind = ["valgrind", "--error-exitcode=99", "--leak-check=full", f"--log-file={log}"]
+    # libglusterfs never frees its context, which is not ours to judge; our own leaks are.
+    valgrind += ["--errors-for-leak-kinds=none", "--show-leak-kinds=all"]
+    with running(*valgrind, *command, str(tmp_path), "3") as segment:
+        _check_counts(segment, fops, 3)
+    report = log.read_text()
+    assert "ERROR SUMMARY: 0 errors" in report
+    lost = [record for record in report.split("\n==") if "blocks are" in record]
+    leaks = report.split("LEAK SUMMARY")[0]
+    ours = {path.name for path in Path(build.__file__).parent.glob("*.c")}
+    assert lost, "valgrind did not look for leaks"
+    assert not [line for line in re.findall(r"\((\w+\.c):\d+\)", leaks) if line in ours]

@@ -1,0 +1,185 @@
+/*
+ * Runs every fop through the real translator, in one process without bricks or clients: a child
+ * that answers at once below it, and a caller above it that checks what comes back.
+ *
+ * Usage: translator_harness GLUPY_SO SEGMENT_DIRECTORY ROUNDS
+ * Each fop runs ROUNDS times with success and ROUNDS times with ENOSPC, then once more with
+ * counting off. Prints the segment's path and waits for end-of-file on standard input.
+ */
+#include <dlfcn.h>
+#include <glusterfs/xlator.h>
+#include <glusterfs/defaults.h>
+#include <glusterfs/globals.h>
+#include <glusterfs/logging.h>
+
+#define check(condition)                                                         \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                             \
+        }                                                                        \
+    } while (0)
+
+static inode_t test_inode;
+static fd_t test_fd = {.inode = &test_inode};
+static loc_t test_loc = {.path = "/file", .name = "file", .inode = &test_inode};
+static struct iatt reply_iatt;
+static dict_t *test_xdata;
+static int32_t reply_ret, reply_errno;
+static unsigned long children_seen, callers_seen;
+
+static void
+seen_by_child(call_frame_t *frame, dict_t *xdata)
+{
+    check(frame->this && xdata == test_xdata);
+    children_seen++;
+}
+
+static void
+seen_by_caller(call_frame_t *frame, int32_t op_ret, int32_t op_errno, dict_t *xdata,
+               const char *fop)
+{
+    check(op_ret == reply_ret && op_errno == reply_errno && xdata == test_xdata && fop);
+    check(frame->local == NULL);
+    callers_seen++;
+}
+
+#include "drivers.inc"
+
+static glusterfs_ctx_t *
+make_context(void)
+{
+    glusterfs_ctx_t *ctx = glusterfs_ctx_new();
+
+    check(ctx && glusterfs_globals_init(ctx) == 0);
+    THIS->ctx = ctx;
+    mem_pools_init();
+    check(xlator_mem_acct_init(THIS, gf_common_mt_end) == 0);
+    ctx->pool = GF_CALLOC(1, sizeof(call_pool_t), gf_common_mt_char);
+    INIT_LIST_HEAD(&ctx->pool->all_frames);
+    LOCK_INIT(&ctx->pool->lock);
+    ctx->pool->frame_mem_pool = mem_pool_new(call_frame_t, 64);
+    ctx->pool->stack_mem_pool = mem_pool_new(call_stack_t, 64);
+    ctx->dict_pool = mem_pool_new(dict_t, 64);
+    ctx->dict_pair_pool = mem_pool_new(data_pair_t, 64);
+    ctx->dict_data_pool = mem_pool_new(data_t, 64);
+    return ctx;
+}
+
+/* What xlator_dynload and the graph do for a translator, without their fixed directory. */
+static xlator_t *
+load(glusterfs_ctx_t *ctx, const char *path, xlator_t *child)
+{
+    static xlator_list_t children;
+    static glusterfs_graph_t graph;
+    xlator_t *xl = GF_CALLOC(1, sizeof(*xl), gf_common_mt_xlator_t);
+    void *handle = dlopen(path, RTLD_NOW);
+    xlator_api_t *api;
+
+    if (!handle) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(1);
+    }
+    api = dlsym(handle, "xlator_api");
+    check(api && api->init && api->fini && api->reconfigure && api->fops);
+    children.xlator = child;
+    xl->name = "harness-glupy";
+    xl->type = "user/glupy";
+    xl->ctx = ctx;
+    xl->graph = &graph;
+    xl->fops = api->fops;
+    xl->cbks = api->cbks;
+    xl->dumpops = api->dumpops;
+    xl->init = api->init;
+    xl->fini = api->fini;
+    xl->reconfigure = api->reconfigure;
+    xl->notify = api->notify;
+    xl->children = &children;
+    xl->options = dict_new();
+    INIT_LIST_HEAD(&xl->volume_options);
+    return xl;
+}
+
+static void
+run_all(glusterfs_ctx_t *ctx, xlator_t *xl, client_t *client, unsigned long rounds)
+{
+    unsigned long round, index;
+    call_frame_t *frame;
+
+    for (round = 0; round < rounds; round++) {
+        for (index = 0; index < sizeof(drivers) / sizeof(drivers[0]); index++) {
+            frame = create_frame(THIS, ctx->pool);
+            check(frame);
+            frame->root->client = client;
+            strcpy(frame->root->identifier, "192.0.2.1:49152");
+            drivers[index].drive(frame, xl);
+            STACK_DESTROY(frame->root);
+        }
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    static xlator_t child = {.name = "child", .type = "test/null", .fops = &null_fops};
+    static client_t client = {.tbl_index = 3};
+    unsigned long rounds, fops = sizeof(drivers) / sizeof(drivers[0]);
+    glusterfs_ctx_t *ctx = make_context();
+    xlator_t *xl;
+    dict_t *options;
+
+    check(argc == 4);
+    rounds = strtoul(argv[3], NULL, 10);
+    gf_log_init(ctx, "/dev/stderr", NULL);
+    child.ctx = ctx;
+    child.options = dict_new();
+    check(dict_set_str(child.options, "directory", "/bricks/harness") == 0);
+    xl = load(ctx, argv[1], &child);
+    check(dict_set_str(xl->options, "segment-dir", argv[2]) == 0);
+    check(dict_set_str(xl->options, "file-slots", "banana") == 0);
+    check(xl->init(xl) == 0);
+
+    test_xdata = dict_new();
+    test_inode.gfid[0] = 1;
+    reply_iatt.ia_gfid[0] = 1;
+
+    reply_ret = 4096;
+    run_all(ctx, xl, &client, rounds);
+    reply_ret = -1;
+    reply_errno = ENOSPC;
+    run_all(ctx, xl, &client, rounds);
+    check(children_seen == 2 * rounds * fops && callers_seen == children_seen);
+    check(GF_ATOMIC_GET(test_xdata->refcount) == 1);
+
+    /* Off: nothing is counted, everything still passes. */
+    options = dict_new();
+    check(dict_set_str(options, "segment-dir", argv[2]) == 0);
+    check(dict_set_str(options, "enabled", "off") == 0);
+    check(xl->reconfigure(xl, options) == 0);
+    run_all(ctx, xl, &client, 1);
+    check(children_seen == (2 * rounds + 1) * fops && callers_seen == children_seen);
+    check(dict_set_str(options, "enabled", "on") == 0);
+    check(xl->reconfigure(xl, options) == 0);
+
+    printf("%s/harness.bricks-harness.seg\n", argv[2]);
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+
+    /* A new shape, a shape that cannot be, a new life. */
+    check(dict_set_str(options, "file-slots", "8") == 0);
+    check(xl->reconfigure(xl, options) == 0);
+    check(dict_set_str(options, "segment-dir", "/dev/null/nowhere") == 0);
+    check(xl->reconfigure(xl, options) == 0);
+    run_all(ctx, xl, &client, 1);
+    xl->cbks->client_disconnect(xl, &client);
+    xl->cbks->client_destroy(xl, &client);
+    xl->fini(xl);
+    check(xl->private == NULL);
+    dict_unref(options);
+    check(xl->init(xl) == 0);
+    run_all(ctx, xl, &client, 1);
+    xl->fini(xl);
+    dict_unref(test_xdata);
+    return 0;
+}

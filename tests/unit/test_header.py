@@ -1,0 +1,52 @@
+"""``layout.h`` is what ``layout`` says: a C compiler checks every size and offset."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+
+from glupy_exporter.segment import header, layout
+
+
+def test_the_compiler_agrees_with_every_offset(need: Callable[[object, str], None]) -> None:
+    compiler = shutil.which("cc")
+    need(compiler, "a C compiler")
+    text = header.render()
+    fields = sum(len(structure._fields_) for structure in layout.STRUCTURES)
+    assert text.count("_Static_assert(") == fields + len(layout.STRUCTURES)
+    command = [str(compiler), "-std=gnu11", "-fsyntax-only", "-Wall", "-Werror", "-xc", "-"]
+    subprocess.run(command, input=text, text=True, check=True)
+
+    wrong = text.replace(f"== {ctypes.sizeof(layout.FopCell)},", "== 8,")
+    assert wrong != text
+    failed = subprocess.run(command, input=wrong, text=True, check=False, capture_output=True)
+    assert failed.returncode != 0 and "static assertion failed" in failed.stderr
+
+
+def test_counters_are_aligned_so_that_copies_do_not_tear_them() -> None:
+    for structure in layout.STRUCTURES:
+        for field in structure._fields_:
+            if field[1] is ctypes.c_uint64:
+                assert getattr(structure, field[0]).offset % 8 == 0
+    assert layout.Header.heartbeat.offset % 64 == 0
+    for structure in (layout.FopCell, layout.IoCell, layout.FileCounters, layout.ClientCounters):
+        assert ctypes.sizeof(structure) % 64 == 0, "neighbours must not share a cache line"
+
+
+def test_a_default_segment_is_at_most_four_mebibytes() -> None:
+    slot = 8 + 4
+    files = ctypes.sizeof(layout.FileCounters) + ctypes.sizeof(layout.FileName) + slot
+    clients = ctypes.sizeof(layout.ClientCounters) + ctypes.sizeof(layout.ClientName) + slot
+    fops = 64
+    cell = layout.SHARDS_MAX * ctypes.sizeof(layout.FopCell)
+    errors = layout.ERRNO_SLOTS * 8
+    total = (
+        layout.HEADER_SIZE
+        + fops * (layout.NAME_SIZE + cell + errors)
+        + layout.SHARDS_MAX * len(layout.DIRECTIONS) * ctypes.sizeof(layout.IoCell)
+        + layout.FILE_SLOTS_DEFAULT * files
+        + layout.CLIENT_SLOTS_DEFAULT * clients
+    )
+    assert total <= 4 << 20

@@ -47,9 +47,9 @@ glupy_shard(const struct glupy_segment *segment)
 }
 
 static inline struct glupy_fop_cell *
-glupy_cell(const struct glupy_segment *segment, uint32_t fop)
+glupy_cell(const struct glupy_segment *segment, uint32_t shard, uint32_t fop)
 {
-    return &segment->cells[glupy_shard(segment) * segment->fop_count + fop];
+    return &segment->cells[shard * segment->fop_count + fop];
 }
 
 /* The smallest i with ns <= 2^i us, at most the last bucket. */
@@ -72,33 +72,34 @@ glupy_size_bucket(uint64_t bytes)
 }
 
 static inline void
-glupy_count_start(const struct glupy_segment *segment, uint32_t fop)
+glupy_count_start(const struct glupy_segment *segment, uint32_t shard, uint32_t fop)
 {
-    glupy_add(&glupy_cell(segment, fop)->started, 1);
+    glupy_add(&glupy_cell(segment, shard, fop)->started, 1);
 }
 
 static inline void
-glupy_count_end(const struct glupy_segment *segment, uint32_t fop, uint64_t ns)
+glupy_count_end(const struct glupy_segment *segment, uint32_t shard, uint32_t fop, uint64_t ns)
 {
-    struct glupy_fop_cell *cell = glupy_cell(segment, fop);
+    struct glupy_fop_cell *cell = glupy_cell(segment, shard, fop);
 
     glupy_add(&cell->buckets[glupy_latency_bucket(ns)], 1);
     glupy_add(&cell->nanoseconds, ns);
 }
 
 static inline void
-glupy_count_error(const struct glupy_segment *segment, uint32_t fop, int32_t error)
+glupy_count_error(const struct glupy_segment *segment, uint32_t shard, uint32_t fop, int32_t error)
 {
     uint32_t slot = error > 0 && error < (int32_t)GLUPY_ERRNO_SLOTS ? (uint32_t)error : 0;
 
-    glupy_add(&glupy_cell(segment, fop)->errors, 1);
+    glupy_add(&glupy_cell(segment, shard, fop)->errors, 1);
     glupy_add(&segment->errors[fop * GLUPY_ERRNO_SLOTS + slot], 1);
 }
 
 static inline void
-glupy_count_io(const struct glupy_segment *segment, uint32_t direction, uint64_t bytes)
+glupy_count_io(const struct glupy_segment *segment, uint32_t shard, uint32_t direction,
+               uint64_t bytes)
 {
-    struct glupy_io_cell *cell = &segment->io[glupy_shard(segment) * GLUPY_DIRECTIONS + direction];
+    struct glupy_io_cell *cell = &segment->io[shard * GLUPY_DIRECTIONS + direction];
 
     glupy_add(&cell->bytes, bytes);
     glupy_add(&cell->buckets[glupy_size_bucket(bytes)], 1);
@@ -215,21 +216,36 @@ glupy_client_slot(const struct glupy_segment *segment, const char *address, size
     return slot;
 }
 
-/* The slot of the host behind a connection. GlusterFS numbers its connections, so the address is
- * only parsed for the first fop of each; `index` may be any number. */
-static inline uint32_t
-glupy_connection_slot(const struct glupy_segment *segment, const void *connection, int index,
-                      const char *address, size_t length, uint64_t now)
+/* GlusterFS numbers its connections. A connection whose host has been looked up once has a seat
+ * under its number; this finds its slot again, or says false. `index` may be any number. */
+static inline bool
+glupy_seated(const struct glupy_segment *segment, const void *connection, int index, uint32_t *slot)
 {
-    bool seated = index >= 0 && index < (int)GLUPY_SEATS;
-    struct glupy_seat *seat = &segment->seats[seated ? index : 0];
-    const void *before = __atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE);
-    uint32_t slot, slot_before;
+    const struct glupy_seat *seat;
 
-    if (seated && before == connection)
-        return __atomic_load_n(&seat->slot, __ATOMIC_RELAXED);
-    slot = glupy_client_slot(segment, address, length, now);
-    if (!seated)
+    if (index < 0 || index >= (int)GLUPY_SEATS)
+        return false;
+    seat = &segment->seats[index];
+    if (__atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE) != connection)
+        return false;
+    *slot = __atomic_load_n(&seat->slot, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* The slot of the host behind a connection, which gets a seat if its number is not too high. */
+static inline uint32_t
+glupy_take_seat(const struct glupy_segment *segment, const void *connection, int index,
+                const char *address, size_t length, uint64_t now)
+{
+    uint32_t slot = glupy_client_slot(segment, address, length, now), slot_before;
+    const void *before;
+    struct glupy_seat *seat;
+
+    if (index < 0 || index >= (int)GLUPY_SEATS)
+        return slot;
+    seat = &segment->seats[index];
+    before = __atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE);
+    if (before == connection)
         return slot;
     slot_before = __atomic_exchange_n(&seat->slot, slot, __ATOMIC_RELAXED);
     if (__atomic_compare_exchange_n(&seat->connection, &before, connection, false, __ATOMIC_RELEASE,

@@ -100,12 +100,16 @@ file_slot(const struct glupy_segment *segment, const uint8_t *gfid, uint64_t now
 static inline uint32_t
 client_slot(const struct glupy_segment *segment, const call_stack_t *root, uint64_t now)
 {
-    const char *address = root->identifier;
-    size_t length = strnlen(address, sizeof(root->identifier));
-    const char *port = memrchr(address, ':', length);
-    uint32_t slot = glupy_connection_slot(segment, root->client, root->client->tbl_index, address,
-                                          port ? (size_t)(port - address) : length, now);
+    const char *address = root->identifier, *port;
+    uint32_t slot;
+    size_t length;
 
+    if (!glupy_seated(segment, root->client, root->client->tbl_index, &slot)) {
+        length = strnlen(address, sizeof(root->identifier));
+        port = memrchr(address, ':', length);
+        slot = glupy_take_seat(segment, root->client, root->client->tbl_index, address,
+                               port ? (size_t)(port - address) : length, now);
+    }
     if (slot == GLUPY_NO_SLOT)
         glupy_add(&segment->header->clients_untracked_fops, 1);
     return slot;
@@ -130,7 +134,7 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, const uint8
     if (frame->root->client)
         client = client_slot(segment, frame->root, now);
     *cookie = cookie_pack(file, client, segment->epoch);
-    glupy_count_start(segment, fop);
+    glupy_count_start(segment, glupy_shard(segment), fop);
     return true;
 }
 
@@ -143,17 +147,19 @@ glupy_end(const call_frame_t *frame, const void *cookie, const xlator_t *this, u
     const struct glupy_segment *segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
     struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
     uint32_t file = cookie_file(cookie), client = cookie_client(cookie);
+    uint32_t shard;
 
     if (!segment || !cookie_is_of(cookie, segment))
         return;
     outcome.now = glupy_monotonic_ns();
     outcome.ns = outcome.now - timespec_ns(&frame->begin);
-    glupy_count_end(segment, fop, outcome.ns);
+    shard = glupy_shard(segment);
+    glupy_count_end(segment, shard, fop, outcome.ns);
     if (outcome.failed) {
-        glupy_count_error(segment, fop, op_errno);
+        glupy_count_error(segment, shard, fop, op_errno);
     } else if ((fop == GF_FOP_READ || fop == GF_FOP_WRITE) && op_ret > 0) {
         outcome.bytes = (uint64_t)op_ret;
-        glupy_count_io(segment, kind, outcome.bytes);
+        glupy_count_io(segment, shard, kind, outcome.bytes);
     }
     if (file == GLUPY_NO_SLOT && gfid && !outcome.failed)
         file = file_slot(segment, gfid, outcome.now);

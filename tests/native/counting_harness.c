@@ -26,7 +26,7 @@ drive(void *argument)
     struct glupy_outcome outcome = {.kind = GLUPY_READ};
     uint8_t gfid[16] = {0};
     char host[32];
-    uint32_t file, client;
+    uint32_t file, client, shard;
     int length = snprintf(host, sizeof(host), "192.0.2.%lu", thread % HOSTS);
 
     for (round = 0; round < rounds; round++) {
@@ -36,14 +36,15 @@ drive(void *argument)
         outcome.ns = round % 2 ? 1000 : 3000;
         outcome.bytes = round % 5000 + 1;
         file = glupy_file_slot(segment, gfid, outcome.now);
-        client = glupy_connection_slot(segment, host, (int)thread, host, (size_t)length,
-                                       outcome.now);
-        glupy_count_start(segment, 1);
-        glupy_count_end(segment, 1, outcome.ns);
-        glupy_count_io(segment, 0, outcome.bytes);
-        glupy_count_start(segment, 2);
-        glupy_count_end(segment, 2, 70UL * 1000000000UL);
-        glupy_count_error(segment, 2, round % 2 ? 2 : 12345);
+        if (!glupy_seated(segment, host, (int)thread, &client))
+            client = glupy_take_seat(segment, host, (int)thread, host, (size_t)length, outcome.now);
+        shard = glupy_shard(segment);
+        glupy_count_start(segment, shard, 1);
+        glupy_count_end(segment, shard, 1, outcome.ns);
+        glupy_count_io(segment, shard, 0, outcome.bytes);
+        glupy_count_start(segment, shard, 2);
+        glupy_count_end(segment, shard, 2, 70UL * 1000000000UL);
+        glupy_count_error(segment, shard, 2, round % 2 ? 2 : 12345);
         glupy_count_file(segment, file, &outcome);
         glupy_count_client(segment, client, &outcome);
     }
@@ -99,7 +100,7 @@ main(int argc, char **argv)
         ;
     glupy_segment_retire(segment);
     /* Retired memory must still take what a late fop writes. */
-    glupy_count_start(segment, 1);
+    glupy_count_start(segment, 0, 1);
     glupy_segment_free(segment);
     return 0;
 }

@@ -12,12 +12,12 @@
 #include <glusterfs/globals.h>
 #include <glusterfs/logging.h>
 
-#define check(condition)                                                         \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
+#define check(condition)                                                            \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
             fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                             \
-        }                                                                        \
+            exit(1);                                                                \
+        }                                                                           \
     } while (0)
 
 static inode_t test_inode;

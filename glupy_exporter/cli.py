@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glupy_exporter import __version__
+from prometheus_client import generate_latest
+
+from glupy_exporter import __version__, config, log
+from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
-from glupy_exporter.xlator import build
+from glupy_exporter.web import server
+from glupy_exporter.xlator import build, install, status, volume
+
+
+def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
+    settings = config.load(args)
+    log.configure(settings.log_level, settings.log_format)
+    collectors = [
+        collector(settings.limits.get(collector.name))
+        for collector in COLLECTORS
+        if collector.name in settings.collectors
+    ]
+    return settings, Scraper(settings.segment_dir, settings.segment_expiry, collectors)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve metrics over HTTP until SIGTERM or SIGINT."""
+    server.serve(*_configure(args))
+    return 0
+
+
+def dump(args: argparse.Namespace) -> int:
+    """Write one scrape to standard output."""
+    _, scraper = _configure(args)
+    try:
+        sys.stdout.buffer.write(generate_latest(scraper))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, grep -q) has seen enough. The interpreter must not flush again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def xlator_build(args: argparse.Namespace) -> int:
@@ -19,16 +54,117 @@ def xlator_build(args: argparse.Namespace) -> int:
     return 0
 
 
+def xlator_install(args: argparse.Namespace) -> int:
+    """Install glupy.so, and the script by which other nodes ask for it, on this node."""
+    print("\n".join(install.install(args.source, args.dry_run)))
+    return 0
+
+
+def xlator_uninstall(args: argparse.Namespace) -> int:
+    """Remove what ``install`` put on this node."""
+    print("\n".join(install.uninstall(args.dry_run)))
+    return 0
+
+
+def _confirmed(plan: volume.Plan, args: argparse.Namespace) -> bool:
+    """Show the plan; whether to go on, which only a terminal or ``--yes`` can say."""
+    print("\n".join(plan.describe()), flush=True)
+    if args.dry_run or args.yes:
+        return not args.dry_run
+    if not sys.stdin.isatty():
+        raise UserError("nobody to ask: standard input is no terminal; use --yes or --dry-run")
+    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def xlator_enable(args: argparse.Namespace) -> int:
+    """Insert the translator into every brick of a volume."""
+    plan = volume.plan_enable(args.volume)
+    if _confirmed(plan, args):
+        volume.enable(plan, _say, args.timeout)
+    return 0
+
+
+def xlator_disable(args: argparse.Namespace) -> int:
+    """Take the translator out of every brick of a volume."""
+    plan = volume.plan_disable(args.volume)
+    if _confirmed(plan, args):
+        volume.disable(plan, _say, args.timeout)
+    return 0
+
+
+def xlator_status(args: argparse.Namespace) -> int:
+    """Show the translator's state in every brick; 1 if something is not as it should be."""
+    rows = status.rows(args.volume)
+    print(status.render_json(rows) if args.json else status.render(rows))
+    return 0 if all(row.ok for row in rows) else 1
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="glupy-exporter", description=__doc__)
     parser.add_argument("--version", action="version", version=f"glupy-exporter {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    for run, text in (
+        (serve, "serve metrics over HTTP"),
+        (dump, "write one scrape to standard output"),
+    ):
+        command = commands.add_parser(run.__name__, help=text, allow_abbrev=False)
+        config.add_flags(command)
+        command.set_defaults(run=run)
 
     xlator = commands.add_parser("xlator", help="build, install and insert the translator")
     actions = xlator.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("build", help="build glupy.so for the installed GlusterFS")
     action.add_argument("--output", type=Path, default=Path("build/xlator"), metavar="DIR")
     action.set_defaults(run=xlator_build)
+
+    dry_run = argparse.ArgumentParser(add_help=False)
+    dry_run.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, do nothing"
+    )
+    action = actions.add_parser(
+        "install", parents=[dry_run], help="put glupy.so where this node's GlusterFS looks for it"
+    )
+    action.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        default=Path("build/xlator"),
+        metavar="DIR",
+        help="directory that holds glupy.so (default: %(default)s)",
+    )
+    action.set_defaults(run=xlator_install)
+    action = actions.add_parser(
+        "uninstall", parents=[dry_run], help="remove what install put there"
+    )
+    action.set_defaults(run=xlator_uninstall)
+
+    change = argparse.ArgumentParser(add_help=False, parents=[dry_run])
+    change.add_argument("volume", metavar="VOLUME")
+    change.add_argument("--yes", action="store_true", help="do not ask")
+    change.add_argument(
+        "--timeout",
+        type=float,
+        default=volume.RESTART_TIMEOUT,
+        metavar="SECONDS",
+        help="how long a brick may take to be back and healed (default: %(default).0f)",
+    )
+    action = actions.add_parser(
+        "enable", parents=[change], help="insert the translator into a volume's bricks"
+    )
+    action.set_defaults(run=xlator_enable)
+    action = actions.add_parser(
+        "disable", parents=[change], help="take the translator out of a volume's bricks"
+    )
+    action.set_defaults(run=xlator_disable)
+    action = actions.add_parser("status", help="show the translator's state in every brick")
+    action.add_argument("volume", nargs="?", metavar="VOLUME")
+    action.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    action.set_defaults(run=xlator_status)
     return parser
 
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from glupy_exporter.segment import layout
 
@@ -37,11 +37,20 @@ _CELL_BUCKETS = layout.FopCell.buckets.offset // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
 _COUNTER_WORDS = ctypes.sizeof(layout.FileCounters) // 8
+_FOPS_WORD = layout.FileCounters.fops.offset // 8
+_KINDS = len(layout.KINDS)
+_ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 
 assert ctypes.sizeof(layout.FileCounters) == ctypes.sizeof(layout.ClientCounters)
+assert layout.FileCounters.fops.offset == layout.ClientCounters.fops.offset
 
+Row = tuple[int, int, int]
+"""Slot, tag and fops of a slot in use; a plain tuple, as a scrape makes many thousands."""
+
+_C = TypeVar("_C", bound=ctypes.Structure)
+_N = TypeVar("_N", bound=ctypes.Structure)
 _S = TypeVar("_S", bound=ctypes.Structure)
 
 
@@ -167,48 +176,58 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-class Table:
-    """The file or the client table of one segment, its counters copied when it was made.
+class Table(Generic[_C, _N]):
+    """The file or the client table of one segment, copied to see which of its rows matter.
 
-    ``slots`` lists the slots in use. Names are read one at a time, for the slots asked for.
+    What is then wanted of a row is read afresh by :meth:`entry`, under the row's seqlock.
     """
 
-    def __init__(self, segment: Segment, prefix: str, count: int, name: type[_S]) -> None:
+    def __init__(
+        self, segment: Segment, prefix: str, count: int, counters: type[_C], name: type[_N]
+    ) -> None:
         header = segment.header
-        tags = segment.words(getattr(header, f"{prefix}_tags_offset"), count)
-        self._seqs_offset: int = getattr(header, f"{prefix}_seqs_offset")
-        self._names_offset: int = getattr(header, f"{prefix}_names_offset")
-        self._seqs = segment.read(self._seqs_offset, count * 4).cast("I")
-        self._words = segment.words(
-            getattr(header, f"{prefix}_counters_offset"), count * _COUNTER_WORDS
-        )
+        self._tags: int = getattr(header, f"{prefix}_tags_offset")
+        self._seqs: int = getattr(header, f"{prefix}_seqs_offset")
+        self._counters: int = getattr(header, f"{prefix}_counters_offset")
+        self._names: int = getattr(header, f"{prefix}_names_offset")
         self._segment = segment
-        self._name = name
-        self.slots = [slot for slot, tag in enumerate(tags) if tag]
+        self._types = counters, name
+        tags = segment.words(self._tags, count).tolist()
+        self._words = segment.words(self._counters, count * _COUNTER_WORDS)
+        fops = map(sum, zip(*(self._column(_FOPS_WORD + kind) for kind in range(_KINDS))))
+        self.rows: list[Row] = [row for row in zip(range(count), tags, fops) if row[1]]
 
-    def fops(self, slot: int) -> int:
-        """All fops counted in ``slot``."""
-        first = slot * _COUNTER_WORDS
-        return sum(self._words[first : first + len(layout.KINDS)])
+    def _column(self, word: int) -> list[int]:
+        return self._words[word::_COUNTER_WORDS].tolist()
 
-    def counters(self, slot: int, kind: type[_S]) -> _S:
-        """The copied counters of ``slot`` as the structure ``kind``."""
-        first = slot * _COUNTER_WORDS
-        return kind.from_buffer_copy(self._words[first : first + _COUNTER_WORDS])
+    def column(self, field: str) -> list[int]:
+        """The counter ``field`` of each of ``rows``."""
+        values = self._column(getattr(self._types[0], field).offset // 8)
+        return [values[slot] for slot, _, _ in self.rows]
 
-    def name(self, slot: int) -> ctypes.Structure | None:
-        """The name that the copied counters of ``slot`` belong to.
+    def entry(self, row: Row) -> tuple[_C, _N] | None:
+        """The counters and the name now in the row's slot.
 
-        None if the writer is changing the slot, or gave it away after the counters were copied.
+        None if the slot stands for somebody else by now, or the writer kept changing it.
         """
-        seq = self._seqs[slot]
-        if seq == 0 or seq % 2:
-            return None
-        size = ctypes.sizeof(self._name)
-        raw = self._segment.read(self._names_offset + slot * size, size)
-        if self._segment.read(self._seqs_offset + slot * 4, 4).cast("I")[0] != seq:
-            return None
-        return self._name.from_buffer_copy(raw)
+        segment = self._segment
+        slot, wanted, _ = row
+        counters, name = self._types
+        for _ in range(_ATTEMPTS):
+            seq = self._seq(slot)
+            if seq == 0 or seq % 2:  # 0: taken a moment ago, the name is yet to come
+                continue
+            found = (
+                _load(segment, counters, self._counters, slot),
+                _load(segment, name, self._names, slot),
+            )
+            tag = segment.words(self._tags + slot * 8, 1)[0]
+            if self._seq(slot) == seq:
+                return found if tag == wanted else None
+        return None
+
+    def _seq(self, slot: int) -> int:
+        return int(self._segment.read(self._seqs + slot * 4, 4).cast("I")[0])
 
 
 class Segment:
@@ -217,6 +236,7 @@ class Segment:
     Raises:
         SegmentError: from the constructor and from every method that reads, when the file is not
             what it should be.
+        FileNotFoundError: from the constructor, when there is no such file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -224,6 +244,8 @@ class Segment:
         try:
             # O_NONBLOCK: a FIFO put in a segment's place must not hold up the scrape.
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise SegmentError("not_a_file", "not a regular file") from error
@@ -364,16 +386,17 @@ class Segment:
             result[direction] = Io(sums[0], tuple(buckets))
         return result
 
-    def file_table(self) -> Table:
-        """A copy of the file table's counters."""
-        return Table(self, "file", self.header.file_slots, layout.FileName)
+    def file_table(self) -> FileTable:
+        """The files now in the table."""
+        slots = self.header.file_slots
+        return Table(self, "file", slots, layout.FileCounters, layout.FileName)
 
-    def file(self, table: Table, slot: int) -> File | None:
-        """The file in ``slot``, or None if the slot changed hands since ``table`` was copied."""
-        name = table.name(slot)
-        if not isinstance(name, layout.FileName):
+    def file(self, table: FileTable, row: Row) -> File | None:
+        """The file of ``row``, or None if its slot changed hands since ``table`` was copied."""
+        entry = table.entry(row)
+        if entry is None:
             return None
-        counters = table.counters(slot, layout.FileCounters)
+        counters, name = entry
         length = min(name.path_length, layout.PATH_SIZE)
         raw = bytes(name.gfid).hex()
         return File(
@@ -384,16 +407,17 @@ class Segment:
             error_bound=counters.error_bound,
         )
 
-    def client_table(self) -> Table:
-        """A copy of the client table's counters."""
-        return Table(self, "client", self.header.client_slots, layout.ClientName)
+    def client_table(self) -> ClientTable:
+        """The clients now in the table."""
+        slots = self.header.client_slots
+        return Table(self, "client", slots, layout.ClientCounters, layout.ClientName)
 
-    def client(self, table: Table, slot: int) -> Client | None:
-        """The client in ``slot``, or None if the slot changed hands since."""
-        name = table.name(slot)
-        if not isinstance(name, layout.ClientName):
+    def client(self, table: ClientTable, row: Row) -> Client | None:
+        """The client of ``row``, or None if its slot changed hands since."""
+        entry = table.entry(row)
+        if entry is None:
             return None
-        counters = table.counters(slot, layout.ClientCounters)
+        counters, name = entry
         length = min(name.length, layout.CLIENT_SIZE)
         return Client(
             address=escape(bytes(name.address[:length])),
@@ -431,6 +455,15 @@ class Segment:
             untracked_fops=getattr(header, f"{prefix}_untracked_fops"),
             slots=getattr(self.header, slots),
         )
+
+
+FileTable = Table[layout.FileCounters, layout.FileName]
+ClientTable = Table[layout.ClientCounters, layout.ClientName]
+
+
+def _load(segment: Segment, kind: type[_S], offset: int, index: int) -> _S:
+    size = ctypes.sizeof(kind)
+    return kind.from_buffer_copy(segment.read(offset + index * size, size))
 
 
 def _check_bounds(header: layout.Header, size: int) -> None:

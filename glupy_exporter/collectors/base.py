@@ -1,0 +1,54 @@
+"""What a collector is, and the open bricks it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from prometheus_client.core import Metric
+
+from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.segment.reader import Brick, Segment
+
+
+@dataclass(frozen=True)
+class OpenBrick:
+    """A brick of this node and its segment, open for the time of one scrape."""
+
+    segment: Segment
+    brick: Brick
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The values of the labels ``volume`` and ``brick``; no two bricks of a scrape share it."""
+        return (self.brick.volume, self.brick.brick)
+
+
+class Collector:
+    """One group of families, switched on and off as a whole.
+
+    One scrape at a time calls a collector, so it needs no locks. Samples of a brick whose segment
+    turns out bad half-way (SegmentError) are dropped, those of the other bricks are served.
+    """
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+    families: ClassVar[tuple[Family, ...]]
+    default_limit: ClassVar[int | None] = None
+    """Set in a collector that exports the busiest N rows of a table: the N without a flag."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit or self.default_limit or 0
+
+    def live(self, brick: OpenBrick) -> Iterable[Sample]:
+        """Samples of a brick that runs."""
+        return ()
+
+    def dead(self, brick: OpenBrick) -> Iterable[Sample]:
+        """Samples of a brick whose process is gone but whose segment is not."""
+        return ()
+
+    def node(self) -> Iterable[Metric]:
+        """Metrics that belong to no brick."""
+        return ()

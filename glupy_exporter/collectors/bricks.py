@@ -1,0 +1,63 @@
+"""The bricks of this node: who they are and whether they live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from glupy_exporter.collectors.base import Collector, OpenBrick
+from glupy_exporter.collectors.family import Family, Sample
+
+UP = Family(
+    "glupy_brick_up",
+    "gauge",
+    "1 if the brick's process runs and holds its segment open, 0 if it left the segment behind.",
+)
+INFO = Family(
+    "glupy_brick_info",
+    "gauge",
+    "Who wrote the brick's segment, always 1. subvolume is the index of the brick's replica or "
+    "disperse set, empty if unknown.",
+    ("host", "pid", "glusterfs_version", "xlator_version", "subvolume"),
+)
+CREATED = Family(
+    "glupy_segment_created_timestamp_seconds",
+    "gauge",
+    "When the translator created the brick's segment, which is when its counters began at 0.",
+)
+HEARTBEAT = Family(
+    "glupy_segment_heartbeat_timestamp_seconds",
+    "gauge",
+    "When the translator's maintenance thread last made its round in the brick.",
+)
+COUNTING = Family(
+    "glupy_brick_counting_enabled",
+    "gauge",
+    "1 while the translator counts, 0 while the volume option user.xlator.glupy.enabled is off.",
+)
+
+
+class Bricks(Collector):
+    """Identity and liveness; the only collector that speaks of dead bricks."""
+
+    name = "bricks"
+    help = "identity and liveness of each brick"
+    families = (UP, INFO, CREATED, HEARTBEAT, COUNTING)
+
+    def live(self, brick: OpenBrick) -> Iterable[Sample]:
+        """Samples of a brick that runs."""
+        yield from self._identity(brick)
+        yield HEARTBEAT, (), brick.brick.heartbeat
+        yield COUNTING, (), int(brick.brick.enabled)
+
+    def dead(self, brick: OpenBrick) -> Iterable[Sample]:
+        """Samples of a brick whose process is gone but whose segment is not."""
+        return self._identity(brick)
+
+    @staticmethod
+    def _identity(brick: OpenBrick) -> Iterable[Sample]:
+        who = brick.brick
+        subvolume = "" if who.subvolume is None else str(who.subvolume)
+        labels = (who.host, str(who.pid), who.glusterfs_version, who.xlator_version, subvolume)
+        yield UP, (), int(who.alive)
+        yield INFO, labels, 1
+        yield CREATED, (), who.created

@@ -1,0 +1,69 @@
+"""The exporter itself: its version and process, and how the scrapes went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import Metric
+
+from glupy_exporter import __version__
+from glupy_exporter.collectors.base import Collector
+from glupy_exporter.collectors.family import Family
+
+BUILD_INFO = Family(
+    "glupy_exporter_build_info",
+    "gauge",
+    "The version of this exporter, always 1.",
+    ("version",),
+    of_brick=False,
+)
+SEGMENT_ERRORS = Family(
+    "glupy_segment_errors_total",
+    "counter",
+    "Times that a scrape could not use a segment, or not list the segment directory "
+    '(reason "no_directory"), since the exporter started.',
+    ("reason",),
+    of_brick=False,
+)
+DURATION = Family(
+    "glupy_collector_duration_seconds",
+    "gauge",
+    "Time that a collector took in this scrape.",
+    ("collector",),
+    of_brick=False,
+)
+SUCCESS = Family(
+    "glupy_collector_success",
+    "gauge",
+    "1 if a collector served every brick in this scrape, 0 if it had to leave one out.",
+    ("collector",),
+    of_brick=False,
+)
+
+SCRAPE_FAMILIES = (SEGMENT_ERRORS, DURATION, SUCCESS)
+"""Filled in by the scrape, whatever collectors are switched on."""
+
+
+class Exporter(Collector):
+    """The exporter's version and, from prometheus_client, its process_ and python_ metrics."""
+
+    name = "exporter"
+    help = "version and process of the exporter itself"
+    families = (BUILD_INFO,)
+
+    def __init__(self, limit: int | None = None) -> None:
+        super().__init__(limit)
+        self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+
+    def node(self) -> Iterable[Metric]:
+        """Metrics that belong to no brick."""
+        yield BUILD_INFO.metric([((__version__,), 1)])
+        yield from self._registry.collect()

@@ -1,0 +1,149 @@
+"""One scrape: open every segment, run every collector, keep trouble in one brick within it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from glupy_exporter.collectors.base import Collector, OpenBrick
+from glupy_exporter.collectors.exporter import DURATION, SEGMENT_ERRORS, SUCCESS
+from glupy_exporter.collectors.family import Family, Value
+from glupy_exporter.segment import reader
+
+REASONS = (*reader.REASONS, "duplicate", "no_directory", "internal")
+"""Every value of the label ``reason`` of glupy_segment_errors_total."""
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A segment, or the directory of segments, that cannot be used."""
+
+    path: Path
+    reason: str
+    message: str
+    error: Exception | None = None
+    """Set if the fault is the exporter's own (reason ``internal``)."""
+
+
+@contextmanager
+def open_bricks(directory: Path, expiry: float) -> Iterator[tuple[list[OpenBrick], list[Problem]]]:
+    """The bricks whose segments are in ``directory``, by volume and path, and what is wrong there.
+
+    Bricks dead for more than ``expiry`` seconds are left out. Where two segments claim the same
+    brick, the live one, or else the newest, is taken and the other is a problem.
+    """
+    bricks: dict[tuple[str, str], OpenBrick] = {}
+    problems: list[Problem] = []
+    with ExitStack() as stack:
+        for brick in _open_all(directory, stack, problems):
+            if not brick.brick.alive and time.time() - brick.brick.heartbeat > expiry:
+                continue
+            rivals = [brick, *filter(None, [bricks.get(brick.key)])]
+            rivals.sort(key=lambda rival: (rival.brick.alive, rival.brick.created))
+            bricks[brick.key] = rivals.pop()
+            for loser in rivals:
+                winner = bricks[brick.key].segment.path.name
+                message = f"{winner} stands for the same brick: remove the one that is not in use"
+                problems.append(Problem(loser.segment.path, "duplicate", message))
+        yield [bricks[key] for key in sorted(bricks)], problems
+
+
+def _open_all(directory: Path, stack: ExitStack, problems: list[Problem]) -> Iterator[OpenBrick]:
+    try:
+        paths = reader.scan(directory)
+    except OSError as error:
+        problems.append(Problem(directory, "no_directory", error.strerror or str(error)))
+        return
+    for path in paths:
+        try:
+            segment = stack.enter_context(reader.Segment(path))
+            yield OpenBrick(segment, segment.brick())
+        except FileNotFoundError:
+            continue  # its brick was stopped since the directory was listed
+        except reader.SegmentError as error:
+            problems.append(Problem(path, error.reason, str(error)))
+
+
+def _run(collector: Collector, bricks: Sequence[OpenBrick]) -> tuple[list[Metric], list[Problem]]:
+    """What the collector serves, and why some bricks are missing from it."""
+    samples: dict[Family, list[tuple[tuple[str, ...], Value]]]
+    samples = {family: [] for family in collector.families}
+    problems = []
+    for brick in bricks:
+        try:
+            found = list(collector.live(brick) if brick.brick.alive else collector.dead(brick))
+        except reader.SegmentError as error:
+            problems.append(Problem(brick.segment.path, error.reason, str(error)))
+            continue
+        except Exception as error:
+            message = f"collector {collector.name} failed: {error!r}"
+            problems.append(Problem(brick.segment.path, "internal", message, error))
+            continue
+        for family, labels, value in found:
+            samples[family].append((brick.key + labels, value))
+    metrics = [family.metric(rows) for family, rows in samples.items() if rows]
+    return [*metrics, *collector.node()], problems
+
+
+class Scraper:
+    """A source of metrics for ``prometheus_client``'s encoders; may be used by several threads.
+
+    One scrape runs at a time: the work is the interpreter's, so two at once would only slow each
+    other down, and collectors need no locks.
+    """
+
+    def __init__(self, directory: Path, expiry: float, collectors: Sequence[Collector]) -> None:
+        self._directory = directory
+        self._expiry = expiry
+        self._collectors = collectors
+        self._lock = threading.Lock()
+        self._errors = dict.fromkeys(REASONS, 0)
+        self._states: dict[Path, str] = {}
+
+    def collect(self) -> list[Metric]:
+        """Every metric of one scrape. Never raises because of a segment."""
+        metrics = []
+        durations, successes = [], []
+        with self._lock, open_bricks(self._directory, self._expiry) as (bricks, problems):
+            for collector in self._collectors:
+                started = time.perf_counter()
+                found, failures = _run(collector, bricks)
+                metrics += found
+                problems += failures
+                durations.append(((collector.name,), time.perf_counter() - started))
+                successes.append(((collector.name,), int(not failures)))
+            self._note(problems)
+            errors = [((reason,), count) for reason, count in self._errors.items()]
+        return [
+            *metrics,
+            SEGMENT_ERRORS.metric(errors),
+            DURATION.metric(durations),
+            SUCCESS.metric(successes),
+        ]
+
+    def _note(self, problems: Sequence[Problem]) -> None:
+        """Count the problems of a scrape, and log those that the one before did not have."""
+        states: dict[Path, str] = {}
+        for problem in problems:
+            self._errors[problem.reason] += 1
+            known = states.get(problem.path) or self._states.get(problem.path)
+            if known != problem.reason:
+                LOG.warning(
+                    "segment cannot be used: %s",
+                    problem.message,
+                    exc_info=problem.error,
+                    extra={"fields": {"path": problem.path, "reason": problem.reason}},
+                )
+            states[problem.path] = problem.reason
+        for path in self._states.keys() - states.keys():
+            LOG.info("segment is good again or gone", extra={"fields": {"path": path}})
+        self._states = states

@@ -1,0 +1,234 @@
+"""Settings of `serve` and `dump`: a YAML file, and flags that win over it.
+
+Every flag but ``--config.file`` is a key of the file under its own name, without the dashes in
+front: ``--web.listen-address`` is the key ``web.listen-address``. Both go through the same checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from glupy_exporter import log
+from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.errors import UserError
+
+HEALTHY_PATH = "/-/healthy"
+READY_PATH = "/-/ready"
+
+_UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_DURATION = re.compile(r"0|(?:[0-9]+(?:ms|[smhdwy]))+")
+_LIMIT_MAX = 10_000
+
+
+class Address(NamedTuple):
+    """Where to listen; an empty host means every address of IPv4 and IPv6."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What `serve` and `dump` were asked to do, checked."""
+
+    listen_addresses: tuple[Address, ...]
+    telemetry_path: str
+    segment_dir: Path
+    segment_expiry: float
+    """Seconds after its last heartbeat until a dead brick is no longer served."""
+    collectors: tuple[str, ...]
+    limits: Mapping[str, int]
+    """How many rows a brick a collector exports, for those collectors that have a limit."""
+    log_level: str
+    log_format: str
+
+
+class _Setting(NamedTuple):
+    """``check`` takes a value from YAML or a flag and returns the value to use, or ValueError."""
+
+    check: Callable[[Any], Any]
+    default: Any
+    help: str
+    metavar: str | None = None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _address(value: Any) -> Address:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^:\[\]]*)):([0-9]{1,5})", _text(value))
+    if not match or int(match[3]) > 65535:
+        raise ValueError(f"{value!r} is not HOST:PORT, [IPV6]:PORT or :PORT")
+    return Address(match[1] or match[2] or "", int(match[3]))
+
+
+def _addresses(value: Any) -> tuple[Address, ...]:
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ValueError("names no address")
+    return tuple(dict.fromkeys(_address(item) for item in values))
+
+
+def _url_path(value: Any) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", _text(value)) or value in (HEALTHY_PATH, READY_PATH):
+        raise ValueError(f"{value!r} is not a path like /metrics")
+    return str(value)
+
+
+def _directory(value: Any) -> Path:
+    path = Path(_text(value))
+    if not path.is_absolute() or "\0" in value:
+        raise ValueError(f"{value!r} is not an absolute path")
+    return path
+
+
+def _duration(value: Any) -> float:
+    text = str(value) if value == 0 and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _DURATION.fullmatch(text):
+        raise ValueError(f"{value!r} is not a duration like 90s, 24h or 1d12h")
+    return sum(
+        int(number) * _UNIT_SECONDS[unit]
+        for number, unit in re.findall(r"([0-9]+)(ms|[smhdwy])", text)
+    )
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is not true or false")
+    return value
+
+
+def _limit(value: Any) -> int:
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _LIMIT_MAX:
+        raise ValueError(f"{value!r} is not a whole number from 1 to {_LIMIT_MAX}")
+    return number
+
+
+def _one_of(choices: Mapping[str, object]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    return check
+
+
+def _settings() -> dict[str, _Setting]:
+    settings = {
+        "web.listen-address": _Setting(
+            _addresses,
+            [":9714"],
+            "address to listen on, may be repeated (a list in the file); without a host, every "
+            "IPv4 and IPv6 address",
+            "HOST:PORT",
+        ),
+        "web.telemetry-path": _Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
+        "segment.dir": _Setting(
+            _directory, "/run/gluster/glupy", "where the bricks' segments are", "DIR"
+        ),
+        "segment.expiry": _Setting(
+            _duration, "24h", "how long a dead brick is served as down", "DURATION"
+        ),
+        "log.level": _Setting(
+            _one_of(log.LEVELS), "info", f"least level to log: {', '.join(log.LEVELS)}", "LEVEL"
+        ),
+        "log.format": _Setting(
+            _one_of(log.FORMATS), "logfmt", f"one of {', '.join(log.FORMATS)}", "FORMAT"
+        ),
+    }
+    for collector in COLLECTORS:
+        key = f"collector.{collector.name}"
+        settings[key] = _Setting(_switch, True, collector.help)
+        if collector.default_limit is not None:
+            settings[f"{key}.limit"] = _Setting(
+                _limit, collector.default_limit, "how many of them a brick", "N"
+            )
+    return settings
+
+
+_SETTINGS = _settings()
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` a flag for every setting."""
+    parser.add_argument("--config.file", dest="config.file", type=Path, metavar="FILE")
+    for key, setting in _SETTINGS.items():
+        options: dict[str, Any] = {"dest": key, "default": argparse.SUPPRESS}
+        if setting.check is _switch:
+            options["action"] = argparse.BooleanOptionalAction
+            options["help"] = setting.help
+        else:
+            default = setting.default[0] if isinstance(setting.default, list) else setting.default
+            options["metavar"] = setting.metavar
+            options["help"] = f"{setting.help} (default {default})"
+            if isinstance(setting.default, list):
+                options["action"] = "append"
+        parser.add_argument(f"--{key}", **options)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read config file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        what = " ".join(str(error).split())
+        raise UserError(f"config file {path} is not valid YAML: {what}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"config file {path}: expected KEY: VALUE lines, found {values!r:.60}")
+    return values
+
+
+def load(args: argparse.Namespace) -> Config:
+    """The settings from defaults, the file that ``args`` names, and flags, each over the last.
+
+    Raises:
+        UserError: the file cannot be read, or a key or value in it or in a flag is wrong.
+    """
+    values = {key: setting.check(setting.default) for key, setting in _SETTINGS.items()}
+    flags = {key: value for key, value in vars(args).items() if key in _SETTINGS}
+    path: Path | None = getattr(args, "config.file", None)
+    if path is not None:
+        for key, value in _read(path).items():
+            if key not in _SETTINGS:
+                known = ", ".join(_SETTINGS)
+                raise UserError(f"config file {path}: unknown key {key!r}; the keys are {known}")
+            values[key] = _check(key, value, f"config file {path}: {key}")
+    for key, value in flags.items():
+        values[key] = _check(key, value, f"--{key}")
+    names = [collector.name for collector in COLLECTORS]
+    limits = {name: values.get(f"collector.{name}.limit") for name in names}
+    return Config(
+        listen_addresses=values["web.listen-address"],
+        telemetry_path=values["web.telemetry-path"],
+        segment_dir=values["segment.dir"],
+        segment_expiry=values["segment.expiry"],
+        collectors=tuple(name for name in names if values[f"collector.{name}"]),
+        limits={name: limit for name, limit in limits.items() if limit is not None},
+        log_level=values["log.level"],
+        log_format=values["log.format"],
+    )
+
+
+def _check(key: str, value: Any, where: str) -> Any:
+    try:
+        return _SETTINGS[key].check(value)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error

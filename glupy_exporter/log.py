@@ -1,0 +1,57 @@
+"""Log lines on standard error, as logfmt or JSON, one line a record.
+
+A record's own values go into ``extra={"fields": {...}}`` and become keys of the line.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import re
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+_NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
+_BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
+
+
+def _values(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, str]:
+    """The keys of one line in the order in which they are written."""
+    time = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
+    values = {
+        "ts": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": _NAMES.get(record.levelno, record.levelname.lower()),
+        "msg": record.getMessage(),
+    }
+    values.update({key: str(value) for key, value in getattr(record, "fields", {}).items()})
+    if record.exc_info:
+        values["traceback"] = formatter.formatException(record.exc_info)
+    return values
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(_values(record, self))
+
+
+class _Logfmt(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return " ".join(
+            f"{key}={value if _BARE.fullmatch(value) else json.dumps(value)}"
+            for key, value in _values(record, self).items()
+        )
+
+
+FORMATS: dict[str, type[logging.Formatter]] = {"logfmt": _Logfmt, "json": _Json}
+
+
+def configure(level: str, format_name: str) -> None:
+    """Send records of ``level`` (a key of LEVELS) and above to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(FORMATS[format_name]())
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)

@@ -1,0 +1,1 @@
+"""HTTP: /metrics, health, and a page that lists this node's bricks."""

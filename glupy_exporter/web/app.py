@@ -1,0 +1,179 @@
+"""The HTTP application: what is served at which path."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import re
+from collections.abc import Callable
+from concurrent.futures import Executor
+from http.client import responses
+from typing import Any, TypeVar
+
+from tornado.http1connection import HTTP1Connection
+from tornado.web import Application, HTTPError, RequestHandler
+
+from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
+from glupy_exporter.web import landing, negotiation
+
+MAX_PENDING = 16
+"""Scrapes and pages that may wait or run at a time; more are told to come back later."""
+
+WRITE_TIMEOUT = 30.0
+"""Seconds that a client may take to read an answer."""
+
+_GZIP_LEVEL = 5  # higher levels cost several times the time for a few per cent
+_T = TypeVar("_T")
+
+LOG = logging.getLogger(__name__)
+
+
+class App(Application):
+    """Routes, and the threads in which answers are made."""
+
+    def __init__(self, config: Config, scraper: Scraper, executor: Executor) -> None:
+        self.config = config
+        self.scraper = scraper
+        self.answers: set[asyncio.Task[Any]] = set()
+        """Requests that are being answered."""
+        self._executor = executor
+        self._pending = 0
+        routes: dict[str, type[Handler]] = {
+            "/": Landing,
+            HEALTHY_PATH: Healthy,
+            READY_PATH: Ready,
+            config.telemetry_path: Metrics,
+        }
+        super().__init__(
+            [(re.escape(path), handler) for path, handler in routes.items()],
+            default_handler_class=NotFound,
+            log_function=_log_request,
+        )
+
+    async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
+        """The result of ``work``, called outside the event loop.
+
+        Raises:
+            HTTPError: 503, when too many wait already.
+        """
+        if self._pending >= MAX_PENDING:
+            raise HTTPError(503)
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+        finally:
+            self._pending -= 1
+
+
+def _log_request(handler: RequestHandler) -> None:
+    request = handler.request
+    fields = {
+        "remote": request.remote_ip,
+        "method": request.method,
+        "path": request.path,
+        "status": handler.get_status(),
+        "seconds": round(request.request_time(), 6),
+    }
+    LOG.debug("request", extra={"fields": fields})
+
+
+class Handler(RequestHandler):
+    """Answers GET and HEAD in plain text, unless told otherwise, and says little about itself."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD")
+    application: App
+
+    def set_default_headers(self) -> None:
+        """Headers of every answer, errors included."""
+        self.set_header("Server", "glupy-exporter")
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def compute_etag(self) -> None:
+        """No entity tags: hardly any answer comes twice."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """The status in words; details, if any, are in the log."""
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
+        self.finish(f"{status_code} {responses.get(status_code, 'Unknown')}\n")
+
+    async def get(self) -> None:
+        """Answer, and give up on a client that does not read its answer."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.application.answers.add(task)
+        try:
+            body = await self.body()
+            await asyncio.wait_for(self.finish(body), WRITE_TIMEOUT)
+        except asyncio.TimeoutError:
+            assert isinstance(self.request.connection, HTTP1Connection)
+            self.request.connection.close()
+        finally:
+            self.application.answers.discard(task)
+
+    async def head(self) -> None:
+        """As GET; Tornado leaves the body out."""
+        await self.get()
+
+    async def body(self) -> str | bytes:
+        """The body of the answer; may set headers."""
+        raise NotImplementedError
+
+
+class Metrics(Handler):
+    """One scrape."""
+
+    async def body(self) -> bytes:
+        """The metrics in the format and compression that the client prefers."""
+        accept = self.request.headers.get("Accept", "")
+        compress = negotiation.gzip_accepted(self.request.headers.get("Accept-Encoding", ""))
+        encoder, content_type = negotiation.encoder(accept)
+        body = await self.application.in_thread(self._scrape, encoder, compress)
+        self.set_header("Content-Type", content_type)
+        self.set_header("Vary", "Accept, Accept-Encoding")
+        if compress:
+            self.set_header("Content-Encoding", "gzip")
+        return body
+
+    def _scrape(self, encoder: negotiation.Encoder, compress: bool) -> bytes:
+        body = encoder(self.application.scraper)
+        return gzip.compress(body, _GZIP_LEVEL) if compress else body
+
+
+class Landing(Handler):
+    """A page for people."""
+
+    async def body(self) -> bytes:
+        """The bricks of this node, as HTML."""
+        page = await self.application.in_thread(landing.render, self.application.config)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        return page
+
+
+class Healthy(Handler):
+    """Whether the process answers at all."""
+
+    async def body(self) -> str:
+        """A word."""
+        return "Healthy\n"
+
+
+class Ready(Handler):
+    """Whether scrapes will be answered: they are from the first moment on."""
+
+    async def body(self) -> str:
+        """A word."""
+        return "Ready\n"
+
+
+class NotFound(Handler):
+    """Every other path."""
+
+    def prepare(self) -> None:
+        """Refuse whatever the method."""
+        raise HTTPError(404)

@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,7 @@ BIG = (1 << 20) + 1
 
 def through_mount(root: Path) -> None:
     """Everything a kernel passes on. ``root`` must be mounted with direct-io-mode=enable."""
-    work = root / "mount"
-    work.mkdir()
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=root))
     file = work / "file"
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     for size in SIZES:
@@ -59,14 +59,14 @@ def through_mount(root: Path) -> None:
     assert "user.colour" in os.listxattr(file)
     os.removexattr(file, "user.colour")
     os.link(file, work / "hard")
-    os.symlink("file", work / "soft")
-    os.readlink(work / "soft")
+    (work / "soft").symlink_to("file")
+    (work / "soft").readlink()
     os.mknod(work / "fifo", 0o600 | 0o010000)
     (work / "hard").rename(work / "renamed")
     (work / "renamed").unlink()
     (work / "sub").mkdir()
     (work / "sub").rmdir()
-    os.listdir(work)
+    assert len(list(work.iterdir())) == 4
     directory = os.open(work, os.O_RDONLY)
     os.fsync(directory)
     os.close(directory)

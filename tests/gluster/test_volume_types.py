@@ -1,0 +1,72 @@
+"""The exact comparison with ``volume profile`` on every kind of volume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import workload
+from cluster import Volume, gluster, volume
+from compare import assert_equal, settled
+
+
+def exercise(subject: Volume) -> None:
+    with subject.mount("direct-io-mode=enable") as mount:
+        workload.through_mount(mount)
+
+
+def check(subject: Volume) -> None:
+    bricks = settled(subject)
+    for profile, counts in bricks.values():
+        assert_equal(profile, counts)
+    assert len({name for _, counts in bricks.values() for name in counts.fops}) >= 25
+    assert sum(counts.bytes["write"] for _, counts in bricks.values()) > sum(workload.SIZES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bricks", "sets"),
+    [
+        pytest.param((), 2, [0, 1], id="distribute"),
+        pytest.param(("replica", "2"), 4, [0, 0, 1, 1], id="distributed-replica"),
+        pytest.param(("disperse", "3", "redundancy", "1"), 3, [0, 0, 0], id="disperse"),
+    ],
+)
+def test_kind_of_volume(xlator: None, kind: tuple[str, ...], bricks: int, sets: list[int]) -> None:
+    with volume(*kind, bricks=bricks) as subject:
+        exercise(subject)
+        check(subject)
+        for brick, subvolume in zip(subject.bricks, sets):
+            with subject.segment(brick) as segment:
+                assert segment.brick().subvolume == subvolume
+
+
+@pytest.fixture
+def multiplex(xlator: None) -> Iterator[None]:
+    """Bricks that start from now on share one process."""
+    gluster("volume", "set", "all", "cluster.brick-multiplex", "on")
+    yield
+    gluster("volume", "reset", "all", "cluster.brick-multiplex")
+
+
+def test_multiplexed_bricks(multiplex: None) -> None:
+    with volume(bricks=2) as one, volume(bricks=1) as other:
+        places = [(v, brick) for v in (one, other) for brick in v.bricks]
+        (pid,) = {v.pid(brick) for v, brick in places}
+        exercise(one)
+        exercise(other)
+        check(one)
+        check(other)
+        for subject, brick in places:
+            with subject.segment(brick) as segment:
+                identity = segment.brick()
+            assert identity.pid == pid
+            assert (identity.volume, identity.brick) == (subject.name, str(brick))
+            assert identity.alive
+
+        other.stop()
+        assert one.pid(one.bricks[0]) == pid
+        assert not other.segment_path(other.bricks[0]).exists()
+        exercise(one)
+        check(one)
+        with one.segment(one.bricks[0]) as segment:
+            assert segment.brick().alive

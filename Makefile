@@ -1,0 +1,65 @@
+# The commands of this project; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] tests/native/*.[ch])
+
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp for what the exporter needs and one for what its developers need besides.
+$(BIN)/.runtime: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -qq --disable-pip-version-check --editable .
+	touch $@
+
+$(BIN)/.dev: $(BIN)/.runtime
+	$(BIN)/pip install -qq --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+.PHONY: venv
+venv: $(BIN)/.dev ## make .venv with the tools for development
+
+.PHONY: packages
+packages: # Debian's packages for the demo, if they are missing
+	@deploy/demo/packages.sh
+
+.PHONY: demo
+demo: packages ## show everything on a throw-away volume until Ctrl-C; ONCE=1: check and exit
+	@$(MAKE) --no-print-directory $(BIN)/.runtime
+	@$(BIN)/python -B deploy/demo/demo.py $(if $(ONCE),--once)
+
+.PHONY: demo-clean
+demo-clean: $(BIN)/.runtime ## remove what a demo that was killed has left
+	@$(BIN)/python -B deploy/demo/demo.py --clean
+
+.PHONY: test
+test: $(BIN)/.dev ## run all tests; those on real bricks need root and GlusterFS
+	$(BIN)/pytest tests
+
+.PHONY: test-unit
+test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
+	$(BIN)/pytest tests/unit
+
+.PHONY: lint
+lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	MYPYPATH=deploy/demo $(BIN)/mypy deploy/demo/*.py
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	promtool check config prometheus/prometheus.yml
+	promtool test rules prometheus/tests/*.yml
+
+.PHONY: docs
+docs: $(BIN)/.runtime ## write docs/metrics.md from the code
+	$(BIN)/python -m glupy_exporter.collectors.docs > docs/metrics.md.new
+	mv docs/metrics.md.new docs/metrics.md
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf build $(VENV)

@@ -1,0 +1,190 @@
+"""The whole chain on one machine: brick, translator, exporter, Prometheus; see `make help`."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import machine
+import monitoring
+from machine import say
+from workload import Workload
+
+from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
+from glupy_exporter.collectors.family import Family
+from glupy_exporter.errors import UserError
+
+WORKLOAD_SECONDS = 40.0
+BACKGROUND_PAUSE = 0.5
+ANSWER_SECONDS = 60.0
+
+FAMILIES: tuple[Family, ...] = (
+    *(family for collector in COLLECTORS for family in collector.families),
+    *SCRAPE_FAMILIES,
+)
+NOT_FED = {
+    "glupy_fops_in_flight": "nothing is in flight once the workload is over",
+    "glupy_files_evicted_total": "all files of the workload fit into the table",
+    "glupy_file_untracked_fops_total": "all files of the workload fit into the table",
+    "glupy_file_count_error_bound": "counts are exact while no file is evicted",
+    "glupy_clients_evicted_total": "there is one client",
+    "glupy_client_untracked_fops_total": "there is one client",
+    "glupy_segment_errors_total": "no segment is broken",
+}
+"""Families that may be missing or 0 after the workload, and why."""
+
+BUSIEST = (
+    "topk(10, sum by (path) "
+    f'(volume_gfid_path_kind:glupy_file_fops:rate5m{{volume="{machine.VOLUME}",path!=""}}))'
+)
+
+
+def missing_families(prometheus: monitoring.Prometheus) -> list[str]:
+    """The families that the workload must have fed and that are unknown to Prometheus, or 0."""
+    missing = []
+    for family in FAMILIES:
+        if family.name in NOT_FED:
+            continue
+        series = f"{family.name}_count" if family.type == "histogram" else family.name
+        label = f'volume="{machine.VOLUME}"' if family.of_brick else 'job="glupy"'
+        if not any(value > 0 for _, value in prometheus.query(f"max({series}{{{label}}})")):
+            missing.append(family.name)
+    return missing
+
+
+def report(exporter: str, prometheus: monitoring.Prometheus) -> None:
+    """Print what there is to see."""
+    say(f"the top of {exporter}/metrics")
+    for line in monitoring.top_of_metrics(exporter, 20):
+        print(f"  {line}")
+    say("the busiest files, as Prometheus knows them (fops a second, both replicas folded)")
+    for labels, value in sorted(prometheus.query(BUSIEST), key=lambda row: -row[1]):
+        print(f"  {value:8.1f}  {labels['path']}")
+    volume = f'{{volume="{machine.VOLUME}"}}'
+    say("to look at")
+    print(f"  exporter        {exporter}/")
+    print(f"  metrics         {exporter}/metrics")
+    print(f"  busiest files   {prometheus.graph(BUSIEST)}")
+    print(f"  fops            {prometheus.graph(f'volume_fop:glupy_fops:rate5m{volume}')}")
+    latency = f"volume_fop:glupy_fop_duration_seconds:p99_rate5m{volume}"
+    print(f"  p99 latency     {prometheus.graph(latency)}")
+    print(f"  alerts          {prometheus.url}/alerts", flush=True)
+
+
+def demo(once: bool) -> int:
+    """Set everything up, work, report; then go on until interrupted unless ``once``."""
+    machine.LOGS.mkdir()
+    machine.start_glusterd()
+    machine.install_translator()
+    machine.create_volume()
+    exporter = monitoring.start_exporter()
+    prometheus = monitoring.Prometheus(exporter)
+    workload = Workload(machine.MOUNT_POINT / "work")
+    try:
+        return show(workload, exporter, prometheus, once)
+    finally:
+        workload.stop.set()
+
+
+def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, once: bool) -> int:
+    """Work, check what Prometheus has, report."""
+    say(f"working on {machine.MOUNT_POINT} for {WORKLOAD_SECONDS:.0f} s")
+    for line in workload.run(WORKLOAD_SECONDS):
+        print(f"  {line}", flush=True)
+
+    say("asking Prometheus for every family that the workload fed")
+    missing: list[str] = []
+
+    def complete() -> bool:
+        missing[:] = missing_families(prometheus)
+        return not missing and bool(prometheus.query(BUSIEST))
+
+    try:
+        machine.wait_for("an answer for every family", complete, ANSWER_SECONDS)
+    except UserError:
+        print(f"demo: Prometheus has nothing for: {', '.join(missing) or 'the busiest files'}")
+        if once:
+            return 1
+    else:
+        print(
+            f"  {len(FAMILIES) - len(NOT_FED)} of {len(FAMILIES)} families are there; the others:"
+        )
+        for name, reason in NOT_FED.items():
+            print(f"    {name}: {reason}")
+    report(exporter, prometheus)
+    if once:
+        return 0
+    say("a light workload goes on; Ctrl-C ends the demo and removes everything that it made")
+    for _ in workload.run(float("inf"), pause=BACKGROUND_PAUSE):
+        pass
+    return 0
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Make the demo's directory, hold it against other demos, and remove it if it is empty."""
+    machine.DIRECTORY.mkdir(mode=0o755, exist_ok=True)
+    handle = os.open(machine.DIRECTORY, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+        with suppress(OSError):  # not empty
+            machine.DIRECTORY.rmdir()
+    except BlockingIOError:
+        raise UserError("a demo is running already; end that one first") from None
+    finally:
+        os.close(handle)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run, or clean up after, a demo and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true", help="exit after the check")
+    parser.add_argument("--clean", action="store_true", help="remove what an earlier demo left")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        raise UserError("the demo starts bricks and mounts a volume, so it has to be run by root")
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        signal.signal(number, _interrupt)
+    with only_one():
+        code = 0
+        try:
+            if not args.clean:
+                if any(machine.DIRECTORY.iterdir()):
+                    say("removing what an earlier demo left")
+                    if not machine.remove():
+                        raise UserError("what an earlier demo left cannot be removed")
+                code = demo(args.once)
+        except KeyboardInterrupt:
+            print()
+            code = 130 if args.once else 0
+        except (UserError, OSError, subprocess.SubprocessError) as error:
+            print(f"demo: {error}", file=sys.stderr)
+            code = 1
+        finally:
+            for number in signals:
+                signal.signal(number, signal.SIG_IGN)
+            say("removing everything that the demo made")
+            if not machine.remove():
+                print("demo: something is left; `make demo-clean` tries again", file=sys.stderr)
+                code = 1
+        return code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"demo: {error}")

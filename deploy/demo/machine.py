@@ -1,0 +1,284 @@
+"""What the demo puts on this machine, and how all of that is taken away again.
+
+Everything lies under :data:`DIRECTORY` or can be told by itself to be the demo's: its volume has
+its bricks there, its processes carry a mark in their environment, its translator is the one built
+there. So cleaning up needs no memory of the run that is cleaned up after, however that ended.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.xlator import gluster, install
+
+DIRECTORY = Path("/var/lib/glupy-demo")
+MOUNT_POINT = DIRECTORY / "mnt"
+LOGS = DIRECTORY / "logs"
+SEGMENTS = Path("/run/gluster/glupy")
+VOLUME = "glupy-demo"
+USER = "nobody"
+
+_BRICKS = (DIRECTORY / "bricks" / "1", DIRECTORY / "bricks" / "2")
+_SAVED = DIRECTORY / "saved-translator"
+_BUILD = DIRECTORY / "build"
+_VOLFILES = Path("/var/lib/glusterd/vols") / VOLUME
+_MARK = "GLUPY_DEMO"
+_GLUSTER_LOGS = Path("/var/log/glusterfs")
+
+
+def say(text: str) -> None:
+    """Tell the user what is going on."""
+    print(f"==> {text}", flush=True)
+
+
+def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
+    """Return as soon as ``condition`` holds.
+
+    Raises:
+        UserError: it does not within ``seconds``.
+    """
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            raise UserError(f"{what} did not happen within {seconds:.0f} s; see {LOGS}")
+        time.sleep(0.1)
+
+
+def glupy_exporter(*words: str) -> None:
+    """Run one command of glupy-exporter, as an operator would."""
+    print(f"$ glupy-exporter {' '.join(words)}", flush=True)
+    subprocess.run([Path(sys.executable).parent / "glupy-exporter", *words], check=True)
+
+
+def start_service(
+    name: str, command: Sequence[str], group: str, env: Mapping[str, str] | None = None
+) -> None:
+    """Start a process as the unprivileged user of :data:`USER`; its output goes to a log."""
+    with (LOGS / f"{name}.log").open("wb") as log:
+        subprocess.Popen(
+            command,
+            env={**os.environ, **(env or {}), _MARK: name},
+            user=USER,
+            group=group,
+            extra_groups=[],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the demo, which then ends its processes
+        )
+
+
+def _processes() -> Iterator[tuple[int, list[str], str]]:
+    """Process id, command line and mark of every process."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            environment = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        prefix = f"{_MARK}="
+        mark = next((word[len(prefix) :] for word in environment if word.startswith(prefix)), "")
+        yield int(entry.name), words, mark
+
+
+def _glusterds() -> list[tuple[int, str]]:
+    """Process id and mark of every glusterd; a brick inherits the mark of its glusterd."""
+    return [(pid, mark) for pid, words, mark in _processes() if Path(words[0]).name == "glusterd"]
+
+
+def _runs_on(path: Path) -> bool:
+    """Whether a process was started for ``path``: a brick or a mount."""
+    return any(
+        str(path) in " ".join(words) for _, words, _ in _processes() if "gluster" in words[0]
+    )
+
+
+def _end(pid: int) -> None:
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        if not select.select([process], [], [], 20)[0]:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process], [], [], 20)
+    finally:
+        os.close(process)
+
+
+def _mounts() -> list[str]:
+    """Mount points under the demo's directory, also those whose file system is dead."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if point.startswith(f"{DIRECTORY}/")]
+
+
+def host() -> str:
+    """A name or address of this node that glusterd takes for a brick."""
+    name = socket.gethostname()
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        addresses = subprocess.run(["hostname", "-I"], capture_output=True, text=True).stdout
+        if not addresses.split():
+            raise UserError(f"host name {name} has no address; add it to /etc/hosts") from None
+        return addresses.split()[0]
+    return name
+
+
+def start_glusterd() -> None:
+    """Start glusterd unless one runs."""
+    if _glusterds():
+        say("glusterd runs already")
+        return
+    say("starting glusterd")
+    LOGS.mkdir(exist_ok=True)
+    with (LOGS / "glusterd.out").open("wb") as log:
+        subprocess.run(
+            ["glusterd"], env={**os.environ, _MARK: "glusterd"}, stdout=log, stderr=log, check=True
+        )
+
+    def answers() -> bool:
+        try:
+            gluster.volumes()
+        except gluster.GlusterError:
+            return False
+        return True
+
+    wait_for("an answer of glusterd", answers, 60)
+
+
+def install_translator() -> None:
+    """Build and install the translator; one that is installed already is saved first."""
+    say("building and installing the translator")
+    glupy_exporter("xlator", "build", "--output", str(_BUILD))
+    installed = [file for file in (install.library(), install.peer_script()) if file.exists()]
+    if installed:
+        partial = _SAVED.with_suffix(".partial")
+        partial.mkdir()
+        for file in installed:
+            shutil.copy2(file, partial)
+        partial.rename(_SAVED)
+    glupy_exporter("xlator", "install", "--from", str(_BUILD))
+
+
+def create_volume() -> None:
+    """Create, instrument and start the volume, and mount it."""
+    say(f"creating volume {VOLUME}: two replicas under {DIRECTORY}/bricks")
+    if _VOLFILES.exists():
+        raise UserError(f"volume {VOLUME} exists and is not the demo's; rename or delete it")
+    node = host()
+    for brick in _BRICKS:
+        brick.mkdir(parents=True)
+    bricks = [f"{node}:{brick}" for brick in _BRICKS]
+    gluster.command("volume", "create", VOLUME, "replica", "2", *bricks, "force")
+    glupy_exporter("xlator", "enable", VOLUME, "--yes")
+    gluster.command("volume", "start", VOLUME)
+    say(f"mounting it on {MOUNT_POINT}")
+    MOUNT_POINT.mkdir()
+    # Without the kernel's page cache, so that the reads of the workload reach the bricks.
+    options = f"direct-io-mode=enable,log-file={LOGS / 'mount.log'}"
+    subprocess.run(
+        ["mount", "-t", "glusterfs", "-o", options, f"{node}:/{VOLUME}", str(MOUNT_POINT)],
+        check=True,
+    )
+
+
+def _remove_services() -> None:
+    for pid, _, mark in _processes():
+        if mark and mark != "glusterd":
+            _end(pid)
+
+
+def _remove_mount() -> None:
+    def gone() -> bool:  # an interrupted mount may still be on its way
+        for point in _mounts():
+            subprocess.run(["umount", "--lazy", point], check=True)
+        return not _runs_on(MOUNT_POINT)
+
+    wait_for("the end of the mount's process", gone, 30)
+
+
+def _remove_volume() -> None:
+    if _VOLFILES.exists():
+        start_glusterd()
+        volume = gluster.volume(VOLUME)
+        if all(Path(brick.path) in _BRICKS for brick in volume.bricks):
+            if volume.started:
+                gluster.command("volume", "stop", VOLUME, "force")
+            gluster.command("volume", "delete", VOLUME)
+    for brick in _BRICKS:
+        wait_for(f"the end of brick {brick}", lambda: not _runs_on(brick), 30)  # noqa: B023
+        name = str(brick).strip("/").replace("/", "-")
+        (SEGMENTS / f"{VOLUME}.{name}.seg").unlink(missing_ok=True)
+        (_GLUSTER_LOGS / "bricks" / f"{name}.log").unlink(missing_ok=True)
+
+
+def _remove_glusterd() -> None:
+    own = [pid for pid, mark in _glusterds() if mark == "glusterd"]
+    if not own:
+        return
+    if gluster.volumes():
+        say("glusterd goes on running: it has other volumes by now")
+        return
+    for pid in own:
+        _end(pid)
+
+
+def _remove_translator() -> None:
+    library, built = install.library(), _BUILD / install.library().name
+    if not (built.exists() and library.exists()) or built.read_bytes() != library.read_bytes():
+        return  # none of the demo's is installed
+    if _SAVED.exists():
+        for target in (library, install.peer_script()):
+            saved = _SAVED / target.name
+            if saved.exists():
+                temporary = target.with_name(f".{target.name}.saved")
+                shutil.copy2(saved, temporary)
+                temporary.replace(target)  # in one step, since bricks may be starting
+            else:
+                target.unlink(missing_ok=True)
+        return
+    try:
+        install.uninstall()
+    except UserError as reason:
+        say(f"the translator stays installed: {reason}")
+
+
+def remove() -> bool:
+    """Remove everything that a demo has made and nothing else, but for the empty directory.
+
+    It can be called again, and after a demo that ended anyhow. False if something had to stay.
+    """
+    complete = True
+    for step in (
+        _remove_services,
+        _remove_mount,
+        _remove_volume,
+        _remove_glusterd,
+        _remove_translator,
+    ):
+        try:
+            step()
+        except (UserError, OSError, subprocess.SubprocessError) as error:
+            print(f"demo: {error}", file=sys.stderr)
+            complete = False
+    if complete:
+        for entry in DIRECTORY.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    return complete

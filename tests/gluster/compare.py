@@ -7,6 +7,8 @@ from pathlib import Path
 
 from cluster import Profile, Volume, wait_for
 
+from glupy_exporter.segment import reader
+
 NOT_FOPS = {
     "forget": "io-stats counts its callback for an inode that leaves the inode table",
     "release": "io-stats counts its callback for a file descriptor that goes away",
@@ -65,3 +67,15 @@ def assert_equal(profile: Profile, counts: Counts) -> None:
     assert fops == {name: hits for name, hits in profile.fops.items() if name not in NOT_FOPS}
     assert counts.bytes == profile.bytes
     assert counts.sizes == profile.sizes
+
+
+def files(segment: reader.Segment) -> list[reader.File]:
+    """Every tracked file whose slot did not just change hands."""
+    table = segment.file_table()
+    return [file for row in table.rows if (file := segment.file(table, row))]
+
+
+def clients(segment: reader.Segment) -> list[reader.Client]:
+    """Every tracked client host."""
+    table = segment.client_table()
+    return [client for row in table.rows if (client := segment.client(table, row))]

@@ -30,7 +30,7 @@ packages: # Debian's packages for the demo, if they are missing
 
 .PHONY: demo
 demo: packages ## show everything on a throw-away volume until Ctrl-C; ONCE=1: check and exit
-	@$(MAKE) --no-print-directory $(BIN)/.runtime
+	@$(MAKE) --no-print-directory --silent $(BIN)/.runtime
 	@$(BIN)/python -B deploy/demo/demo.py $(if $(ONCE),--once)
 
 .PHONY: demo-clean

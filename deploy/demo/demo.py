@@ -110,12 +110,12 @@ def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, o
         machine.wait_for("an answer for every family", complete, ANSWER_SECONDS)
     except UserError:
         print(f"demo: Prometheus has nothing for: {', '.join(missing) or 'the busiest files'}")
+        machine.print_logs()
         if once:
             return 1
     else:
-        print(
-            f"  {len(FAMILIES) - len(NOT_FED)} of {len(FAMILIES)} families are there; the others:"
-        )
+        fed = len(FAMILIES) - len(NOT_FED)
+        print(f"  all {fed} are there; the workload does not feed the other {len(NOT_FED)}:")
         for name, reason in NOT_FED.items():
             print(f"    {name}: {reason}")
     report(exporter, prometheus)
@@ -171,6 +171,7 @@ def main() -> int:
             print()
             code = 130 if args.once else 0
         except (UserError, OSError, subprocess.SubprocessError) as error:
+            machine.print_logs()
             print(f"demo: {error}", file=sys.stderr)
             code = 1
         finally:

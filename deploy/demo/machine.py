@@ -24,7 +24,6 @@ from glupy_exporter.xlator import gluster, install
 DIRECTORY = Path("/var/lib/glupy-demo")
 MOUNT_POINT = DIRECTORY / "mnt"
 LOGS = DIRECTORY / "logs"
-SEGMENTS = Path("/run/gluster/glupy")
 VOLUME = "glupy-demo"
 USER = "nobody"
 
@@ -34,11 +33,26 @@ _BUILD = DIRECTORY / "build"
 _VOLFILES = Path("/var/lib/glusterd/vols") / VOLUME
 _MARK = "GLUPY_DEMO"
 _GLUSTER_LOGS = Path("/var/log/glusterfs")
+_GLUSTER_RUN = Path("/run/gluster")
+_GLUSTER_LEFTOVERS = (
+    _GLUSTER_RUN / "shd" / VOLUME,
+    _GLUSTER_RUN / "vols" / VOLUME,
+    _GLUSTER_LOGS / "gfproxy" / VOLUME,
+    _GLUSTER_LOGS / "snaps" / VOLUME,
+)
+"""Directories that GlusterFS makes for a volume and keeps when it is deleted."""
 
 
 def say(text: str) -> None:
     """Tell the user what is going on."""
     print(f"==> {text}", flush=True)
+
+
+def print_logs() -> None:
+    """Show the end of every log, since cleaning up removes them."""
+    for path in sorted(LOGS.glob("*")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
+        print(f"--- {path.name}", *lines, sep="\n", flush=True)
 
 
 def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
@@ -50,7 +64,7 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > give_up:
-            raise UserError(f"{what} did not happen within {seconds:.0f} s; see {LOGS}")
+            raise UserError(f"{what} did not happen within {seconds:.0f} s")
         time.sleep(0.1)
 
 
@@ -141,7 +155,7 @@ def host() -> str:
 def start_glusterd() -> None:
     """Start glusterd unless one runs."""
     if _glusterds():
-        say("glusterd runs already")
+        say("using the glusterd that runs already")
         return
     say("starting glusterd")
     LOGS.mkdir(exist_ok=True)
@@ -213,17 +227,21 @@ def _remove_mount() -> None:
 
 def _remove_volume() -> None:
     if _VOLFILES.exists():
-        start_glusterd()
+        if not _glusterds():
+            start_glusterd()
         volume = gluster.volume(VOLUME)
-        if all(Path(brick.path) in _BRICKS for brick in volume.bricks):
-            if volume.started:
-                gluster.command("volume", "stop", VOLUME, "force")
-            gluster.command("volume", "delete", VOLUME)
+        if any(Path(brick.path) not in _BRICKS for brick in volume.bricks):
+            return  # somebody else's
+        if volume.started:
+            gluster.command("volume", "stop", VOLUME, "force")
+        gluster.command("volume", "delete", VOLUME)
+    wait_for("the end of the bricks", lambda: not any(map(_runs_on, _BRICKS)), 30)
     for brick in _BRICKS:
-        wait_for(f"the end of brick {brick}", lambda: not _runs_on(brick), 30)  # noqa: B023
         name = str(brick).strip("/").replace("/", "-")
-        (SEGMENTS / f"{VOLUME}.{name}.seg").unlink(missing_ok=True)
+        (_GLUSTER_RUN / "glupy" / f"{VOLUME}.{name}.seg").unlink(missing_ok=True)
         (_GLUSTER_LOGS / "bricks" / f"{name}.log").unlink(missing_ok=True)
+    for directory in _GLUSTER_LEFTOVERS:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _remove_glusterd() -> None:

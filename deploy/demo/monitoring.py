@@ -6,7 +6,6 @@ import importlib.util
 import json
 import shutil
 import socket
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -54,7 +53,8 @@ def start_exporter() -> str:
     """Start the exporter as an unprivileged user in group gluster and return its URL."""
     url = f"http://{_ADDRESS}:{_free_port(_EXPORTER_PORT)}"
     machine.say(f"starting the exporter on {url} as {machine.USER} in group gluster")
-    # That user has to be able to read the code, wherever this checkout lies (/root, for example).
+    # That user has to be able to read the code, wherever this checkout and the interpreter of its
+    # virtual environment lie (below /root, for example).
     code = machine.DIRECTORY / "code"
     for name in _MODULES:
         module = importlib.util.find_spec(name)
@@ -62,7 +62,7 @@ def start_exporter() -> str:
             raise UserError(f"Python module {name} is missing; remove .venv and try again")
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(Path(module.origin).parent, code / name, ignore=ignore)
-    command = [str(Path(sys.executable).resolve()), "-m", "glupy_exporter.cli", "serve"]
+    command = ["/usr/bin/python3", "-m", "glupy_exporter.cli", "serve"]
     listen = f"--web.listen-address={url.removeprefix('http://')}"
     machine.start_service(
         "exporter", [*command, listen], group="gluster", env={"PYTHONPATH": str(code)}

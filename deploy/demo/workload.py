@@ -28,6 +28,7 @@ class Workload:
         self.stop = threading.Event()
         self._directory = directory
         self._shared = [directory / "shared" / f"table-{i:02}.db" for i in range(SHARED_FILES)]
+        self._weights = [1 / (rank + 1) for rank in range(SHARED_FILES)]
         self._lock = threading.Lock()
         self._done: Counter[str] = Counter()
         shutil.rmtree(directory, ignore_errors=True)
@@ -86,7 +87,7 @@ class Workload:
 
     def _database(self, dice: random.Random) -> None:
         """Three reads and a write in one of the shared files, the first ones far more often."""
-        path = self._shared[min(int(dice.paretovariate(0.8)) - 1, SHARED_FILES - 1)]
+        [path] = dice.choices(self._shared, self._weights)
         with path.open("r+b", buffering=0) as file:
             for _ in range(3):
                 file.seek(dice.randrange(16) * BLOCK)

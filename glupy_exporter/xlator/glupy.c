@@ -93,6 +93,7 @@ glupy_init(xlator_t *this)
         .enabled = true,
         .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
+        .segment_dir = strdup(GLUPY_SEGMENT_DIR),
     };
     this->private = private;
     glupy_read_options(this, this->options, &private->options);

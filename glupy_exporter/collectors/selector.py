@@ -41,10 +41,11 @@ class Selector:
 
         ``key`` tells one brick's table from another's, ``now`` is in seconds on a monotonic clock.
         A row's score is its fops, decayed; one seen for the first time brings all it has counted.
+        Tables that nobody asked for in KEEP seconds are forgotten.
         """
-        for vanished in [k for k, state in self._states.items() if now - state.seen > KEEP]:
-            del self._states[vanished]
-        state = self._states.setdefault(key, _State(now))
+        state = self._states.pop(key, None) or _State(now)
+        self._states = {k: s for k, s in self._states.items() if now - s.seen <= KEEP}
+        self._states[key] = state
         decay = 0.5 ** ((now - state.seen) / HALF_LIFE)
         before = state.scores
         scores: dict[int, _Score] = {}

@@ -12,6 +12,7 @@ from http.client import responses
 from typing import Any, TypeVar
 
 from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
 from glupy_exporter.collectors.scrape import Scraper
@@ -109,6 +110,8 @@ class Handler(RequestHandler):
         try:
             body = await self.body()
             await asyncio.wait_for(self.finish(body), WRITE_TIMEOUT)
+        except StreamClosedError:
+            pass  # the client did not wait for its answer
         except asyncio.TimeoutError:
             assert isinstance(self.request.connection, HTTP1Connection)
             self.request.connection.close()

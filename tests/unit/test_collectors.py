@@ -1,0 +1,413 @@
+"""What a scrape says about segments, good and bad."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import segments
+from prometheus_client import generate_latest
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from glupy_exporter.collectors import COLLECTORS, docs
+from glupy_exporter.collectors.base import Collector
+from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
+from glupy_exporter.collectors.scrape import REASONS, Scraper
+
+DAY = 86400.0
+GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
+HOT = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
+COLD = uuid.UUID("00000000-0000-0000-0000-000000000001")
+# Different on every run, or the machine's own.
+VOLATILE = ("glupy_collector_duration", "glupy_segment_heartbeat", "process_", "python_")
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def full_segment() -> segments.Segment:
+    """A segment in which everything has happened once."""
+    return segments.Segment(
+        fops={
+            "lookup": segments.Fop({0: 5, 3: 2}, nanoseconds=20_000, errnos={0: 1, 2: 3, 41: 1}),
+            "read": segments.Fop({5: 10, 26: 1, 27: 1}, nanoseconds=3_000_000_000, in_flight=2),
+            "write": segments.Fop({}, in_flight=1),
+        },
+        io={"read": ({12: 10, 31: 2}, 4096 * 10 + 2**33), "write": ({0: 1}, 1)},
+        files={
+            3: segments.File(b"/dir/hot \xff\n", HOT, (7, 8, 9), (70, 80), (1, 2, 3), 4),
+            9: segments.File(b"", COLD, (0, 0, 1)),
+            11: segments.File(
+                b"/long" + b"g" * 3, uuid.UUID(int=2), (1, 0, 0), (5, 0), truncated=True
+            ),
+        },
+        clients={
+            0: segments.Client(b"192.0.2.1", (10, 0, 2), (100, 0), (5_000_000_000, 0, 1)),
+            7: segments.Client(b"2001:db8::1", (0, 1, 0), (0, 9), connections=0),
+        },
+        header={
+            "files_evicted": 6,
+            "files_untracked_fops": 5,
+            "clients_evicted": 4,
+            "clients_untracked_fops": 3,
+        },
+    )
+
+
+def scraper(directory: Path, *, expiry: float = DAY, **limits: int) -> Scraper:
+    collectors = [collector(limits.get(collector.name)) for collector in COLLECTORS]
+    return Scraper(directory, expiry, collectors)
+
+
+def scrape(source: Scraper) -> Samples:
+    """Every sample of one scrape, after a pass through the parser, none of them twice."""
+    samples: Samples = {}
+    for family in parse_text(generate_latest(source).decode()):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in samples, f"{key} is there twice"
+            samples[key] = sample.value
+    return samples
+
+
+def values(samples: Samples, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+    """The samples of ``name``, keyed by the values of the labels asked for."""
+    return {
+        tuple(dict(pairs)[label] for label in labels): value
+        for (sample, pairs), value in samples.items()
+        if sample == name
+    }
+
+
+def errors(samples: Samples) -> dict[str, float]:
+    found = values(samples, "glupy_segment_errors_total", "reason")
+    return {reason: count for (reason,), count in found.items() if count}
+
+
+def stable(text: str) -> str:
+    """Exposition text without what differs from run to run."""
+    lines = text.splitlines(keepends=True)
+    return "".join(
+        line for line in lines if not line.startswith(VOLATILE) and not line.startswith("# ")
+    )
+
+
+@contextlib.contextmanager
+def golden_directory(directory: Path) -> Iterator[Path]:
+    with full_segment().live(directory / "v0.bricks-b0.seg"):
+        dead = segments.Segment(
+            volume="v1", brick="/bricks/b1", fops={"read": segments.Fop({0: 1})}
+        )
+        dead.write(directory / "v1.bricks-b1.seg")
+        (directory / "v2.bricks-b2.seg").write_bytes(b"not a segment")
+        yield directory
+
+
+def test_golden_output(tmp_path: Path) -> None:
+    with golden_directory(tmp_path):
+        text = stable(generate_latest(scraper(tmp_path)).decode())
+    assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_openmetrics_says_the_same_as_text(tmp_path: Path) -> None:
+    openmetrics, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
+    with golden_directory(tmp_path):
+        text = generate_latest(scraper(tmp_path)).decode()
+        other = openmetrics(scraper(tmp_path)).decode()
+    assert other.endswith("# EOF\n")
+    families = {family.name: family for family in parse_openmetrics(other)}
+    assert families["glupy_fop_duration_seconds"].unit == "seconds"
+    assert families["glupy_io_bytes"].unit == "bytes"
+
+    def samples(parsed) -> set:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items())), sample.value)
+            for family in parsed
+            for sample in family.samples
+            if not sample.name.startswith(VOLATILE)
+        }
+
+    assert samples(families.values()) == samples(parse_text(text))
+
+
+def test_promtool_has_no_complaint(tmp_path: Path, need: Callable[[object, str], None]) -> None:
+    need(shutil.which("promtool"), "promtool")
+    with golden_directory(tmp_path):
+        text = generate_latest(scraper(tmp_path))
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_docs_are_generated_from_the_families() -> None:
+    path = Path(__file__).parents[2] / "docs" / "metrics.md"
+    assert path.read_text(encoding="utf-8") == docs.render(), "run `make docs`"
+
+
+def test_every_family_is_declared_once_and_documented(tmp_path: Path) -> None:
+    declared = [family for collector in COLLECTORS for family in collector.families]
+    names = [family.name for family in (*declared, *SCRAPE_FAMILIES)]
+    assert len(names) == len(set(names))
+    with golden_directory(tmp_path):
+        served = {metric.name for metric in scraper(tmp_path).collect()}
+    known = {family.base for family in (*declared, *SCRAPE_FAMILIES)}
+    assert known <= served
+    assert all(name.startswith(("process_", "python_")) for name in served - known)
+
+
+def test_switched_off_collector_serves_nothing(tmp_path: Path) -> None:
+    with golden_directory(tmp_path):
+        fops_only = [c() for c in COLLECTORS if c.name == "fops"]
+        served = {metric.name for metric in Scraper(tmp_path, DAY, fops_only).collect()}
+    assert "glupy_fop_duration_seconds" in served
+    assert not any(
+        name.startswith(("glupy_file", "glupy_client", "glupy_brick")) for name in served
+    )
+
+
+def test_dead_brick_is_down_until_it_expires(tmp_path: Path) -> None:
+    beat = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 2  # half of the time since the boot ago
+    segments.Segment(header={"heartbeat": beat}).write(tmp_path / "a.seg")
+    assert values(scrape(scraper(tmp_path, expiry=beat / 1e9 + 60)), "glupy_brick_up") == {(): 0}
+    samples = scrape(scraper(tmp_path, expiry=beat / 1e9 - 1))
+    assert values(samples, "glupy_brick_up") == {}
+    assert errors(samples) == {}
+
+
+def test_dead_brick_has_identity_but_no_counters(tmp_path: Path) -> None:
+    full_segment().write(tmp_path / "a.seg")
+    names = {name for name, labels in scrape(scraper(tmp_path)) if "brick" in dict(labels)}
+    assert names == {
+        "glupy_brick_up",
+        "glupy_brick_info",
+        "glupy_segment_created_timestamp_seconds",
+    }
+
+
+def test_bricks_come_and_go_between_scrapes(tmp_path: Path) -> None:
+    source, path = scraper(tmp_path), tmp_path / "a.seg"
+    with segments.Segment().live(path):
+        assert values(scrape(source), "glupy_brick_up") == {(): 1}
+    assert values(scrape(source), "glupy_brick_up") == {(): 0}
+    with segments.Segment().live(path):  # replaced, as a restarted brick does
+        assert values(scrape(source), "glupy_brick_up") == {(): 1}
+        path.unlink()
+        assert values(scrape(source), "glupy_brick_up") == {}
+    assert errors(scrape(source)) == {}
+
+
+def test_two_segments_of_one_brick(tmp_path: Path) -> None:
+    older = segments.Segment(header={"created_realtime": 1, "pid": 1})
+    newer = segments.Segment(header={"created_realtime": 2 * 10**18, "pid": 2})
+    older.write(tmp_path / "a.seg")
+    newer.write(tmp_path / "b.seg")
+    source = scraper(tmp_path)
+    samples = scrape(source)
+    assert list(values(samples, "glupy_brick_info", "pid")) == [("2",)]
+    assert errors(samples) == {"duplicate": 1}
+    with segments.locked(tmp_path / "a.seg"):
+        samples = scrape(source)
+        assert list(values(samples, "glupy_brick_info", "pid")) == [("1",)]
+        assert errors(samples) == {"duplicate": 2}
+
+
+def test_bad_segments_are_counted_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bad = tmp_path / "bad.seg"
+    bad.write_bytes(b"\0" * 5000)
+    source = scraper(tmp_path)
+    with segments.Segment().live(tmp_path / "good.seg"):
+        for scrapes in (1, 2, 3):
+            samples = scrape(source)
+            assert errors(samples) == {"bad_magic": scrapes}
+            assert values(samples, "glupy_brick_up") == {(): 1}
+        assert caplog.messages == ["segment cannot be used: not a glupy segment"]
+        caplog.clear()
+        bad.write_bytes(b"")
+        assert errors(scrape(source)) == {"bad_magic": 3, "truncated": 1}
+        assert caplog.messages == ["segment cannot be used: 0 bytes are too few for a header"]
+        caplog.clear()
+        bad.unlink()
+        assert errors(scrape(source)) == {"bad_magic": 3, "truncated": 1}
+        assert caplog.messages == ["segment is good again or gone"]
+        caplog.clear()
+        scrape(source)
+        assert caplog.messages == []
+
+
+def test_every_reason_is_there_from_the_first_scrape(tmp_path: Path) -> None:
+    found = values(scrape(scraper(tmp_path)), "glupy_segment_errors_total", "reason")
+    assert found == {(reason,): 0 for reason in REASONS}
+
+
+def test_missing_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = scraper(tmp_path / "none")
+    assert errors(scrape(source)) == {"no_directory": 1}
+    assert errors(scrape(source)) == {"no_directory": 2}
+    assert caplog.messages == ["segment cannot be used: No such file or directory"]
+    (tmp_path / "none").mkdir()
+    with segments.Segment().live(tmp_path / "none" / "a.seg"):
+        samples = scrape(source)
+    assert values(samples, "glupy_brick_up") == {(): 1}
+    assert errors(samples) == {"no_directory": 2}
+
+
+def test_collector_drops_only_the_brick_it_cannot_read(tmp_path: Path) -> None:
+    """Two fops of one name: the header is fine, so only the fops collector can find out."""
+    broken = full_segment()
+    broken.brick, broken.names = "/bricks/broken", ("read", "lookup", "read")
+    with full_segment().live(tmp_path / "a.seg"), broken.live(tmp_path / "b.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert errors(samples) == {"bad_layout": 1}
+    for name, bricks in {
+        "glupy_brick_up": {("/bricks/b0",), ("/bricks/broken",)},
+        "glupy_files_tracked": {("/bricks/b0",), ("/bricks/broken",)},
+        "glupy_fop_duration_seconds_count": {("/bricks/b0",)},
+        "glupy_io_bytes_total": {("/bricks/b0",)},
+    }.items():
+        assert set(values(samples, name, "brick")) == bricks, name
+    success = values(samples, "glupy_collector_success", "collector")
+    assert [name for (name,), good in success.items() if not good] == ["fops"]
+
+
+class Buggy(Collector):
+    """A collector with a bug that one brick brings out after its first sample."""
+
+    name = "buggy"
+    help = "fails"
+    families = (COLLECTORS[0].families[0],)
+
+    def live(self, brick):
+        yield self.families[0], (), 1
+        if brick.brick.brick == "/bricks/b1":
+            raise ZeroDivisionError
+
+
+def test_bug_in_a_collector_costs_one_brick(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = segments.Segment(brick="/bricks/b0"), segments.Segment(brick="/bricks/b1")
+    with good.live(tmp_path / "a.seg"), bad.live(tmp_path / "b.seg"):
+        samples = scrape(Scraper(tmp_path, DAY, [Buggy()]))
+    assert values(samples, "glupy_brick_up", "brick") == {("/bricks/b0",): 1}
+    assert errors(samples) == {"internal": 1}
+    assert values(samples, "glupy_collector_success") == {(): 0}
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_only_the_busiest_files_are_served(tmp_path: Path) -> None:
+    files = {
+        slot: segments.File(b"/f%d" % slot, uuid.UUID(int=slot + 1), (slot, 0, 0))
+        for slot in range(20)
+    }
+    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path, files=3))
+    paths = {path for path, kind in values(samples, "glupy_file_fops_total", "path", "kind")}
+    assert paths == {"/f17", "/f18", "/f19"}
+    assert values(samples, "glupy_files_tracked") == {(): 20}
+
+
+def test_error_bound_is_that_of_served_files(tmp_path: Path) -> None:
+    files = {
+        0: segments.File(b"/hot", HOT, (100, 0, 0), error_bound=3),
+        1: segments.File(b"/cold", COLD, (1, 0, 0), error_bound=99),
+    }
+    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+        assert values(scrape(scraper(tmp_path, files=1)), "glupy_file_count_error_bound") == {(): 3}
+
+
+def test_one_file_in_two_slots_is_one_series(tmp_path: Path) -> None:
+    files = {
+        0: segments.File(b"", HOT, (1, 2, 3), (4, 5), (6, 7, 8)),
+        1: segments.File(b"/hot", HOT, (10, 20, 30), (40, 50), (60, 70, 80)),
+    }
+    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert values(samples, "glupy_file_fops_total", "path", "kind") == {
+        ("/hot", "read"): 11,
+        ("/hot", "write"): 22,
+        ("/hot", "metadata"): 33,
+    }
+    assert values(samples, "glupy_file_io_bytes_total", "direction") == {
+        ("read",): 44,
+        ("write",): 55,
+    }
+
+
+def test_one_client_in_two_slots_is_one_series(tmp_path: Path) -> None:
+    clients = {0: segments.Client(b"c", (1, 2, 3)), 1: segments.Client(b"c", (10, 20, 30))}
+    with segments.Segment(clients=clients).live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert values(samples, "glupy_client_fops_total", "client", "kind") == {
+        ("c", "read"): 11,
+        ("c", "write"): 22,
+        ("c", "metadata"): 33,
+    }
+
+
+def test_only_the_busiest_clients_are_served_but_all_are_connected(tmp_path: Path) -> None:
+    clients = {
+        slot: segments.Client(b"10.0.0.%d" % slot, (slot, 0, 0), connections=slot % 2)
+        for slot in range(10)
+    }
+    with segments.Segment(clients=clients).live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path, clients=1))
+    assert {c for c, _ in values(samples, "glupy_client_fops_total", "client", "kind")} == {
+        "10.0.0.9"
+    }
+    assert values(samples, "glupy_clients_connected") == {(): 5}
+
+
+def test_histograms_are_cumulative_and_agree_with_count(tmp_path: Path) -> None:
+    with full_segment().live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    buckets = [
+        (float(le), count)
+        for (fop, le), count in values(
+            samples, "glupy_fop_duration_seconds_bucket", "fop", "le"
+        ).items()
+        if fop == "read"
+    ]
+    assert [le for le, _ in buckets] == [*(1e-06 * 2**i for i in range(27)), float("inf")]
+    assert [count for _, count in buckets] == [0] * 5 + [10] * 21 + [11, 12]
+    assert values(samples, "glupy_fop_duration_seconds_count", "fop")["read",] == 12
+    sizes = [
+        float(le)
+        for direction, le in values(samples, "glupy_io_size_bytes_bucket", "direction", "le")
+        if direction == "read"
+    ]
+    assert sizes == [*(2 ** (i + 1) - 1 for i in range(31)), float("inf")]
+
+
+def test_hostile_label_values_stay_inside_their_labels(tmp_path: Path) -> None:
+    evil = b'/x"} 1\nglupy_brick_up{volume="other"} 0\n\\'
+    segment = segments.Segment(
+        volume='v"\n\\',
+        files={0: segments.File(evil, HOT, (1, 0, 0))},
+        clients={0: segments.Client(b'"\n{}', (1, 0, 0))},
+    )
+    with segment.live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert values(samples, "glupy_brick_up", "volume") == {('v"\\x0a\\\\',): 1}
+    paths = {path for path, _ in values(samples, "glupy_file_fops_total", "path", "kind")}
+    assert paths == {'/x"} 1\\x0aglupy_brick_up{volume="other"} 0\\x0a\\\\'}
+
+
+if __name__ == "__main__":  # writes the golden file anew; look at what changed
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name, golden_directory(Path(name)) as golden:
+        GOLDEN.write_text(stable(generate_latest(scraper(golden)).decode()), encoding="utf-8")

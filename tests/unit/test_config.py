@@ -1,0 +1,166 @@
+"""Settings from flags and file, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from glupy_exporter import config
+from glupy_exporter.config import Address, Config
+from glupy_exporter.errors import UserError
+
+
+def load(*flags: str) -> Config:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    config.add_flags(parser)
+    return config.load(parser.parse_args(flags))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "glupy-exporter.yml"
+
+
+def load_file(file: Path, text: str, *flags: str) -> Config:
+    file.write_text(text, encoding="utf-8")
+    return load("--config.file", str(file), *flags)
+
+
+def test_defaults() -> None:
+    assert load() == Config(
+        listen_addresses=(Address("", 9714),),
+        telemetry_path="/metrics",
+        segment_dir=Path("/run/gluster/glupy"),
+        segment_expiry=86400.0,
+        collectors=("bricks", "fops", "files", "clients", "exporter"),
+        limits={"files": 50, "clients": 100},
+        log_level="info",
+        log_format="logfmt",
+    )
+
+
+def test_file(file: Path) -> None:
+    text = """
+        web.listen-address: ["[::1]:1", "localhost:2"]
+        web.telemetry-path: /m
+        segment.dir: /dev/shm/x
+        segment.expiry: 1d12h
+        collector.clients: false
+        collector.files.limit: 7
+        log.level: debug
+        log.format: json
+    """
+    assert load_file(file, text) == Config(
+        listen_addresses=(Address("::1", 1), Address("localhost", 2)),
+        telemetry_path="/m",
+        segment_dir=Path("/dev/shm/x"),
+        segment_expiry=129600.0,
+        collectors=("bricks", "fops", "files", "exporter"),
+        limits={"files": 7, "clients": 100},
+        log_level="debug",
+        log_format="json",
+    )
+
+
+def test_empty_file_changes_nothing(file: Path) -> None:
+    assert load_file(file, "# nothing\n") == load()
+
+
+def test_flags_win_over_the_file(file: Path) -> None:
+    text = "collector.files: false\ncollector.files.limit: 7\nweb.listen-address: ':1'\n"
+    flags = ("--collector.files", "--collector.files.limit=8", "--web.listen-address=:2")
+    settings = load_file(file, text, *flags)
+    assert "files" in settings.collectors
+    assert settings.limits["files"] == 8
+    assert settings.listen_addresses == (Address("", 2),)
+
+
+def test_listen_address_may_be_repeated() -> None:
+    settings = load("--web.listen-address", "127.0.0.1:1", "--web.listen-address", "[::1]:1")
+    assert [str(address) for address in settings.listen_addresses] == ["127.0.0.1:1", "[::1]:1"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("web.listen-address", "9714"),
+        ("web.listen-address", "host:65536"),
+        ("web.listen-address", "::1:9714"),
+        ("web.listen-address", "host:"),
+        ("web.telemetry-path", "metrics"),
+        ("web.telemetry-path", "/-/healthy"),
+        ("web.telemetry-path", "/<b>"),
+        ("segment.dir", "relative"),
+        ("segment.expiry", "24"),
+        ("segment.expiry", "-1h"),
+        ("collector.files.limit", "0"),
+        ("collector.files.limit", "1e3"),
+        ("log.level", "trace"),
+        ("log.format", "xml"),
+    ],
+)
+def test_wrong_value_names_flag_or_file_and_key(file: Path, key: str, value: str) -> None:
+    with pytest.raises(UserError, match=f"^--{key}: {value!r} is not ".replace("[", "\\[")):
+        load(f"--{key}={value}")
+    with pytest.raises(UserError) as caught:
+        load_file(file, f"{key}: '{value}'\n")
+    assert str(caught.value).startswith(f"config file {file}: {key}: {value!r} is not ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("web.listen-address", "9714"),
+        ("web.listen-address", "[]"),
+        ("web.listen-address", "{a: b}"),
+        ("web.telemetry-path", "true"),
+        ("segment.dir", "[/run]"),
+        ("segment.dir", '"/run\\0"'),
+        ("segment.expiry", "24"),
+        ("segment.expiry", "false"),
+        ("collector.fops", "1"),
+        ("collector.fops", "'no'"),
+        ("collector.files.limit", "true"),
+        ("collector.files.limit", "1.5"),
+        ("log.level", "[]"),
+        ("log.level", "null"),
+    ],
+)
+def test_wrong_type_in_file(file: Path, key: str, value: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_file(file, f"{key}: {value}\n")
+    assert str(caught.value).startswith(f"config file {file}: {key}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("web.listen-adress: ':1'", "unknown key 'web.listen-adress'; the keys are web.listen-"),
+        ("1: 2", "unknown key 1"),
+        ("- a\n- b", "expected KEY: VALUE lines"),
+        ("a: [", "is not valid YAML"),
+        ("a: \x01", "is not valid YAML"),
+    ],
+)
+def test_wrong_file(file: Path, text: str, complaint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_file(file, text)
+    assert str(file) in str(caught.value)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot read config file .*/none.yml: No such file"):
+        load("--config.file", str(tmp_path / "none.yml"))
+    with pytest.raises(UserError, match=r"cannot read config file .*: Is a directory"):
+        load("--config.file", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0), ("90s", 90), ("1h30m", 5400), ("500ms", 0.5), ("2w", 1209600)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert load(f"--segment.expiry={text}").segment_expiry == seconds

@@ -1,0 +1,366 @@
+"""The reader against segments as they should be and as nobody should write them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import segments
+
+from glupy_exporter.segment import layout, reader
+
+GFID = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "v0.bricks-b0.seg"
+
+
+def offset_of(path: Path, table: str) -> int:
+    header = layout.Header.from_buffer_copy(path.read_bytes())
+    return int(getattr(header, f"{table}_offset"))
+
+
+def poke(path: Path, offset: int, data: bytes) -> None:
+    """Change the file in place, as a writer does."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def test_brick_is_who_the_header_says(path: Path) -> None:
+    segments.Segment().write(path)
+    with reader.Segment(path) as segment:
+        brick = segment.brick()
+    assert (brick.volume, brick.brick, brick.host, brick.pid) == ("v0", "/bricks/b0", "node1", 4711)
+    assert (brick.glusterfs_version, brick.xlator_version) == ("10.3", "0.1.0")
+    assert (brick.subvolume, brick.enabled) == (1, True)
+    assert brick.created == 1_700_000_000
+
+
+def test_unknown_subvolume_is_none(path: Path) -> None:
+    segments.Segment(header={"subvolume": -1}).write(path)
+    with reader.Segment(path) as segment:
+        assert segment.brick().subvolume is None
+
+
+def test_brick_lives_while_the_lock_is_held(path: Path) -> None:
+    with segments.Segment().live(path), reader.Segment(path) as segment:
+        assert segment.brick().alive
+    with reader.Segment(path) as segment:
+        assert not segment.brick().alive
+
+
+def test_segment_of_another_boot_is_dead_whoever_locks_it(path: Path) -> None:
+    other = segments.Segment(header={"boot_id": b"00000000-0000-0000-0000-000000000000"})
+    with other.live(path), reader.Segment(path) as segment:
+        assert not segment.brick().alive
+        assert segment.brick().heartbeat == segment.brick().created
+
+
+def test_fops_are_summed_over_shards(path: Path) -> None:
+    fops = {"read": segments.Fop({0: 3, 27: 1}, nanoseconds=5, in_flight=2, errnos={2: 1})}
+    segments.Segment(fops=fops).write(path)
+    cell = layout.FopCell(started=10, errors=4, nanoseconds=7)
+    cell.buckets[0] = 10
+    second_shard = len(segments.FOP_NAMES) + segments.FOP_NAMES.index("read")
+    poke(path, offset_of(path, "cells") + second_shard * ctypes.sizeof(cell), bytes(cell))
+    with reader.Segment(path) as segment:
+        (fop,) = segment.fops()
+    assert (fop.name, fop.started, fop.errors, fop.nanoseconds) == ("read", 16, 5, 12)
+    assert (fop.buckets[0], fop.buckets[27], fop.completed, fop.in_flight) == (13, 1, 14, 2)
+
+
+def test_fops_never_called_are_left_out(path: Path) -> None:
+    segments.Segment().write(path)
+    with reader.Segment(path) as segment:
+        assert segment.fops() == []
+        assert list(segment.errnos()) == []
+
+
+def test_errnos(path: Path) -> None:
+    segments.Segment(fops={"lookup": segments.Fop(errnos={0: 1, 2: 7, 159: 3})}).write(path)
+    with reader.Segment(path) as segment:
+        assert list(segment.errnos()) == [("lookup", 0, 1), ("lookup", 2, 7), ("lookup", 159, 3)]
+
+
+def test_io_is_summed_over_shards(path: Path) -> None:
+    segments.Segment(io={"read": ({0: 1}, 1), "write": ({12: 2, 31: 1}, 9000)}).write(path)
+    cell = layout.IoCell(bytes=4096)
+    cell.buckets[12] = 1
+    poke(path, offset_of(path, "io") + (2 + 1) * ctypes.sizeof(cell), bytes(cell))
+    with reader.Segment(path) as segment:
+        io = segment.io()
+    assert (io["read"].bytes, io["read"].buckets[0]) == (1, 1)
+    assert (io["write"].bytes, io["write"].buckets[12], io["write"].buckets[31]) == (13096, 3, 1)
+
+
+def test_files(path: Path) -> None:
+    file = segments.File(b"/a/b\xff", GFID, (1, 2, 3), (10, 20), (4, 5, 6), error_bound=9)
+    segments.Segment(files={5: file}).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+        assert [(slot, fops) for slot, _, fops in table.rows] == [(5, 6)]
+        found = segment.file(table, table.rows[0])
+        assert segment.file_health() == reader.TableHealth(1, 0, 0, 64)
+    assert found is not None
+    assert (found.gfid, found.path, found.truncated) == (str(GFID), "/a/b\\xff", False)
+    assert found.error_bound == 9
+    assert found.activity.fops == (1, 2, 3)
+    assert found.activity.bytes == (10, 20)
+    assert found.activity.nanoseconds == (4, 5, 6)
+    assert (found.activity.first_seen, found.activity.last_seen) == (1_700_000_005, 1_700_000_006)
+
+
+def test_clients(path: Path) -> None:
+    clients = {
+        0: segments.Client(b"192.0.2.1", (1, 2, 3), connections=4),
+        9: segments.Client(b"2001:db8::1", connections=0),
+    }
+    segments.Segment(clients=clients).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.client_table()
+        found = [segment.client(table, row) for row in table.rows]
+        assert table.column("connections") == [4, 0]
+        assert segment.client_health() == reader.TableHealth(2, 0, 0, 16)
+    assert [(c.address, c.activity.fops, c.connections) for c in found if c] == [
+        ("192.0.2.1", (1, 2, 3), 4),
+        ("2001:db8::1", (0, 0, 0), 0),
+    ]
+
+
+def test_row_that_changed_hands_is_not_read(path: Path) -> None:
+    segments.Segment(files={5: segments.File(b"/old", GFID, (1, 0, 0))}).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+        poke(path, offset_of(path, "file_tags") + 5 * 8, struct.pack("Q", 12345))
+        assert segment.file(table, table.rows[0]) is None
+
+
+def test_row_that_the_writer_is_changing_is_not_read(path: Path) -> None:
+    segments.Segment(files={5: segments.File(b"/old", GFID, (1, 0, 0))}).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+        poke(path, offset_of(path, "file_seqs") + 5 * 4, struct.pack("I", 3))
+        assert segment.file(table, table.rows[0]) is None
+        poke(path, offset_of(path, "file_seqs") + 5 * 4, struct.pack("I", 4))
+        assert segment.file(table, table.rows[0]) is not None
+
+
+def test_name_lengths_beyond_the_field_are_cut(path: Path) -> None:
+    segments.Segment(
+        files={0: segments.File(b"/f", GFID, (1, 0, 0))},
+        clients={0: segments.Client(b"c")},
+    ).write(path)
+    length = offset_of(path, "file_names") + layout.FileName.path_length.offset
+    poke(path, length, struct.pack("H", 65535))
+    poke(path, offset_of(path, "client_names"), struct.pack("I", 2**32 - 1))
+    with reader.Segment(path) as segment:
+        files, clients = segment.file_table(), segment.client_table()
+        file = segment.file(files, files.rows[0])
+        client = segment.client(clients, clients.rows[0])
+    assert file is not None
+    assert client is not None
+    assert reader.unescape(file.path) == b"/f".ljust(layout.PATH_SIZE, b"\0")
+    assert reader.unescape(client.address) == b"c".ljust(layout.CLIENT_SIZE, b"\0")
+
+
+BAD_HEADERS = {
+    "header_size": ("bad_layout", {"header_size": 8192}),
+    "magic": ("bad_magic", {"magic": 0}),
+    "no fops": ("bad_layout", {"fop_count": 0}),
+    "too many fops": ("bad_layout", {"fop_count": layout.FOPS_MAX + 1}),
+    "no shards": ("bad_layout", {"shard_count": 0}),
+    "too many shards": ("bad_layout", {"shard_count": layout.SHARDS_MAX + 1}),
+    "too few file slots": ("bad_layout", {"file_slots": 0}),
+    "too many file slots": ("bad_layout", {"file_slots": layout.FILE_SLOTS_MAX + 1}),
+    "too few client slots": ("bad_layout", {"client_slots": 0}),
+    "too many client slots": ("bad_layout", {"client_slots": layout.CLIENT_SLOTS_MAX + 1}),
+    "table in the header": ("bad_layout", {"names_offset": 8}),
+    "table overlaps": ("bad_layout", {"cells_offset": 4096}),
+    "table is not aligned": ("bad_layout", {"client_names_offset": 1_000_001}),
+    "table beyond the end": ("bad_layout", {"client_names_offset": 2**40}),
+    "offset that would overflow": ("bad_layout", {"client_names_offset": 2**64 - 8}),
+    "more slots than fit": ("bad_layout", {"client_slots": 64}),
+    "claims to be longer": ("truncated", {"total_size": 2**40}),
+    "claims to be shorter": ("bad_layout", {"total_size": 4096}),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HEADERS)
+def test_bad_header(path: Path, name: str) -> None:
+    reason, header = BAD_HEADERS[name]
+    segments.Segment(header=header).write(path)
+    with pytest.raises(reader.SegmentError) as caught:
+        reader.Segment(path)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("version", [0, layout.VERSION + 1])
+def test_other_layout_version_names_both_and_what_to_do(path: Path, version: int) -> None:
+    segments.Segment(header={"version": version}).write(path)
+    with pytest.raises(reader.SegmentError) as caught:
+        reader.Segment(path)
+    assert caught.value.reason == "bad_version"
+    upgrade = "the exporter" if version > layout.VERSION else "the translator and restart the brick"
+    assert str(caught.value) == (
+        f"segment layout {version}, this exporter reads {layout.VERSION}: upgrade {upgrade}"
+    )
+
+
+def test_every_shorter_file_is_truncated(path: Path) -> None:
+    whole = bytes(segments.Segment().build())
+    for size in (0, 1, 4095, 4096, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(reader.SegmentError) as caught:
+            reader.Segment(path)
+        assert caught.value.reason == "truncated", size
+
+
+def test_file_truncated_while_it_is_open(path: Path) -> None:
+    segments.Segment(files={1: segments.File(b"/f", GFID)}).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+        os.truncate(path, 4096)
+        for read in (
+            segment.fops,
+            segment.io,
+            lambda: list(segment.errnos()),
+            segment.file_table,
+            segment.client_table,
+            lambda: segment.file(table, table.rows[0]),
+        ):
+            with pytest.raises(reader.SegmentError) as caught:
+                read()
+            assert caught.value.reason == "truncated"
+        os.truncate(path, 0)
+        with pytest.raises(reader.SegmentError):
+            segment.brick()
+
+
+@pytest.mark.parametrize("names", [("read", "read"), ("Read",), ("re\nad",), ("x" * 32 + "y",)])
+def test_fop_names_that_cannot_be_labels(path: Path, names: tuple[str, ...]) -> None:
+    segments.Segment(names=names).write(path)
+    if len(names[0]) > layout.NAME_SIZE:  # not terminated: cut, and so still a valid name
+        with reader.Segment(path) as segment:
+            assert segment.fops() == []
+        return
+    with reader.Segment(path) as segment, pytest.raises(reader.SegmentError) as caught:
+        segment.fops()
+    assert caught.value.reason == "bad_layout"
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_symlink(path: Path) -> None:
+    path.symlink_to(segments.Segment().write(path.with_suffix(".real")))
+
+
+@pytest.mark.parametrize("make", [make_fifo, make_symlink, Path.mkdir])
+@pytest.mark.timeout(10)  # a FIFO opened without O_NONBLOCK hangs
+def test_what_is_not_a_regular_file(path: Path, make) -> None:
+    make(path)
+    with pytest.raises(reader.SegmentError) as caught:
+        reader.Segment(path)
+    assert caught.value.reason == "not_a_file"
+
+
+def test_missing_file(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        reader.Segment(path)
+
+
+def test_file_without_permission(path: Path) -> None:
+    segments.Segment().write(path).chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may read everything
+    try:
+        with pytest.raises(reader.SegmentError) as caught:
+            reader.Segment(path)
+    finally:
+        os.seteuid(user)
+    assert caught.value.reason == "unreadable"
+
+
+def noise(seed: int, size: int) -> Iterator[int]:
+    """Bytes that are the same on every run."""
+    state = seed
+    for _ in range(size):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        yield state >> 56
+
+
+def read_everything(segment: reader.Segment) -> None:
+    segment.brick()
+    segment.fops()
+    list(segment.errnos())
+    segment.io()
+    files, clients = segment.file_table(), segment.client_table()
+    for row in files.rows:
+        segment.file(files, row)
+    for row in clients.rows:
+        segment.client(clients, row)
+
+
+def test_noise_is_refused_or_read_but_never_raises_anything_else(path: Path) -> None:
+    good = segments.Segment(shards=1, file_slots=8, client_slots=8).build()
+    refused = accepted = 0
+    for seed in range(300):
+        data = bytearray(good)
+        if seed % 3 == 0:  # all of the tables
+            random = bytes(noise(seed, 4096))
+            data[4096:] = (random * (len(data) // 4096 + 1))[: len(data) - 4096]
+            data[4096 : 4096 + 32 * len(segments.FOP_NAMES)] = good[
+                4096 : 4096 + 32 * len(segments.FOP_NAMES)
+            ]
+        else:  # a few bytes of the header
+            places = list(noise(seed, 8))
+            for low, high in zip(places[::2], places[1::2]):
+                data[(high * 256 + low) % ctypes.sizeof(layout.Header)] = low ^ high
+        path.write_bytes(data)
+        try:
+            with reader.Segment(path) as segment:
+                read_everything(segment)
+            accepted += 1
+        except reader.SegmentError as error:
+            assert error.reason in reader.REASONS
+            refused += 1
+    assert refused > 20
+    assert accepted > 100
+
+
+def test_scan_lists_segments_only(tmp_path: Path) -> None:
+    for name in ("b.seg", "a.seg", ".a.seg.tmp", "notes"):
+        (tmp_path / name).touch()
+    assert [path.name for path in reader.scan(tmp_path)] == ["a.seg", "b.seg"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"/plain", "/plain"),
+        ("/blå/日本".encode(), "/blå/日本"),
+        (b"/bad\xff\xc3", "/bad\\xff\\xc3"),
+        (b"/new\nline\x7f\x00", "/new\\x0aline\\x7f\\x00"),
+        (b"/back\\slash\\x41", "/back\\\\slash\\\\x41"),
+        (b'/quote"', '/quote"'),
+    ],
+)
+def test_escape(raw: bytes, text: str) -> None:
+    assert reader.escape(raw) == text
+    assert reader.unescape(text) == raw
+
+
+def test_escape_round_trips_every_pair_of_bytes() -> None:
+    for first in range(256):
+        raw = b"".join(bytes((first, second)) for second in range(256))
+        assert reader.unescape(reader.escape(raw)) == raw

@@ -1,0 +1,437 @@
+"""The HTTP side: a real server on the loopback, asked by real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import http.client
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import segments
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from glupy_exporter.config import Address, Config
+from glupy_exporter.errors import UserError
+from glupy_exporter.web import app as web
+from glupy_exporter.web import server
+
+pytestmark = pytest.mark.timeout(60)
+COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
+
+
+class Exporter:
+    """A `glupy-exporter serve` of our own."""
+
+    def __init__(self, *flags: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "serve", *flags], stderr=subprocess.PIPE, text=True
+        )
+        self.log: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.put(line)
+
+    def wait_for(self, text: str) -> str:
+        """The next line logged that has ``text`` in it."""
+        while True:
+            line = self.log.get(timeout=20)
+            if text in line:
+                return line
+
+    def port(self) -> int:
+        match = re.search(r"address=\S+:([0-9]+) ", self.wait_for("msg=listening"))
+        assert match
+        return int(match[1])
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=20)
+
+
+@contextlib.contextmanager
+def exporter(*flags: str) -> Iterator[Exporter]:
+    running = Exporter(*flags)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def ask(port: int, path: str, method: str = "GET", host: str = "127.0.0.1", **headers: str):
+    """The answer and its body, to a request with these headers (``_`` for ``-``)."""
+    connection = http.client.HTTPConnection(host, port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request(
+            method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("segments")
+    fops = {"read": segments.Fop({3: 7}, nanoseconds=10**6)}
+    live = segments.Segment(volume="<b>v0</b>", fops=fops)
+    with live.live(path / "a.seg"):
+        segments.Segment(volume="gone").write(path / "b.seg")
+        (path / os.fsdecode(b"<bad\xff>.seg")).write_bytes(b"?" * 5000)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def port(directory: Path) -> Iterator[int]:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}")
+    with exporter(*flags) as running:
+        yield running.port()
+
+
+def test_text(port: int) -> None:
+    answer, body = ask(port, "/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    names = {family.name for family in parse_text(body.decode())}
+    assert {"glupy_fop_duration_seconds", "glupy_brick_up", "process_cpu_seconds"} <= names
+
+
+def test_openmetrics(port: int) -> None:
+    answer, body = ask(port, "/metrics", Accept="application/openmetrics-text;version=1.0.0")
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    names = {family.name for family in parse_openmetrics(body.decode())}
+    assert {"glupy_fop_duration_seconds", "glupy_brick_up", "process_cpu_seconds"} <= names
+
+
+def test_gzip(port: int) -> None:
+    answer, body = ask(port, "/metrics", Accept_Encoding="gzip")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert b"glupy_brick_up" in gzip.decompress(body)
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    answer, body = ask(port, "/metrics", Accept_Encoding="gzip;q=0")
+    assert answer.headers["Content-Encoding"] is None
+    assert b"glupy_brick_up" in body
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
+def test_head(port: int, path: str) -> None:
+    answer, body = ask(port, path, "HEAD")
+    assert (answer.status, body) == (200, b"")
+    assert int(answer.headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "NONSENSE"])
+def test_other_methods(port: int, path: str, method: str) -> None:
+    answer, body = ask(port, path, method)
+    assert (answer.status, body) == (405, b"405 Method Not Allowed\n")
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics/", "/metric", "/-/", "/favicon.ico", "/%2e%2e/etc", "/<script>", "//"]
+)
+def test_other_paths(port: int, path: str) -> None:
+    answer, body = ask(port, path)
+    assert (answer.status, body) == (404, b"404 Not Found\n")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+def test_health(port: int) -> None:
+    assert ask(port, "/-/healthy")[0].status == 200
+    assert ask(port, "/-/ready")[0].status == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/none"])
+def test_server_header_says_little(port: int, path: str) -> None:
+    assert ask(port, path)[0].headers.get_all("Server") == ["glupy-exporter"]
+
+
+def test_landing_page(port: int) -> None:
+    answer, body = ask(port, "/")
+    page = body.decode()
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert '<td class="up">up</td><td>&lt;b&gt;v0&lt;/b&gt;</td><td>/bricks/b0</td>' in page
+    assert '<td class="dead">dead</td><td>gone</td>' in page
+    assert "not a glupy segment (bad_magic)" in page
+    assert "&lt;bad\\udcff&gt;.seg" in page
+    assert '<a href="/metrics">' in page
+    assert "<b>v0" not in page
+    assert "<bad" not in page
+
+
+def test_landing_page_without_segments(tmp_path: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    with exporter(*flags, "--web.telemetry-path=/m") as running:
+        port = running.port()
+        page = ask(port, "/")[1].decode()
+        assert f"No segment in {tmp_path}" in page
+        assert '<a href="/m">' in page
+        assert ask(port, "/m")[0].status == 200
+        assert ask(port, "/metrics")[0].status == 404
+        (tmp_path / "new.seg").write_bytes(b"")
+        assert "(truncated)" in ask(port, "/")[1].decode()
+
+
+def test_missing_directory_is_served_and_said(tmp_path: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}/none")
+    with exporter(*flags) as running:
+        answer, body = ask(running.port(), "/metrics")
+        assert answer.status == 200
+        assert b'glupy_segment_errors_total{reason="no_directory"} 1.0' in body
+        assert "reason=no_directory" in running.wait_for("cannot be used")
+
+
+def test_telemetry_at_the_root(directory: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}")
+    with exporter(*flags, "--web.telemetry-path=/") as running:
+        assert b"glupy_brick_up" in ask(running.port(), "/")[1]
+
+
+def test_concurrent_scrapes_agree(port: int) -> None:
+    def scrape(_: int) -> set[str]:
+        answer, body = ask(port, "/metrics", Accept_Encoding="gzip")
+        assert answer.status == 200
+        lines = gzip.decompress(body).decode().splitlines()
+        return {line for line in lines if line.startswith("glupy_fop")}
+
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(scrape, range(40)))
+    assert len(answers[0]) == 31
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_oversized_requests_are_refused_without_a_trace(port: int) -> None:
+    for request in (
+        b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 100_000,
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+        b"\x16\x03\x01 nonsense\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(request)
+            answer = b""
+            with contextlib.suppress(ConnectionResetError):
+                while chunk := client.recv(65536):
+                    answer += chunk
+        assert b"Traceback" not in answer
+        assert not answer or b" 4" in answer.split(b"\r\n")[0]
+    assert ask(port, "/-/healthy")[0].status == 200
+
+
+def test_connections_are_capped(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(server.MAX_CONNECTIONS):
+            client = socket.create_connection(("127.0.0.1", port), timeout=20)
+            clients.append(stack.enter_context(client))
+        for client in clients:  # each is known to be accepted once it was answered
+            client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        extra = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        with contextlib.suppress(ConnectionResetError):
+            assert extra.recv(1) == b""
+    # Those that left made room; how soon the server notices is its business, so ask until it does.
+    while True:
+        with contextlib.suppress(http.client.HTTPException, ConnectionError):
+            assert ask(port, "/-/healthy")[0].status == 200
+            break
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_cleanly(tmp_path: Path, number: int) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    # The idle connection must not hold up the exit.
+    with exporter(*flags) as running, socket.create_connection(("127.0.0.1", running.port())):
+        assert running.stop(number) == 0
+
+
+def ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def test_default_host_means_both_families(tmp_path: Path) -> None:
+    with exporter("--web.listen-address=:0", f"--segment.dir={tmp_path}") as running:
+        port = running.port()
+        assert ask(port, "/-/healthy")[0].status == 200
+        if ipv6():
+            assert ask(port, "/-/healthy", host="::1")[0].status == 200
+
+
+def test_several_addresses(tmp_path: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.2:0")
+    with exporter(*flags, f"--segment.dir={tmp_path}") as running:
+        first, second = running.port(), running.port()
+        assert ask(first, "/-/healthy")[0].status == 200
+        assert ask(second, "/-/healthy", host="127.0.0.2")[0].status == 200
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_address_in_use(port: int) -> None:
+    done = run("serve", f"--web.listen-address=127.0.0.1:{port}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"glupy-exporter: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "choose another --web.listen-address\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "a" * 70, "a..b"])
+def test_address_that_is_not_ours(host: str) -> None:
+    with pytest.raises(UserError, match=f"^cannot listen on {re.escape(host)}:0: .*; choose"):
+        server.bind([Address(host, 0)])
+
+
+def test_json_log(tmp_path: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", "--log.format=json", "--log.level=debug")
+    with exporter(*flags, f"--segment.dir={tmp_path}") as running:
+        line = running.wait_for('"msg": "listening"')
+        port = int(re.findall(r"127\.0\.0\.1:([0-9]+)", line)[0])
+        ask(port, "/-/healthy")
+        assert '"path": "/-/healthy"' in running.wait_for('"msg": "request"')
+
+
+# What cannot be made with real segments: scrapes that take as long as a test wants.
+
+
+class Slow:
+    """A source of metrics that gives its answer when it is told to."""
+
+    def __init__(self, size: int = 1) -> None:
+        self.go = threading.Event()
+        self._size = size
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        assert self.go.wait(20)
+        yield GaugeMetricFamily("slow", "x" * self._size, 1)
+
+
+CONFIG = Config((), "/metrics", Path("/nonexistent"), 1.0, (), {}, "info", "logfmt")
+
+
+@contextlib.asynccontextmanager
+async def serving(source: Slow) -> AsyncIterator[tuple[web.App, asyncio.Task[None], int]]:
+    sockets = server.bind([Address("127.0.0.1", 0)])
+    with ThreadPoolExecutor(server.THREADS) as executor:
+        app = web.App(CONFIG, source, executor)  # type: ignore[arg-type]
+        task = asyncio.create_task(server._serve(app, sockets))
+        try:
+            yield app, task, sockets[0].getsockname()[1]
+        finally:
+            source.go.set()
+            if not task.done():
+                os.kill(os.getpid(), signal.SIGTERM)
+            await task
+
+
+async def fetch(port: int, path: str = "/metrics") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def busy(app: web.App, requests: int) -> None:
+    """Return when the server works on so many requests."""
+    while len(app.answers) != requests:
+        await asyncio.sleep(0)
+
+
+def test_too_many_scrapes_at_once_are_told_so() -> None:
+    async def scenario() -> None:
+        source = Slow()
+        async with serving(source) as (app, _, port):
+            accepted = [asyncio.create_task(fetch(port)) for _ in range(web.MAX_PENDING)]
+            await busy(app, web.MAX_PENDING)
+            assert (await fetch(port)).startswith(b"HTTP/1.1 503 ")
+            assert (await fetch(port, "/")).startswith(b"HTTP/1.1 503 ")
+            assert (await fetch(port, "/-/healthy")).startswith(b"HTTP/1.1 200 ")
+            source.go.set()
+            for answer in await asyncio.gather(*accepted):
+                assert answer.startswith(b"HTTP/1.1 200 ")
+            assert (await fetch(port)).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(scenario())
+
+
+def test_a_scrape_that_runs_is_answered_before_the_exit() -> None:
+    async def scenario() -> None:
+        source = Slow()
+        async with serving(source) as (app, task, port):
+            answer = asyncio.create_task(fetch(port))
+            await busy(app, 1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(ConnectionRefusedError):
+                while True:
+                    await fetch(port, "/-/healthy")
+            source.go.set()
+            assert (await answer).startswith(b"HTTP/1.1 200 ")
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_leaves_early_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        source = Slow()
+        async with serving(source) as (app, _, port):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            await busy(app, 1)
+            writer.close()
+            await writer.wait_closed()
+            source.go.set()
+            await busy(app, 0)
+
+    asyncio.run(scenario())
+    assert caplog.text == ""
+
+
+def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "WRITE_TIMEOUT", 0.2)
+    size = 32 * 2**20  # more than all the buffers on the way
+
+    async def scenario() -> None:
+        source = Slow(size)
+        source.go.set()
+        async with serving(source) as (app, _, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            await busy(app, 0)  # the server has given up
+            received = 0
+            with contextlib.suppress(ConnectionResetError):
+                while chunk := await reader.read(2**16):
+                    received += len(chunk)
+            assert received < size
+            writer.close()
+
+    asyncio.run(scenario())

@@ -1,0 +1,286 @@
+"""What the translator's commands need of the ``gluster`` command line.
+
+Every command runs with ``--mode=script --xml``. glusterd serves one transaction at a time and
+refuses the next; such a refusal is retried, everything else is an error.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from glupy_exporter.errors import UserError
+
+_BUSY = ("Another transaction", "Locking failed", "Unable to acquire lock")
+_BUSY_SECONDS = 120.0
+_COMMAND_SECONDS = 300.0
+
+
+class GlusterError(UserError):
+    """``gluster`` could not be run or refused; the text holds the command and its answer."""
+
+
+@dataclass(frozen=True)
+class Brick:
+    """One brick of a volume."""
+
+    host: str
+    path: str
+    node: str
+    """UUID of the node that holds it."""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.path}"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What ``gluster volume info`` says."""
+
+    name: str
+    kind: str
+    state: str
+    """Created, Started or Stopped."""
+    replica: int
+    disperse: int
+    bricks: tuple[Brick, ...]
+    """In GlusterFS's order: each replica or disperse set is a run of neighbours."""
+    options: Mapping[str, str]
+
+    @property
+    def started(self) -> bool:
+        """Whether its bricks should run."""
+        return self.state == "Started"
+
+    @property
+    def redundant(self) -> bool:
+        """Whether the volume serves on while one brick is down."""
+        return self.replica > 1 or self.disperse > 0
+
+    def siblings(self, brick: Brick) -> tuple[Brick, ...]:
+        """The other bricks of the replica or disperse set that ``brick`` belongs to."""
+        size = max(self.replica, self.disperse, 1)
+        first = self.bricks.index(brick) // size * size
+        return tuple(other for other in self.bricks[first : first + size] if other != brick)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One line of ``gluster volume status``."""
+
+    online: bool
+    pid: int
+    """0 while it is not online."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What ``gluster volume status`` says of a started volume."""
+
+    bricks: Mapping[str, Process]
+    """By ``HOST:PATH``; a brick of a node that does not answer is missing."""
+    healers: Mapping[str, Process]
+    """Self-heal daemons by the UUID of their node."""
+    tasks: tuple[str, ...]
+    """Rebalance and the like that are in progress."""
+
+
+def _run(words: Sequence[str]) -> str:
+    """Standard output of ``gluster`` for ``words``, retried while glusterd is busy."""
+    command = ["gluster", "--mode=script", *words]
+    shown = "gluster " + " ".join(word for word in words if word != "--xml")
+    give_up = time.monotonic() + _BUSY_SECONDS
+    pause = 0.1
+    while True:
+        try:
+            # A session of its own: Ctrl-C must not end a transaction half-way.
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_COMMAND_SECONDS,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise GlusterError(
+                "gluster is not installed; run this on a GlusterFS server"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise GlusterError(
+                f"`{shown}` did not answer in {_COMMAND_SECONDS:.0f} s; is glusterd well?"
+            ) from error
+        answer = " ".join((done.stdout + done.stderr).split())
+        if not any(text in answer for text in _BUSY):
+            break
+        if time.monotonic() > give_up:
+            raise GlusterError(
+                f"`{shown}`: glusterd was busy for {_BUSY_SECONDS:.0f} s; try again later"
+            )
+        time.sleep(pause)
+        pause = min(2.0, pause * 2)
+    if "Connection failed" in answer:
+        raise GlusterError("glusterd does not answer; start it and try again")
+    if done.returncode != 0:
+        raise GlusterError(f"`{shown}` failed: {answer}")
+    return done.stdout
+
+
+def command(*words: str) -> ElementTree.Element:
+    """Run one ``gluster`` command and return its ``cliOutput`` element.
+
+    Raises:
+        GlusterError: it cannot be run, or it failed.
+    """
+    output = _run(("--xml", *words))
+    try:
+        root = ElementTree.fromstring(output)
+    except ElementTree.ParseError as error:
+        raise GlusterError(f"`gluster {' '.join(words)}` answered no XML: {output!r}") from error
+    if root.findtext("opRet", "0") != "0":
+        reason = root.findtext("opErrstr") or root.findtext("output") or "no reason given"
+        raise GlusterError(f"`gluster {' '.join(words)}` failed: {' '.join(reason.split())}")
+    return root
+
+
+def _text(element: ElementTree.Element, name: str) -> str:
+    return (element.findtext(name) or "").strip()
+
+
+def _number(element: ElementTree.Element, name: str) -> int:
+    text = _text(element, name)
+    return int(text) if text.isdigit() else 0
+
+
+def parse_volumes(root: ElementTree.Element) -> list[Volume]:
+    """The volumes in the answer of ``gluster volume info``."""
+    volumes = []
+    for element in root.iter("volume"):
+        bricks = []
+        for brick in element.iter("brick"):
+            # An IPv6 address holds colons too; the path starts at the first one before a slash.
+            host, _, path = _text(brick, "name").partition(":/")
+            bricks.append(Brick(host, "/" + path, _text(brick, "hostUuid")))
+        volumes.append(
+            Volume(
+                name=_text(element, "name"),
+                kind=_text(element, "typeStr"),
+                state=_text(element, "statusStr"),
+                replica=_number(element, "replicaCount"),
+                disperse=_number(element, "disperseCount"),
+                bricks=tuple(bricks),
+                options={_text(o, "name"): _text(o, "value") for o in element.iter("option")},
+            )
+        )
+    return volumes
+
+
+def volumes() -> list[Volume]:
+    """Every volume of the pool."""
+    return parse_volumes(command("volume", "info"))
+
+
+def volume(name: str) -> Volume:
+    """The volume called ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    for found in volumes():
+        if found.name == name:
+            return found
+    raise UserError(f"volume {name} does not exist; `gluster volume list` shows those that do")
+
+
+def parse_status(root: ElementTree.Element) -> Status:
+    """The answer of ``gluster volume status VOLUME``."""
+    bricks, healers = {}, {}
+    for node in root.iter("node"):
+        process = Process(_text(node, "status") == "1", _number(node, "pid"))
+        if _text(node, "hostname") == "Self-heal Daemon":
+            healers[_text(node, "peerid")] = process
+        elif _text(node, "path").startswith("/"):
+            bricks[f"{_text(node, 'hostname')}:{_text(node, 'path')}"] = process
+    tasks = [
+        _text(task, "type")
+        for task in root.iter("task")
+        if _text(task, "statusStr") == "in progress"
+    ]
+    return Status(bricks, healers, tuple(tasks))
+
+
+def status(name: str) -> Status:
+    """The processes of the started volume ``name``."""
+    return parse_status(command("volume", "status", name))
+
+
+def parse_clients(root: ElementTree.Element) -> dict[str, int]:
+    """Connections by ``HOST:PATH`` of the brick, from ``gluster volume status VOLUME clients``."""
+    return {
+        f"{_text(node, 'hostname')}:{_text(node, 'path')}": _number(
+            node, "clientsStatus/clientCount"
+        )
+        for node in root.iter("node")
+        if _text(node, "path").startswith("/")
+    }
+
+
+def clients(name: str) -> dict[str, int]:
+    """How many clients are connected to each online brick, keyed by ``HOST:PATH``."""
+    return parse_clients(command("volume", "status", name, "clients"))
+
+
+def parse_unhealed(root: ElementTree.Element) -> int | None:
+    """Entries that wait for heal, from ``gluster volume heal VOLUME info summary``.
+
+    None while not every brick could be asked.
+    """
+    total = 0
+    for brick in root.iter("brick"):
+        if _text(brick, "status") != "Connected":
+            return None
+        total += _number(brick, "totalNumberOfEntries")
+    return total
+
+
+def unhealed(name: str) -> int | None:
+    """Entries of the volume that wait for heal; None while not every brick could be asked."""
+    return parse_unhealed(command("volume", "heal", name, "info", "summary"))
+
+
+def parse_option_names(root: ElementTree.Element) -> set[str]:
+    """The names in the answer of ``gluster volume get VOLUME all``."""
+    return {_text(option, "Option") for option in root.iter("Opt")}
+
+
+def global_options() -> set[str]:
+    """Options of the whole pool; ``volume info`` shows those that are set with every volume."""
+    return parse_option_names(command("volume", "get", "all", "all"))
+
+
+def set_granular_entry_heal(name: str, on: bool) -> None:
+    """Switch granular entry heal, which ``volume set`` refuses to do for a started volume.
+
+    Raises:
+        GlusterError: a brick is offline or has something to heal.
+    """
+    # This command answers no XML, whatever it was asked for.
+    _run(("volume", "heal", name, "granular-entry-heal", "enable" if on else "disable"))
+
+
+def execute(script: str) -> list[str]:
+    """Run ``peer_SCRIPT`` on every connected node of the pool and return what all of them printed.
+
+    Raises:
+        GlusterError: a node does not have the script; its answer names the node.
+    """
+    return _run(("system::", "execute", script)).splitlines()
+
+
+def working_directory() -> str:
+    """glusterd's directory, which holds ``vols/VOLUME/*.vol``."""
+    return _run(("system::", "getwd")).strip()

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
@@ -34,7 +35,8 @@ _VOLFILES = Path("/var/lib/glusterd/vols") / VOLUME
 _MARK = "GLUPY_DEMO"
 _GLUSTER_LOGS = Path("/var/log/glusterfs")
 _GLUSTER_RUN = Path("/run/gluster")
-_GLUSTER_LEFTOVERS = (
+_SEGMENTS = _GLUSTER_RUN / "glupy"
+_LEFTOVERS = (
     _GLUSTER_RUN / "shd" / VOLUME,
     _GLUSTER_RUN / "vols" / VOLUME,
     _GLUSTER_LOGS / "gfproxy" / VOLUME,
@@ -70,8 +72,11 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
 
 def glupy_exporter(*words: str) -> None:
     """Run one command of glupy-exporter, as an operator would."""
-    print(f"$ glupy-exporter {' '.join(words)}", flush=True)
-    subprocess.run([Path(sys.executable).parent / "glupy-exporter", *words], check=True)
+    command = f"glupy-exporter {' '.join(words)}"
+    print(f"$ {command}", flush=True)
+    program = Path(sys.executable).parent / "glupy-exporter"
+    if subprocess.run([program, *words], check=False).returncode != 0:
+        raise UserError(f"`{command}` failed")
 
 
 def start_service(
@@ -220,12 +225,18 @@ def _remove_mount() -> None:
     def gone() -> bool:  # an interrupted mount may still be on its way
         for point in _mounts():
             subprocess.run(["umount", "--lazy", point], check=True)
-        return not _runs_on(MOUNT_POINT)
+        return not _started_for(MOUNT_POINT)
 
     wait_for("the end of the mount's process", gone, 30)
 
 
 def _remove_volume() -> None:
+    sockets = [
+        Path(words[words.index("-S") + 1])
+        for brick in _BRICKS
+        for words in _started_for(brick)
+        if "-S" in words
+    ]
     if _VOLFILES.exists():
         if not _glusterds():
             start_glusterd()
@@ -235,12 +246,15 @@ def _remove_volume() -> None:
         if volume.started:
             gluster.command("volume", "stop", VOLUME, "force")
         gluster.command("volume", "delete", VOLUME)
-    wait_for("the end of the bricks", lambda: not any(map(_runs_on, _BRICKS)), 30)
+    wait_for("the end of the bricks", lambda: not any(map(_started_for, _BRICKS)), 30)
+    # What is left behind by GlusterFS, and by the translator of a brick that was killed.
     for brick in _BRICKS:
         name = str(brick).strip("/").replace("/", "-")
-        (_GLUSTER_RUN / "glupy" / f"{VOLUME}.{name}.seg").unlink(missing_ok=True)
+        (_SEGMENTS / f"{VOLUME}.{name}.seg").unlink(missing_ok=True)
         (_GLUSTER_LOGS / "bricks" / f"{name}.log").unlink(missing_ok=True)
-    for directory in _GLUSTER_LEFTOVERS:
+    for socket_path in sockets:
+        socket_path.unlink(missing_ok=True)
+    for directory in _LEFTOVERS:
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -253,6 +267,8 @@ def _remove_glusterd() -> None:
         return
     for pid in own:
         _end(pid)
+    with suppress(OSError):  # not empty, or not there
+        _SEGMENTS.rmdir()
 
 
 def _remove_translator() -> None:

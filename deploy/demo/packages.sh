@@ -5,8 +5,8 @@ set -eu
 
 missing=""
 for package in \
-    gcc glusterfs-server libc6-dev libglusterfs-dev libtirpc-dev liburcu-dev pkg-config \
-    prometheus python3-venv uuid-dev "$@"
+    gcc glusterfs-server libc6-dev libglusterfs-dev libssl-dev libtirpc-dev liburcu-dev \
+    pkg-config prometheus python3-venv uuid-dev "$@"
 do
     state=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || true
     [ "$state" = installed ] || missing="$missing $package"

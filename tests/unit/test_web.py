@@ -236,23 +236,22 @@ def test_oversized_requests_are_refused_without_a_trace(port: int) -> None:
     assert ask(port, "/-/healthy")[0].status == 200
 
 
-def test_connections_are_capped(port: int) -> None:
-    with contextlib.ExitStack() as stack:
-        clients = []
+def test_connections_are_capped(tmp_path: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    with exporter(*flags) as running, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", running.port())
         for _ in range(server.MAX_CONNECTIONS):
-            client = socket.create_connection(("127.0.0.1", port), timeout=20)
-            clients.append(stack.enter_context(client))
-        for client in clients:  # each is known to be accepted once it was answered
+            client = stack.enter_context(socket.create_connection(address, timeout=20))
             client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(4096).startswith(b"HTTP/1.1 200")
-        extra = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        extra = stack.enter_context(socket.create_connection(address, timeout=20))
         with contextlib.suppress(ConnectionResetError):
             assert extra.recv(1) == b""
-    # Those that left made room; how soon the server notices is its business, so ask until it does.
-    while True:
-        with contextlib.suppress(http.client.HTTPException, ConnectionError):
-            assert ask(port, "/-/healthy")[0].status == 200
-            break
+        client.close()
+        status = 0
+        while status != 200:  # until the server has noticed that one left
+            with contextlib.suppress(http.client.HTTPException, ConnectionError):
+                status = ask(address[1], "/-/healthy")[0].status
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

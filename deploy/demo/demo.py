@@ -75,7 +75,7 @@ def report(exporter: str, prometheus: monitoring.Prometheus) -> None:
     print(f"  fops            {prometheus.graph(f'volume_fop:glupy_fops:rate5m{volume}')}")
     latency = f"volume_fop:glupy_fop_duration_seconds:p99_rate5m{volume}"
     print(f"  p99 latency     {prometheus.graph(latency)}")
-    print(f"  alerts          {prometheus.url}/alerts", flush=True)
+    print(f"  alerts          {prometheus.pages}/alerts", flush=True)
 
 
 def demo(once: bool) -> int:

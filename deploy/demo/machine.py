@@ -117,11 +117,9 @@ def _glusterds() -> list[tuple[int, str]]:
     return [(pid, mark) for pid, words, mark in _processes() if Path(words[0]).name == "glusterd"]
 
 
-def _runs_on(path: Path) -> bool:
-    """Whether a process was started for ``path``: a brick or a mount."""
-    return any(
-        str(path) in " ".join(words) for _, words, _ in _processes() if "gluster" in words[0]
-    )
+def _started_for(path: Path) -> list[list[str]]:
+    """Command lines of GlusterFS's processes for ``path``: a brick or a mount."""
+    return [words for _, words, _ in _processes() if "gluster" in words[0] and str(path) in words]
 
 
 def _end(pid: int) -> None:

@@ -100,6 +100,11 @@ class Prometheus:
         )
         _wait_until_ready("Prometheus", self.url)
 
+    @property
+    def pages(self) -> str:
+        """Where the web pages are: Debian's Prometheus has only the classic ones."""
+        return f"{self.url}/classic"
+
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Labels and value of every sample of an instant query."""
         words = urllib.parse.urlencode({"query": expression})
@@ -113,7 +118,7 @@ class Prometheus:
             words[f"g{number}.expr"] = expression
             words[f"g{number}.tab"] = "0"
             words[f"g{number}.range_input"] = "15m"
-        return f"{self.url}/graph?{urllib.parse.urlencode(words)}"
+        return f"{self.pages}/graph?{urllib.parse.urlencode(words)}"
 
 
 def top_of_metrics(exporter: str, lines: int) -> list[str]:

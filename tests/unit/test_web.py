@@ -116,7 +116,7 @@ def test_text(port: int) -> None:
 
 def test_openmetrics(port: int) -> None:
     answer, body = ask(port, "/metrics", Accept="application/openmetrics-text;version=1.0.0")
-    assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text; ")
     names = {family.name for family in parse_openmetrics(body.decode())}
     assert {"glupy_fop_duration_seconds", "glupy_brick_up", "process_cpu_seconds"} <= names
 

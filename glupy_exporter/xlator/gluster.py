@@ -272,13 +272,13 @@ def set_granular_entry_heal(name: str, on: bool) -> None:
     _run(("volume", "heal", name, "granular-entry-heal", "enable" if on else "disable"))
 
 
-def execute(script: str) -> list[str]:
+def execute(script: str, *arguments: str) -> list[str]:
     """Run ``peer_SCRIPT`` on every connected node of the pool and return what all of them printed.
 
     Raises:
         GlusterError: a node does not have the script; its answer names the node.
     """
-    return _run(("system::", "execute", script)).splitlines()
+    return _run(("system::", "execute", script, *arguments)).splitlines()
 
 
 def working_directory() -> str:

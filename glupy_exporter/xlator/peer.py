@@ -23,7 +23,14 @@ SCRIPT = r"""#!/bin/sh
 # `gluster system:: execute glupy`; it prints two kinds of lines:
 #   node UUID GLUSTERFS_VERSION STAMP    who this is and which translator is installed
 #   segment UUID PID PATH                a segment that a brick process here is counting into
+# With the arguments `forget VOLUME DIRECTORY` it first removes what the volume's bricks left there.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
+if [ "$1" = forget ]; then
+    case $2 in
+    "" | *[!A-Za-z0-9_-]*) ;;
+    *) rm -f -- "$3/$2".*.seg ;;
+    esac
+fi
 uuid=$(sed -n 's/^UUID=//p' "${GLUSTERD_WORKDIR:-/var/lib/glusterd}/glusterd.info")
 version=$(glusterfsd --version | sed -n '1s/^glusterfs \([^ ]*\).*/\1/p')
 library=$(glusterfsd --print-xlatordir)/user/glupy.so
@@ -103,6 +110,15 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
         uuid: Node(version, stamp, segments.get(uuid, {}))
         for uuid, (version, stamp) in found.items()
     }
+
+
+def forget(volume: str, directory: Path) -> None:
+    """Remove the segments that the volume's bricks left in ``directory``, on every node.
+
+    Raises:
+        GlusterError: not every node could be asked.
+    """
+    gluster.execute(NAME, "forget", volume, str(directory))
 
 
 def nodes() -> dict[str, Node]:

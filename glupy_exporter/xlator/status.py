@@ -11,7 +11,7 @@ from pathlib import Path
 from glupy_exporter import __version__
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import reader
-from glupy_exporter.xlator import build, gluster, install, peer, volume
+from glupy_exporter.xlator import gluster, install, peer, volume
 from glupy_exporter.xlator.gluster import Brick, Volume
 
 
@@ -77,8 +77,7 @@ def _row(owner: Volume, brick: Brick, pid: int, node: peer.Node | None, local: b
     if local:
         path = volume.volfile(owner, brick)
         in_volfile = path.exists() and volume.names_translator(path)
-        directory = Path(owner.options.get(f"{volume.OPTION}.segment-dir", build.SEGMENT_DIRECTORY))
-        segment, writer = _segment(directory / name)
+        segment, writer = _segment(volume.segment_directory(owner) / name)
         loaded = writer is not None and writer.alive and writer.pid == pid
         version = _version(writer) if wanted else None
     elif node is not None:

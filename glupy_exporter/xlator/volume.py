@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.xlator import gluster, install, peer
+from glupy_exporter.xlator import build, gluster, install, peer
 from glupy_exporter.xlator.gluster import Brick, Volume
 
 OPTION = "user.xlator.glupy"
@@ -103,6 +103,11 @@ class Plan:
 def _ours(volume: Volume) -> list[str]:
     """The options of the volume that are the translator's, its position first."""
     return sorted(o for o in volume.options if o == OPTION or o.startswith(OPTION + "."))
+
+
+def segment_directory(volume: Volume) -> Path:
+    """Where the volume's bricks keep their segments."""
+    return Path(volume.options.get(f"{OPTION}.segment-dir", build.SEGMENT_DIRECTORY))
 
 
 def _check_nodes(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:
@@ -427,6 +432,9 @@ def disable(plan: Plan, say: Say, timeout: float = RESTART_TIMEOUT) -> None:
     if granular:
         _set_granular(volume, granular, timeout)
     _verify_disabled(volume, ours)
+    # Or the exporters would report dead bricks. Without a node's help they do until it expires.
+    with contextlib.suppress(gluster.GlusterError):
+        peer.forget(volume.name, segment_directory(volume))
     say(f"volume {volume.name} does not have the translator any more")
 
 

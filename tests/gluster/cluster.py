@@ -21,6 +21,7 @@ from glupy_exporter.segment import reader
 
 HOST = socket.gethostname()
 RUN = Path("/var/run/gluster")
+LOGS = Path("/var/log/glusterfs")
 SEGMENTS = RUN / "glupy"
 
 NO_CLIENT_CACHES = {
@@ -150,8 +151,7 @@ class Volume:
 
     def log(self, brick: Path) -> str:
         """All that a brick has logged."""
-        path = Path("/var/log/glusterfs/bricks") / f"{_dashed(brick)[1:]}.log"
-        return path.read_text(errors="replace")
+        return _brick_log(brick).read_text(errors="replace")
 
     def kill(self, brick: Path) -> int:
         """SIGKILL one brick process and return the pid it had."""
@@ -181,7 +181,9 @@ class Volume:
     def mount(self, *options: str) -> Iterator[Path]:
         """Mount the volume through FUSE; on exit wait until the client has gone."""
         target = Path(tempfile.mkdtemp(prefix="mount-", dir=self.directory))
-        every = ("attribute-timeout=0", "entry-timeout=0", "negative-timeout=0", *options)
+        log = self.directory / "mount.log"
+        timeouts = ("attribute-timeout=0", "entry-timeout=0", "negative-timeout=0")
+        every = (*timeouts, f"log-file={log}", *options)
         subprocess.run(
             ["mount", "-t", "glusterfs", "-o", ",".join(every), f"{HOST}:/{self.name}", target],
             check=True,
@@ -197,6 +199,10 @@ class Volume:
 
 def _dashed(path: Path) -> str:
     return str(path).replace("/", "-")
+
+
+def _brick_log(brick: Path) -> Path:
+    return LOGS / "bricks" / f"{_dashed(brick)[1:]}.log"
 
 
 def _pid(file: Path) -> int | None:
@@ -239,6 +245,7 @@ def volume(
     options: dict[str, str] | None = None,
     parents: Sequence[Path] = (),
     start: bool = True,
+    translator: bool = True,
 ) -> Iterator[Volume]:
     """A new volume with the translator in it, profiled from its start and without client caches.
 
@@ -248,6 +255,7 @@ def volume(
         options: set before the start, over the defaults.
         parents: directories for the bricks, by default in a temporary one of the volume's own.
         start: False to leave the volume stopped.
+        translator: False for a volume as GlusterFS makes it.
     """
     name = f"glupytest-{os.getpid()}-{next(_numbers)}"
     directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/var/tmp"))
@@ -258,17 +266,20 @@ def volume(
     for path in paths:
         path.mkdir()
     made = Volume(name, directory, paths)
+    passed = False
     try:
         words = [*kind, *(f"{HOST}:{path}" for path in paths), "force"]
         gluster("volume", "create", name, *words)
-        made.set_options(
-            {**PROFILE, **NO_CLIENT_CACHES, "user.xlator.glupy": "quota", **(options or {})}
-        )
+        inserted = {"user.xlator.glupy": "quota"} if translator else {}
+        made.set_options({**PROFILE, **NO_CLIENT_CACHES, **inserted, **(options or {})})
         if start:
             made.start()
         yield made
+        passed = True
     finally:
         _remove(made)
+        if passed:
+            _forget(made)
 
 
 def _remove(made: Volume) -> None:
@@ -281,6 +292,15 @@ def _remove(made: Volume) -> None:
     for brick in made.bricks:
         made.segment_path(brick).unlink(missing_ok=True)
     shutil.rmtree(made.directory, ignore_errors=True)
+
+
+def _forget(made: Volume) -> None:
+    """Remove what GlusterFS keeps of a deleted volume; after a failure the logs may help."""
+    for directory in (RUN / "vols", RUN / "shd", LOGS / "snaps", LOGS / "gfproxy"):
+        shutil.rmtree(directory / made.name, ignore_errors=True)
+    logs = [LOGS / f"glfsheal-{made.name}.log", LOGS / f"{made.name}-replace-brick-mount.log"]
+    for log in (*logs, *map(_brick_log, made.bricks)):
+        log.unlink(missing_ok=True)
 
 
 def heal(made: Volume) -> None:

@@ -59,7 +59,11 @@ def settled(volume: Volume) -> dict[Path, tuple[Profile, Counts]]:
 
 
 def assert_equal(profile: Profile, counts: Counts) -> None:
-    """Every fop, byte and I/O size was counted alike."""
+    """Every fop, byte and I/O size was counted alike.
+
+    io-stats counts a write's bytes on its way down, we when it has succeeded: nothing that is
+    compared here may hold writes that failed.
+    """
     fops: dict[str, int] = {}
     for name, calls in counts.fops.items():
         name = COUNTED_AS.get(name, name)

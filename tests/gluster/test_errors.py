@@ -53,7 +53,8 @@ def direct_mount(subject: Volume) -> Iterator[Path]:
     target = subject.directory / "direct"
     target.mkdir(exist_ok=True)
     timeouts = [f"--{what}-timeout=0" for what in ("entry", "attribute", "negative")]
-    subprocess.run(["glusterfs", "-f", volfile, *timeouts, target], check=True)
+    log = f"--log-file={subject.directory / 'direct.log'}"
+    subprocess.run(["glusterfs", "-f", volfile, log, *timeouts, target], check=True)
     wait_for(lambda: os.path.ismount(target), f"{target} to be mounted")
     try:
         yield target

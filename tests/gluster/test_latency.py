@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from concurrent import futures
 from pathlib import Path
 
-from cluster import Volume, volume
+from cluster import Volume, volume, wait_for
 
 from glupy_exporter.segment import layout, reader
 
 CALLS = 300
 
 
-def completed(subject: Volume) -> dict[str, reader.Fop]:
+def fops_of(subject: Volume) -> dict[str, reader.Fop]:
     (brick,) = subject.bricks
     with subject.segment(brick) as segment:
         return {fop.name: fop for fop in segment.fops()}
@@ -35,9 +36,9 @@ def write_and_sync(file: Path, calls: int) -> float:
 
 def test_sum_count_and_wall_time_agree(xlator: None) -> None:
     with volume(bricks=1) as subject, subject.mount("direct-io-mode=enable") as mount:
-        before = completed(subject)
+        before = fops_of(subject)
         wall = write_and_sync(mount / "file", CALLS)
-        fops = completed(subject)
+        fops = fops_of(subject)
         profile = subject.profile()[subject.bricks[0]]
 
     inside = 0.0
@@ -69,15 +70,26 @@ def test_a_known_delay_lands_in_its_bucket(xlator: None) -> None:
     with volume(bricks=1, options=options) as subject:
         order = volfile_order(subject)
         assert order.index("debug/delay-gen") < order.index("user/glupy")
-        with subject.mount("direct-io-mode=enable") as mount:
-            wall = write_and_sync(mount / "file", 40)
-        fops = completed(subject)
+        with (
+            subject.mount("direct-io-mode=enable") as mount,
+            futures.ThreadPoolExecutor(1) as client,
+        ):
+            task = client.submit(write_and_sync, mount / "file", 40)
+            wait_for(lambda: in_flight(subject, "fsync") == 1, "an fsync to be under way")
+            wall = task.result()
+        fops = fops_of(subject)
+        assert in_flight(subject, "fsync") == 0
 
     assert wall > 40 * 0.020
     # 2**14 us < 20 ms <= 2**15 us
     assert median_bucket(fops["fsync"]) == 15
     assert sum(fops["fsync"].buckets[:15]) == 0
     assert median_bucket(fops["write"]) < 13
+
+
+def in_flight(subject: Volume, name: str) -> int:
+    fop = fops_of(subject).get(name)
+    return fop.in_flight if fop else 0
 
 
 def volfile_order(subject: Volume) -> list[str]:

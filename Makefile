@@ -39,11 +39,11 @@ demo-clean: $(BIN)/.runtime ## remove what a demo that was killed has left
 
 .PHONY: test
 test: $(BIN)/.dev ## run all tests; those on real bricks need root and GlusterFS
-	$(BIN)/pytest tests
+	$(BIN)/python -m pytest tests
 
 .PHONY: test-unit
 test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
-	$(BIN)/pytest tests/unit
+	$(BIN)/python -m pytest tests/unit
 
 .PHONY: lint
 lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules

@@ -130,7 +130,7 @@ def _loaded(volume: Volume, brick: Brick, nodes: Mapping[str, peer.Node]) -> boo
     return node is not None and peer.segment_name(volume.name, brick.path) in node.segments
 
 
-def _survives_restart(volume: Volume) -> bool:
+def survives_restart(volume: Volume) -> bool:
     """Whether clients may go on writing while one brick of a set is down."""
     if not volume.redundant:
         return False
@@ -200,7 +200,7 @@ def plan_enable(name: str) -> Plan:
     if not volume.started:
         return Plan(volume, enable=True)
     status = gluster.status(name)
-    rolling = _survives_restart(volume)
+    rolling = survives_restart(volume)
     if rolling:
         _check_ready(volume, status)
     return Plan(volume, True, rolling, restart, _pids(status))

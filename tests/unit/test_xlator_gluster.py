@@ -1,0 +1,100 @@
+"""What is read out of gluster's XML."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from glupy_exporter.xlator import gluster
+
+INFO = """<cliOutput><opRet>0</opRet><volInfo><volumes><volume>
+<name>home</name><status>1</status><statusStr>Started</statusStr><brickCount>6</brickCount>
+<replicaCount>3</replicaCount><arbiterCount>1</arbiterCount><disperseCount>0</disperseCount>
+<typeStr>Distributed-Replicate</typeStr>
+<bricks>{bricks}</bricks>
+<options><option><name>nfs.disable</name><value>on</value></option></options>
+</volume><count>1</count></volumes></volInfo></cliOutput>"""
+
+
+def volume(*names: str) -> gluster.Volume:
+    bricks = "".join(
+        f'<brick uuid="u{n}">{name}<name>{name}</name><hostUuid>u{n}</hostUuid></brick>'
+        for n, name in enumerate(names)
+    )
+    (parsed,) = gluster.parse_volumes(ElementTree.fromstring(INFO.format(bricks=bricks)))
+    return parsed
+
+
+def test_volume() -> None:
+    parsed = volume("a:/b 1", "fd00::2:/b2", "c:/b:3", "a:/b4", "b:/b5", "c:/b6")
+    assert parsed.name == "home" and parsed.kind == "Distributed-Replicate"
+    assert parsed.started and parsed.redundant
+    assert (parsed.replica, parsed.disperse) == (3, 0)
+    assert parsed.options == {"nfs.disable": "on"}
+    assert parsed.bricks[:3] == (
+        gluster.Brick("a", "/b 1", "u0"),
+        gluster.Brick("fd00::2", "/b2", "u1"),
+        gluster.Brick("c", "/b:3", "u2"),
+    )
+    assert [str(brick) for brick in parsed.bricks[1:3]] == ["fd00::2:/b2", "c:/b:3"]
+
+
+def test_siblings_are_the_rest_of_the_replica_set() -> None:
+    parsed = volume("a:/1", "b:/2", "c:/3", "a:/4", "b:/5", "c:/6")
+    assert parsed.siblings(parsed.bricks[1]) == (parsed.bricks[0], parsed.bricks[2])
+    assert parsed.siblings(parsed.bricks[3]) == parsed.bricks[4:]
+
+
+def test_status_of_bricks_healers_and_tasks() -> None:
+    parsed = gluster.parse_status(
+        ElementTree.fromstring(
+            """<cliOutput><volStatus><volumes><volume><volName>home</volName>
+            <node><hostname>a</hostname><path>/b</path><peerid>u0</peerid>
+                <status>1</status><pid>7</pid></node>
+            <node><hostname>b</hostname><path>/b</path><peerid>u1</peerid>
+                <status>0</status><pid>-1</pid></node>
+            <node><hostname>Self-heal Daemon</hostname><path>localhost</path><peerid>u0</peerid>
+                <status>1</status><pid>9</pid></node>
+            <tasks><task><type>Rebalance</type><statusStr>in progress</statusStr></task>
+                <task><type>Remove brick</type><statusStr>completed</statusStr></task></tasks>
+            </volume></volumes></volStatus></cliOutput>"""
+        )
+    )
+    assert parsed.bricks == {"a:/b": gluster.Process(True, 7), "b:/b": gluster.Process(False, 0)}
+    assert parsed.healers == {"u0": gluster.Process(True, 9)}
+    assert parsed.tasks == ("Rebalance",)
+
+
+def test_clients_by_brick() -> None:
+    parsed = gluster.parse_clients(
+        ElementTree.fromstring(
+            """<cliOutput><node><hostname>a</hostname><path>/b</path>
+            <clientsStatus><clientCount>3</clientCount></clientsStatus></node></cliOutput>"""
+        )
+    )
+    assert parsed == {"a:/b": 3}
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ("<status>Connected</status><totalNumberOfEntries>2</totalNumberOfEntries>", 5),
+        ("<status>Transport endpoint is not connected</status>", None),
+    ],
+)
+def test_unhealed_counts_all_bricks_or_cannot_tell(second: str, expected: int | None) -> None:
+    root = ElementTree.fromstring(
+        "<cliOutput><healInfo><bricks><brick><status>Connected</status>"
+        "<totalNumberOfEntries>3</totalNumberOfEntries></brick>"
+        f"<brick>{second}</brick></bricks></healInfo></cliOutput>"
+    )
+    assert gluster.parse_unhealed(root) == expected
+
+
+def test_global_options() -> None:
+    root = ElementTree.fromstring(
+        "<cliOutput><volGetopts><Opt><Option>cluster.brick-multiplex</Option>"
+        "<Value>on</Value></Opt></volGetopts></cliOutput>"
+    )
+    assert gluster.parse_option_names(root) == {"cluster.brick-multiplex"}

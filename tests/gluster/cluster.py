@@ -161,6 +161,12 @@ class Volume:
         wait_for(lambda: not runs(pid), f"brick {pid} to die")
         return pid
 
+    def connected(self, mount: Path, brick: Path) -> bool:
+        """Whether the client behind a mount has a connection to a brick, asked of the client."""
+        translator = f"{self.name}-client-{self.bricks.index(brick)}"
+        private = mount / ".meta" / "graphs" / "active" / translator / "private"
+        return "connected = 1\n" in private.read_text()
+
     def profile(self) -> dict[Path, Profile]:
         """Cumulative statistics of each brick."""
         answer = gluster("volume", "profile", self.name, "info", "cumulative", "--xml")

@@ -249,6 +249,7 @@ def test_reset_brick(xlator: None) -> None:
             wait_for(lambda: not subject.pid(replaced), "the brick to be down")
             with subject.segment(replaced) as segment:
                 wait_for(lambda: not segment.brick().alive, "the segment to be dead")
+            wait_for(lambda: not subject.connected(mount, replaced), "the client to notice")
             write(mount, 5)
             gluster("volume", "reset-brick", subject.name, name, name, "commit", "force")
             wait_for(lambda: subject.pid(replaced), "the brick to be up")

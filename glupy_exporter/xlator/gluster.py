@@ -252,14 +252,22 @@ def unhealed(name: str) -> int | None:
     return parse_unhealed(command("volume", "heal", name, "info", "summary"))
 
 
-def parse_option_names(root: ElementTree.Element) -> set[str]:
-    """The names in the answer of ``gluster volume get VOLUME all``."""
-    return {_text(option, "Option") for option in root.iter("Opt")}
+def all_bricks() -> dict[str, Process]:
+    """The brick processes of every started volume, by ``HOST:PATH``."""
+    return dict(parse_status(command("volume", "status", "all")).bricks)
 
 
-def global_options() -> set[str]:
+def parse_options(root: ElementTree.Element) -> dict[str, str]:
+    """The answer of ``gluster volume get VOLUME all``, without the mark of default values."""
+    return {
+        _text(option, "Option"): _text(option, "Value").replace(" (DEFAULT)", "")
+        for option in root.iter("Opt")
+    }
+
+
+def global_options() -> dict[str, str]:
     """Options of the whole pool; ``volume info`` shows those that are set with every volume."""
-    return parse_option_names(command("volume", "get", "all", "all"))
+    return parse_options(command("volume", "get", "all", "all"))
 
 
 def set_granular_entry_heal(name: str, on: bool) -> None:

@@ -23,7 +23,9 @@ SCRIPT = r"""#!/bin/sh
 # `gluster system:: execute glupy`; it prints two kinds of lines:
 #   node UUID GLUSTERFS_VERSION STAMP    who this is and which translator is installed
 #   segment UUID PID PATH                a segment that a brick process here is counting into
-# With the arguments `forget VOLUME DIRECTORY` it first removes what the volume's bricks left there.
+# With the arguments `forget VOLUME DIRECTORY` it first removes what the volume's bricks left there;
+# with `holding PATH` it also prints
+#   holding UUID PID PATH                a brick process that still works on the brick PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 if [ "$1" = forget ]; then
     case $2 in
@@ -39,6 +41,10 @@ echo "node $uuid $version ${stamp:--}"
 for pid in $(pidof glusterfsd); do
     ls -l "/proc/$pid/fd" 2>/dev/null |
         sed -n "s|^.* -> \(/.*\.seg\)\$|segment $uuid $pid \1|p"
+    if [ "$1" = holding ] && ls -l "/proc/$pid/fd" 2>/dev/null |
+        sed 's|^.* -> ||' | grep -qxF -- "$(readlink -f -- "$2")"; then
+        echo "holding $uuid $pid $2"
+    fi
 done
 exit 0
 """
@@ -119,6 +125,16 @@ def forget(volume: str, directory: Path) -> None:
         GlusterError: not every node could be asked.
     """
     gluster.execute(NAME, "forget", volume, str(directory))
+
+
+def holding(brick: gluster.Brick) -> bool:
+    """Whether a process on the brick's node still has the brick's directory open.
+
+    Raises:
+        GlusterError: not every node could be asked.
+    """
+    lines = gluster.execute(NAME, "holding", brick.path)
+    return any(line.startswith(f"holding {brick.node} ") for line in lines)
 
 
 def nodes() -> dict[str, Node]:

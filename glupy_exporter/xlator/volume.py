@@ -47,6 +47,8 @@ _KEPT = (
     "geo-replication.ignore-pid-check",
 )
 
+_ON = ("on", "enable", "yes", "true", "1")
+
 Say = Callable[[str], None]
 
 
@@ -169,6 +171,27 @@ def _check_ready(volume: Volume, status: gluster.Status) -> None:
         )
 
 
+def _check_processes(volume: Volume) -> None:
+    """Raise UserError if stopping a brick of the volume would stop bricks that share its process.
+
+    glusterd detaches a brick from a shared process only while multiplexing is on. Once it has been
+    switched off, glusterd ends the process instead.
+    """
+    if gluster.global_options().get("cluster.brick-multiplex") in _ON:
+        return
+    processes = gluster.all_bricks()
+    for brick in volume.bricks:
+        mine = processes.get(str(brick))
+        for other, process in processes.items():
+            same_host = other.startswith(f"{brick.host}:")
+            if mine and mine.pid and process.pid == mine.pid and same_host and other != str(brick):
+                raise UserError(
+                    f"{brick} and {other} share process {mine.pid} although "
+                    "cluster.brick-multiplex is off, so stopping one would stop both; "
+                    "switch it on, or restart their volumes first"
+                )
+
+
 def _online(status: gluster.Status, brick: Brick) -> bool:
     process = status.bricks.get(str(brick))
     return process is not None and process.online
@@ -199,6 +222,7 @@ def plan_enable(name: str) -> Plan:
     _check_nodes(volume, nodes)
     if not volume.started:
         return Plan(volume, enable=True)
+    _check_processes(volume)
     status = gluster.status(name)
     rolling = survives_restart(volume)
     if rolling:
@@ -222,6 +246,7 @@ def plan_disable(name: str) -> Plan:
         )
     if not volume.started:
         return Plan(volume, enable=False)
+    _check_processes(volume)
     return Plan(volume, False, False, volume.bricks, _pids(gluster.status(name)))
 
 
@@ -274,13 +299,16 @@ def _restart_brick(
     is. Without a ``commit``, which would heal all its data anew, ``start force`` brings it back.
     """
     before = gluster.clients(volume.name).get(str(brick), 0)
+    deadline = time.monotonic() + timeout
+    after = f"after {timeout:.0f} s"
     gluster.command("volume", "reset-brick", volume.name, str(brick), "start")
     try:
+        # glusterd does not wait for a brick to be gone. In a process shared with other bricks, one
+        # that comes back before it is gone never serves a client again.
+        _wait(f"{brick} does not go down {after}", deadline, lambda: not peer.holding(brick))
         while_down()
     finally:
         gluster.command("volume", "start", volume.name, "force")
-    deadline = time.monotonic() + timeout
-    after = f"after {timeout:.0f} s"
 
     def connected() -> bool:
         # A client that left meanwhile is gone from the other bricks of the set as well.
@@ -440,7 +468,7 @@ def disable(plan: Plan, say: Say, timeout: float = RESTART_TIMEOUT) -> None:
 
 def _set_granular(volume: Volume, value: str, timeout: float) -> None:
     """Set granular-entry-heal back, which GlusterFS does only while all bricks are healthy."""
-    on = value in ("on", "enable", "yes", "true", "1")
+    on = value in _ON
 
     def accepted() -> bool:
         gluster.set_granular_entry_heal(volume.name, on)

@@ -95,6 +95,6 @@ def test_unhealed_counts_all_bricks_or_cannot_tell(second: str, expected: int | 
 def test_global_options() -> None:
     root = ElementTree.fromstring(
         "<cliOutput><volGetopts><Opt><Option>cluster.brick-multiplex</Option>"
-        "<Value>on</Value></Opt></volGetopts></cliOutput>"
+        "<Value>disable (DEFAULT)</Value></Opt></volGetopts></cliOutput>"
     )
-    assert gluster.parse_option_names(root) == {"cluster.brick-multiplex"}
+    assert gluster.parse_options(root) == {"cluster.brick-multiplex": "disable"}

@@ -1,0 +1,331 @@
+"""The commands that install the translator and put it into bricks, on real volumes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import HOST, Volume, gluster, pending_heals, volume, wait_for
+
+from glupy_exporter.xlator import build, install, peer
+
+OPTION = "user.xlator.glupy"
+
+
+def command(*words: str, status: int = 0) -> str:
+    """What ``glupy-exporter xlator WORDS`` prints; its exit code must be ``status``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "glupy_exporter.cli", "xlator", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout
+    assert "Traceback" not in done.stdout
+    return done.stdout
+
+
+def rows(made: Volume, status: int = 0) -> list[dict[str, Any]]:
+    found = json.loads(command("status", made.name, "--json", status=status))
+    assert isinstance(found, list)
+    return found
+
+
+def options(made: Volume) -> dict[str, str]:
+    """What ``volume info`` shows below "Options Reconfigured", but for its order."""
+    lines = gluster("volume", "info", made.name).partition("Options Reconfigured:")[2].splitlines()
+    # Options of the whole pool show up with every volume, whoever set them meanwhile.
+    return dict(line.split(": ", 1) for line in lines if ": " in line and "multiplex" not in line)
+
+
+def pids(made: Volume) -> list[int | None]:
+    return [made.pid(brick) for brick in made.bricks]
+
+
+def volfile(made: Volume, brick: Path) -> str:
+    dashed = str(brick).replace("/", "-")[1:]
+    return Path(f"/var/lib/glusterd/vols/{made.name}/{made.name}.{HOST}.{dashed}.vol").read_text()
+
+
+@contextlib.contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Whatever the block does to a file, afterwards it is as before."""
+    before = path.read_bytes() if path.exists() else None
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            temporary = path.with_name(f".{path.name}.kept")
+            temporary.write_bytes(before)
+            temporary.chmod(mode)
+            temporary.replace(path)
+
+
+@pytest.fixture(scope="module")
+def installed(xlator: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The translator and the peer script, installed by the command itself."""
+    directory = tmp_path_factory.mktemp("built")
+    build.build(directory)
+    with kept(install.library()), kept(install.peer_script()):
+        assert f"installed {install.library()}" in command("install", "--from", str(directory))
+        yield
+
+
+class Writer(threading.Thread):
+    """Makes, renames, rewrites and reads files in a mount until it is told to stop."""
+
+    def __init__(self, mount: Path) -> None:
+        super().__init__()
+        self.mount = mount
+        self.stop = threading.Event()
+        self.rounds = 0
+        self.errors: list[OSError | AssertionError] = []
+
+    def run(self) -> None:
+        held = (self.mount / "held").open("w+b", buffering=0)
+        while not self.stop.is_set():
+            content = b"%020d" % self.rounds
+            target = self.mount / f"file{self.rounds % 20}"
+            try:
+                temporary = target.with_suffix(".new")
+                temporary.write_bytes(content)
+                temporary.rename(target)
+                assert target.read_bytes() == content
+                held.seek(0)
+                held.write(content)
+                held.seek(0)
+                assert held.read(20) == content
+            except (OSError, AssertionError) as error:
+                self.errors.append(error)
+            self.rounds += 1
+            self.stop.wait(0.02)
+        held.close()
+
+    def __enter__(self) -> Writer:
+        self.start()
+        wait_for(lambda: self.rounds, "the writer to write")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.join()
+
+
+def test_clients_do_not_see_a_replicated_volume_being_enabled(installed: None) -> None:
+    with volume("replica", "2", bricks=2, translator=False) as made:
+        options_before, pids_before = options(made), pids(made)
+        with made.mount() as mount:
+            with Writer(mount) as writer:
+                said = command("enable", made.name, "--yes")
+            assert writer.errors == []
+            assert writer.rounds > 20
+            first = [f"{HOST}:{brick}" for brick in made.bricks]
+            assert said.index(f"1. {first[0]} (pid {pids_before[0]})") < said.index(
+                f"2. {first[1]}"
+            )
+            assert "one at a time" in said
+            assert not set(pids(made)) & set(pids_before), "both bricks were restarted"
+            assert pending_heals(made) == 0
+            names = sorted(path.name for path in mount.iterdir())
+            for brick in made.bricks:
+                assert sorted(p.name for p in brick.iterdir() if p.name[0] != ".") == names
+                for name in names:
+                    assert (brick / name).read_bytes() == (mount / name).read_bytes()
+        for row, brick in zip(rows(made), made.bricks):
+            assert row["ok"] and row["volfile"] and row["loaded"] and row["version"] == "match"
+            assert row["segment"] == "alive"
+            with made.segment(brick) as segment:
+                assert segment.brick().pid == made.pid(brick)
+        assert "has the translator already" in command("enable", made.name, "--yes", status=2)
+
+        # The file-slots option must go too, and values with blanks must survive.
+        gluster("volume", "set", made.name, f"{OPTION}.file-slots", "64", "user.note", "a b")
+        command("disable", made.name, "--yes")
+        expected = {**options_before, "user.note": "a b"}
+        # GlusterFS has no way to write the value "on" of this one again.
+        assert options(made) == {**expected, "cluster.granular-entry-heal": "enable"}
+        assert all("user/glupy" not in volfile(made, brick) for brick in made.bricks)
+        assert not any(made.segment_path(brick).exists() for brick in made.bricks)
+        assert [row["loaded"] for row in rows(made)] == [False, False]
+        assert "nothing to disable" in command("disable", made.name, "--yes", status=2)
+
+
+def test_a_dispersed_volume_is_enabled_brick_by_brick(installed: None) -> None:
+    kind = ("disperse", "3", "redundancy", "1")
+    with volume(*kind, bricks=3, translator=False) as made:
+        before = pids(made)
+        with made.mount() as mount:
+            (mount / "file").write_bytes(b"content")
+            with Writer(mount) as writer:
+                command("enable", made.name, "--yes")
+            assert writer.errors == []
+            assert (mount / "file").read_bytes() == b"content"
+        assert not set(pids(made)) & set(before)
+        assert all(row["ok"] and row["loaded"] for row in rows(made))
+
+
+def test_a_distributed_volume_is_stopped_and_started(installed: None) -> None:
+    with volume(bricks=2, translator=False) as made:
+        before = options(made)
+        said = command("enable", made.name, "--yes")
+        assert "I/O ON IT FAILS OR HANGS" in said
+        assert all(row["ok"] and row["loaded"] for row in rows(made))
+        assert options(made) == {**before, OPTION: "sdfs"}
+        command("disable", made.name, "--yes")
+        assert options(made) == before
+        assert all(pids(made))
+
+
+def test_a_volume_that_does_not_run_is_not_started(installed: None) -> None:
+    with volume("replica", "2", bricks=2, translator=False, start=False) as made:
+        before = options(made)
+        assert "restart nothing" in command("enable", made.name, "--yes")
+        assert all("type user/glupy" in volfile(made, brick) for brick in made.bricks)
+        assert pids(made) == [None, None]
+        command("disable", made.name, "--yes")
+        assert options(made) == before
+
+
+def test_the_translator_is_directly_under_io_stats_whatever_is_switched_on(installed: None) -> None:
+    with volume(bricks=1, translator=False, start=False) as made:
+        for switched_on in ({}, {"features.sdfs": "on", "network.compression": "on"}):
+            made.set_options(switched_on)
+            if not switched_on:
+                command("enable", made.name, "--yes")
+            lines = [line.split() for line in volfile(made, made.bricks[0]).splitlines() if line]
+            types = [words[1] for words in lines if words[0] == "type"]
+            assert types[-3:] == ["user/glupy", "debug/io-stats", "protocol/server"]
+        assert "features/sdfs" in types
+
+
+def test_an_enabling_that_stopped_half_way_goes_on_with_what_is_left(installed: None) -> None:
+    with volume("replica", "2", bricks=2, translator=False) as made:
+        done, left = made.bricks
+        gluster("volume", "set", made.name, OPTION, "sdfs")
+        made.kill(done)
+        made.start(force=True)
+        wait_for(made.segment_path(done).exists, "the first brick to have the translator")
+        wait_for(lambda: pending_heals(made) == 0, "all bricks to be connected")
+        before = made.pid(done)
+        assert [row["loaded"] for row in rows(made, status=1)] == [True, False]
+        said = command("enable", made.name, "--yes")
+        assert f"1. {HOST}:{left}" in said and str(done) not in said
+        assert made.pid(done) == before
+        assert all(row["ok"] for row in rows(made))
+
+
+def test_a_dry_run_and_a_missing_yes_change_nothing(installed: None) -> None:
+    with volume("replica", "2", bricks=2, translator=False) as made:
+        before = options(made), pids(made)
+        assert f"set {OPTION} sdfs" in command("enable", made.name, "--dry-run")
+        assert "use --yes" in command("enable", made.name, status=2)
+        assert (options(made), pids(made)) == before
+        command("enable", made.name, "--yes")
+        before = options(made), pids(made)
+        assert f"unset {OPTION}" in command("disable", made.name, "--dry-run")
+        assert "use --yes" in command("disable", made.name, status=2)
+        assert (options(made), pids(made)) == before
+
+
+def test_enable_refuses_what_it_could_not_end(installed: None) -> None:
+    assert "does not exist" in command("enable", "no-such-volume", "--yes", status=2)
+    with volume("replica", "2", bricks=2, translator=False) as made:
+        before = options(made)
+        made.kill(made.bricks[1])
+        said = command("enable", made.name, "--yes", status=2)
+        assert f"bricks are offline: {HOST}:{made.bricks[1]}" in said
+        made.start(force=True)
+        gluster("volume", "set", made.name, "cluster.self-heal-daemon", "off")
+        assert "no self-heal daemon" in command("enable", made.name, "--yes", status=2)
+        gluster("volume", "reset", made.name, "cluster.self-heal-daemon")
+        assert options(made) == before
+
+
+def test_enable_refuses_a_node_without_a_matching_translator(installed: None) -> None:
+    with volume(bricks=1, translator=False) as made:
+        before = options(made), pids(made)
+        with kept(install.peer_script()):
+            install.peer_script().unlink()
+            said = command("enable", made.name, "--yes", status=2)
+            assert "`glupy-exporter xlator install` on each" in said
+        version = install.gluster_version().encode()
+        other = version[:-1] + b"X"
+        with kept(install.library()):
+            # Another stamp in a new file: bricks that run keep the old one.
+            changed = install.library().with_suffix(".test")
+            changed.write_bytes(
+                install.library()
+                .read_bytes()
+                .replace(b'"glusterfs_version":"' + version, b'"glusterfs_version":"' + other)
+            )
+            changed.replace(install.library())
+            said = command("enable", made.name, "--yes", status=2)
+            assert f"built for GlusterFS {other.decode()}, {version.decode()} is installed" in said
+        assert (options(made), pids(made)) == before
+
+
+def test_disable_refuses_when_an_option_could_not_be_set_back(installed: None) -> None:
+    with volume(bricks=1) as made:
+        gluster("volume", "set", made.name, "features.trash", "on")
+        gluster("volume", "set", made.name, "features.trash-dir", "bin")
+        wait_for((made.bricks[0] / "bin").exists, "the trash directory")
+        before = options(made), pids(made)
+        said = command("disable", made.name, "--yes", status=2)
+        assert "nothing has changed" in said and "Path bin exists" in said
+        assert (options(made), pids(made)) == before
+
+
+def test_every_node_answers_with_its_translator_and_open_segments(installed: None) -> None:
+    with volume(bricks=1) as made:
+        brick = made.bricks[0]
+        wait_for(made.segment_path(brick).exists, "the segment")
+        (node,) = peer.nodes().values()
+        assert node.glusterfs_version == install.gluster_version()
+        assert node.stamp == install.read_stamp(install.library())
+        assert node.segments[made.segment_path(brick).name] == made.pid(brick)
+        pid = made.kill(brick)
+        (node,) = peer.nodes().values()
+        assert pid not in node.segments.values()
+        assert rows(made, status=1)[0]["segment"] == "dead"
+
+
+def test_uninstall_refuses_while_a_brick_needs_the_translator(installed: None) -> None:
+    with volume(bricks=1, start=False) as made:
+        said = command("uninstall", status=2)
+        assert made.name in said and "xlator disable" in said
+        assert install.library().exists() and install.peer_script().exists()
+
+
+@pytest.fixture
+def multiplex(installed: None) -> Iterator[None]:
+    """Bricks that start from now on share one process."""
+    gluster("volume", "set", "all", "cluster.brick-multiplex", "on")
+    yield
+    gluster("volume", "reset", "all", "cluster.brick-multiplex")
+
+
+def test_bricks_that_share_a_process_are_restarted_without_it(multiplex: None) -> None:
+    kind = ("replica", "2")  # only bricks of volumes with like options share
+    with volume(*kind, bricks=2) as other, volume(*kind, bricks=2, translator=False) as made:
+        (process,) = set(pids(made)) | set(pids(other))
+        with made.mount() as mount, Writer(mount) as writer:
+            command("enable", made.name, "--yes")
+        assert writer.errors == []
+        assert {*pids(made), *pids(other)} == {process}
+        assert all(row["ok"] and row["loaded"] for row in rows(made))
+        command("disable", made.name, "--yes")
+        assert [row["loaded"] for row in rows(made)] == [False, False]
+        assert all(row["ok"] and row["loaded"] for row in rows(other))

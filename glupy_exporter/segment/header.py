@@ -51,6 +51,7 @@ def _constants() -> dict[str, int]:
     }
     constants["KINDS"] = len(layout.KINDS)
     constants["DIRECTIONS"] = len(layout.DIRECTIONS)
+    constants["ORIGINS"] = len(layout.ORIGINS)
     return constants
 
 

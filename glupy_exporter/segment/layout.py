@@ -14,6 +14,7 @@ names      ``[fop_count]``                    ``char[NAME_SIZE]``, NUL-terminate
 cells      ``[shard_count][fop_count]``       :class:`FopCell`
 io         ``[shard_count][DIRECTIONS]``      :class:`IoCell`
 errors     ``[fop_count][ERRNO_SLOTS]``       ``uint64``, index 0 is "any other errno"
+internal   ``[ORIGINS]``                      :class:`InternalCounters`
 files      four parallel ``[file_slots]``     tag ``uint64``, seq ``uint32``,
                                               :class:`FileCounters`, :class:`FileName`
 clients    four parallel ``[client_slots]``   tag ``uint64``, seq ``uint32``,
@@ -62,19 +63,55 @@ CLIENT_SLOTS_DEFAULT = 512
 CLIENT_SLOTS_MAX = 1 << 16
 FOPS_MAX = 256
 
+HALF_LIFE_MIN = 1
+HALF_LIFE_DEFAULT = 60
+HALF_LIFE_MAX = 3600
+"""Seconds; the option of that name."""
+
 READ, WRITE, METADATA = 0, 1, 2
 KINDS = ("read", "write", "metadata")
 """Index into every ``[KINDS]`` array: fops that return file data, fops that store it, the rest."""
 
 DIRECTIONS = ("read", "write")
 
-PATH_SIZE = 736
+ORIGINS = (
+    "other",
+    "geo-replication",
+    "hadoop",
+    "rebalance",
+    "no-root-squash",
+    "quota",
+    "self-heal",
+    "heal-info",
+    "bitrot",
+    "scrub",
+    "tier",
+    "trash",
+    "add-replica",
+    "utime",
+)
+"""GlusterFS's own clients, at the index that is the negative of their process id
+(``enum _gf_special_pid`` in ``common-utils.h``); 0 stands for ids that have no name here."""
+
+NO_ROOT_SQUASH = 4
+"""The one that is an application after all: a mount with ``no-root-squash``."""
+
+PATH_SIZE = 600
 """Bytes for a path; a longer one is cut on a UTF-8 boundary and flagged."""
 
 CLIENT_SIZE = 64
 
+COUNTER_WORDS = 16
+"""64-bit words in :class:`FileCounters` and in :class:`ClientCounters`."""
+
+FILE_TYPES = ("", "file", "directory", "symlink", "block", "char", "fifo", "socket")
+"""Names for :attr:`FileName.type`, GlusterFS's ``ia_type_t``; empty while it is not known."""
+
 FILE_PATH_TRUNCATED = 1
 """Flag in :attr:`FileName.flags`: the path was longer than ``PATH_SIZE``."""
+
+FILE_UNLINKED = 2
+"""Another: the path is the last name that the file had."""
 
 _u16, _u32, _u64, _i32 = ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32
 
@@ -95,6 +132,7 @@ class Header(ctypes.Structure):
         ("cells_offset", _u64),
         ("io_offset", _u64),
         ("errors_offset", _u64),
+        ("internal_offset", _u64),
         ("file_tags_offset", _u64),
         ("file_seqs_offset", _u64),
         ("file_counters_offset", _u64),
@@ -114,7 +152,7 @@ class Header(ctypes.Structure):
         ("volume", ctypes.c_char * 256),
         ("host", ctypes.c_char * 256),
         ("brick", ctypes.c_char * 1024),
-        ("padding", ctypes.c_char * 176),
+        ("padding", ctypes.c_char * 168),
         # From here on the writer changes values while readers look; own cache lines.
         ("heartbeat", _u64),  # CLOCK_MONOTONIC of the maintenance thread's last round
         ("enabled", _u64),  # 1 while counting is on
@@ -124,6 +162,7 @@ class Header(ctypes.Structure):
         ("clients_tracked", _u64),
         ("clients_evicted", _u64),
         ("clients_untracked_fops", _u64),
+        ("half_life", _u64),  # seconds, of the scores that decide who stays in the tables
     ]
 
 
@@ -149,6 +188,16 @@ class IoCell(ctypes.Structure):
     ]
 
 
+class InternalCounters(ctypes.Structure):
+    """What one kind of GlusterFS's own clients did; the same shapes as :class:`FileCounters`."""
+
+    _fields_ = [
+        ("fops", _u64 * len(KINDS)),
+        ("nanoseconds", _u64 * len(KINDS)),
+        ("bytes", _u64 * len(DIRECTIONS)),
+    ]
+
+
 class FileCounters(ctypes.Structure):
     """What was done to one file; arrays are indexed by kind or direction, times are monotonic."""
 
@@ -159,8 +208,10 @@ class FileCounters(ctypes.Structure):
         ("errors", _u64),
         ("first_seen", _u64),
         ("last_seen", _u64),
-        ("error_bound", _u64),  # how many fops the counts may be too high by
-        ("reserved", _u64 * 4),
+        ("error_bound", _u64),  # fops that the file may have done at most before it had a slot
+        ("top_client", _u64),  # tag of the client that does most on it, 0 for none
+        ("top_client_lead", _u64),  # by how many fops, about
+        ("reserved", _u64 * 2),
     ]
 
 
@@ -171,7 +222,8 @@ class FileName(ctypes.Structure):
         ("gfid", ctypes.c_uint8 * 16),
         ("path_length", _u16),  # 0: not known yet
         ("flags", _u16),
-        ("reserved", _u32 * 3),
+        ("type", _u16),
+        ("reserved", _u16 * 5),
         ("path", ctypes.c_uint8 * PATH_SIZE),
     ]
 
@@ -186,8 +238,9 @@ class ClientCounters(ctypes.Structure):
         ("errors", _u64),
         ("first_seen", _u64),
         ("last_seen", _u64),
+        ("error_bound", _u64),
         ("connections", _u64),  # connections of this host that are open now
-        ("reserved", _u64 * 4),
+        ("reserved", _u64 * 3),
     ]
 
 
@@ -205,6 +258,7 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Header,
     FopCell,
     IoCell,
+    InternalCounters,
     FileCounters,
     FileName,
     ClientCounters,

@@ -488,6 +488,7 @@ def _check_bounds(header: layout.Header, size: int) -> None:
         "cells": shards * fops * ctypes.sizeof(layout.FopCell),
         "io": shards * len(layout.DIRECTIONS) * ctypes.sizeof(layout.IoCell),
         "errors": fops * layout.ERRNO_SLOTS * 8,
+        "internal": len(layout.ORIGINS) * ctypes.sizeof(layout.InternalCounters),
         "file_tags": files * 8,
         "file_seqs": files * 4,
         "file_counters": files * ctypes.sizeof(layout.FileCounters),

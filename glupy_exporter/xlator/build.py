@@ -194,6 +194,7 @@ def build(output: Path, compiler: str = "cc") -> Path:
             *sources,
             f"-L{gluster.library.parent}",
             "-l:libglusterfs.so.0",
+            "-lm",
         )
         try:
             output.mkdir(parents=True, exist_ok=True)

@@ -117,14 +117,14 @@ class Fop:
         for declaration, name in self.wind.parameters:
             if chosen in (None, name) and declaration.startswith(("loc_t *", "fd_t *")):
                 return f"{declaration.split('_t')[0]}_file({name})"
-        return "NULL"
+        return "no_file()"
 
     @property
     def reply_file(self) -> str:
         """C expression for the gfid in the reply of a fop that makes or finds an inode."""
         declarations = [declaration for declaration, _ in self.unwind.parameters]
         found = "inode_t *inode" in declarations and "struct iatt *buf" in declarations
-        return "iatt_file(buf)" if found else "NULL"
+        return "iatt_file(buf)" if found else "no_file()"
 
 
 def _statements(start: int, body: str, separator: str) -> Iterator[tuple[int, str]]:

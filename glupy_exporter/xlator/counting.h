@@ -2,9 +2,7 @@
  * The counting core: what happens on every fop. It takes no lock, allocates nothing and makes no
  * system call; all it does to shared memory are relaxed atomic adds and stores.
  *
- * Files and clients live in set-associative tables. A key is hashed to two sets of GLUPY_WAYS
- * slots; a slot's tag is the hash, and the tags of a set fill one cache line. First come, first
- * kept: a set fills in order and a slot, once taken, is never given away.
+ * Files and clients live in bounded tables; table.h says who stays.
  */
 #ifndef GLUPY_COUNTING_H
 #define GLUPY_COUNTING_H
@@ -17,8 +15,6 @@
 #include <string.h>
 
 #include "segment.h"
-
-#define GLUPY_NO_SLOT UINT32_MAX
 
 static inline void
 glupy_add(uint64_t *counter, uint64_t amount)
@@ -133,93 +129,98 @@ glupy_hash(const void *key, size_t size)
     return hash ? hash : 1;
 }
 
-/* The slot of `tag`, or GLUPY_NO_SLOT if both its sets are full of others. Ways are taken in order
- * and never given back, so two threads that bring the same key meet at the same slot. Sets *taken
- * if this call took the slot. */
-static inline uint32_t
-glupy_find_slot(uint64_t *tags, uint32_t sets, uint64_t tag, bool *taken)
-{
-    uint32_t set[2] = {(uint32_t)tag & (sets - 1), (uint32_t)(tag >> 32) & (sets - 1)};
-    uint32_t choice, slot;
-    uint64_t found;
+/* A slot and the generation of its owner, so that a slot given away while a fop was under way does
+ * not count that fop. GLUPY_NO_SLOT for none. */
+struct glupy_place {
+    uint32_t slot;
+    uint32_t generation;
+};
 
-    *taken = false;
-    for (choice = 0; choice < 2; choice++) {
-        for (slot = set[choice] * GLUPY_WAYS; slot < (set[choice] + 1) * GLUPY_WAYS; slot++) {
-            found = glupy_load(&tags[slot]);
-            if (found == 0) {
-                if (__atomic_compare_exchange_n(&tags[slot], &found, tag, false, __ATOMIC_RELAXED,
-                                                __ATOMIC_RELAXED)) {
-                    *taken = true;
-                    return slot;
-                }
-            }
-            if (found == tag)
-                return slot;
+static inline struct glupy_place
+glupy_place(const struct glupy_table *table, uint32_t slot)
+{
+    struct glupy_place place = {.slot = slot};
+
+    if (slot != GLUPY_NO_SLOT)
+        place.generation = glupy_table_generation(table, slot);
+    return place;
+}
+
+/* The place of a file; it gets one now if it is busy enough. */
+static inline struct glupy_place
+glupy_file_place(struct glupy_segment *segment, const uint8_t gfid[16], uint32_t type, uint64_t now)
+{
+    struct glupy_table *table = &segment->files;
+    uint64_t tag = glupy_hash(gfid, 16);
+    uint32_t slot = glupy_table_find(table, tag);
+    bool fresh;
+
+    if (slot == GLUPY_NO_SLOT) {
+        slot = glupy_table_admit(table, tag, &fresh);
+        if (slot == GLUPY_NO_SLOT) {
+            glupy_add(&segment->header->files_untracked_fops, 1);
+        } else if (fresh) {
+            memset(&segment->file_names[slot], 0, offsetof(struct glupy_file_name, path));
+            memcpy(segment->file_names[slot].gfid, gfid, 16);
+            segment->file_names[slot].type = type;
+            glupy_store(&segment->file_counters[slot].first_seen, now);
+            glupy_table_settle(table, slot, tag);
         }
     }
-    return GLUPY_NO_SLOT;
+    return glupy_place(table, slot);
 }
 
-/* A seqlock's write side (Boehm: Can Seqlocks Get Along With Programming Language Memory Models?,
- * MSPC 2012). Only one thread at a time may write one slot's name. */
-static inline void
-glupy_name_begin(uint32_t *seq)
+/* The place of a client host, likewise. */
+static inline struct glupy_place
+glupy_client_place(struct glupy_segment *segment, const char *address, size_t length, uint64_t now)
 {
-    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
-static inline void
-glupy_name_end(uint32_t *seq)
-{
-    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELEASE);
-}
-
-/* The slot of a file, taken now if it is new and there is room. */
-static inline uint32_t
-glupy_file_slot(const struct glupy_segment *segment, const uint8_t gfid[16], uint64_t now)
-{
-    bool taken;
-    uint32_t slot =
-        glupy_find_slot(segment->file_tags, segment->file_sets, glupy_hash(gfid, 16), &taken);
-
-    if (taken) {
-        glupy_name_begin(&segment->file_seqs[slot]);
-        memcpy(segment->file_names[slot].gfid, gfid, 16);
-        glupy_store(&segment->file_counters[slot].first_seen, now);
-        glupy_name_end(&segment->file_seqs[slot]);
-        glupy_add(&segment->header->files_tracked, 1);
-    }
-    return slot;
-}
-
-/* The slot of a client host, likewise. */
-static inline uint32_t
-glupy_client_slot(const struct glupy_segment *segment, const char *address, size_t length,
-                  uint64_t now)
-{
+    struct glupy_table *table = &segment->clients;
     struct glupy_client_name *name;
-    bool taken;
-    uint32_t slot = glupy_find_slot(segment->client_tags, segment->client_sets,
-                                    glupy_hash(address, length), &taken);
+    uint64_t tag = glupy_hash(address, length);
+    uint32_t slot = glupy_table_find(table, tag);
+    bool fresh;
 
-    if (taken) {
-        glupy_name_begin(&segment->client_seqs[slot]);
-        name = &segment->client_names[slot];
-        name->length = length < GLUPY_CLIENT_SIZE ? length : GLUPY_CLIENT_SIZE;
-        memcpy(name->address, address, name->length);
-        glupy_store(&segment->client_counters[slot].first_seen, now);
-        glupy_name_end(&segment->client_seqs[slot]);
-        glupy_add(&segment->header->clients_tracked, 1);
+    if (slot == GLUPY_NO_SLOT) {
+        slot = glupy_table_admit(table, tag, &fresh);
+        if (slot == GLUPY_NO_SLOT) {
+            glupy_add(&segment->header->clients_untracked_fops, 1);
+        } else if (fresh) {
+            name = &segment->client_names[slot];
+            name->length = length < GLUPY_CLIENT_SIZE ? length : GLUPY_CLIENT_SIZE;
+            memcpy(name->address, address, name->length);
+            glupy_store(&segment->client_counters[slot].first_seen, now);
+            glupy_table_settle(table, slot, tag);
+        }
     }
-    return slot;
+    return glupy_place(table, slot);
+}
+
+/* A place in one word, for a seat. */
+static inline uint64_t
+glupy_pack(struct glupy_place place)
+{
+    return (uint64_t)place.generation << 32 | place.slot;
+}
+
+static inline struct glupy_place
+glupy_unpack(uint64_t packed)
+{
+    return (struct glupy_place){.slot = (uint32_t)packed, .generation = packed >> 32};
+}
+
+/* Whether the place still belongs to whom it was given. */
+static inline bool
+glupy_holds(const struct glupy_table *table, struct glupy_place place)
+{
+    return place.slot != GLUPY_NO_SLOT &&
+           glupy_table_generation(table, place.slot) == place.generation;
 }
 
 /* GlusterFS numbers its connections. A connection whose host has been looked up once has a seat
- * under its number; this finds its slot again, or says false. `index` may be any number. */
+ * under its number; this finds its place again, or says false. `index` may be any number. */
 static inline bool
-glupy_seated(const struct glupy_segment *segment, const void *connection, int index, uint32_t *slot)
+glupy_seated(const struct glupy_segment *segment, const void *connection, int index,
+             struct glupy_place *place)
 {
     const struct glupy_seat *seat;
 
@@ -228,34 +229,45 @@ glupy_seated(const struct glupy_segment *segment, const void *connection, int in
     seat = &segment->seats[index];
     if (__atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE) != connection)
         return false;
-    *slot = __atomic_load_n(&seat->slot, __ATOMIC_RELAXED);
-    return true;
+    *place = glupy_unpack(__atomic_load_n(&seat->place, __ATOMIC_RELAXED));
+    return glupy_holds(&segment->clients, *place);
 }
 
-/* The slot of the host behind a connection, which gets a seat if its number is not too high. */
-static inline uint32_t
-glupy_take_seat(const struct glupy_segment *segment, const void *connection, int index,
+static inline void
+glupy_connected(const struct glupy_segment *segment, uint64_t packed, uint64_t amount)
+{
+    struct glupy_place place = glupy_unpack(packed);
+
+    if (glupy_holds(&segment->clients, place))
+        glupy_add(&segment->client_counters[place.slot].connections, amount);
+}
+
+/* The place of the host behind a connection, which gets a seat if its number is not too high. */
+static inline struct glupy_place
+glupy_take_seat(struct glupy_segment *segment, const void *connection, int index,
                 const char *address, size_t length, uint64_t now)
 {
-    uint32_t slot = glupy_client_slot(segment, address, length, now), slot_before;
+    struct glupy_place place = glupy_client_place(segment, address, length, now);
+    uint64_t packed = glupy_pack(place), packed_before;
     const void *before;
     struct glupy_seat *seat;
 
-    if (index < 0 || index >= (int)GLUPY_SEATS)
-        return slot;
+    if (index < 0 || index >= (int)GLUPY_SEATS || place.slot == GLUPY_NO_SLOT)
+        return place;
     seat = &segment->seats[index];
     before = __atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE);
-    if (before == connection)
-        return slot;
-    slot_before = __atomic_exchange_n(&seat->slot, slot, __ATOMIC_RELAXED);
-    if (__atomic_compare_exchange_n(&seat->connection, &before, connection, false, __ATOMIC_RELEASE,
-                                    __ATOMIC_RELAXED)) {
-        if (before && slot_before != GLUPY_NO_SLOT)
-            glupy_add(&segment->client_counters[slot_before].connections, -1UL);
-        if (slot != GLUPY_NO_SLOT)
-            glupy_add(&segment->client_counters[slot].connections, 1);
+    packed_before = __atomic_exchange_n(&seat->place, packed, __ATOMIC_RELAXED);
+    if (before == connection) {
+        /* The host lost its slot and has got one again. */
+        if (packed_before != packed)
+            glupy_connected(segment, packed, 1);
+    } else if (__atomic_compare_exchange_n(&seat->connection, &before, connection, false,
+                                           __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+        if (before)
+            glupy_connected(segment, packed_before, -1UL);
+        glupy_connected(segment, packed, 1);
     }
-    return slot;
+    return place;
 }
 
 /* The connection is gone. */
@@ -263,16 +275,15 @@ static inline void
 glupy_connection_leave(const struct glupy_segment *segment, const void *connection, int index)
 {
     struct glupy_seat *seat;
-    uint32_t slot;
+    uint64_t packed;
 
     if (index < 0 || index >= (int)GLUPY_SEATS)
         return;
     seat = &segment->seats[index];
-    slot = __atomic_load_n(&seat->slot, __ATOMIC_RELAXED);
+    packed = __atomic_load_n(&seat->place, __ATOMIC_RELAXED);
     if (__atomic_compare_exchange_n(&seat->connection, &connection, NULL, false, __ATOMIC_ACQ_REL,
-                                    __ATOMIC_RELAXED) &&
-        slot != GLUPY_NO_SLOT)
-        glupy_add(&segment->client_counters[slot].connections, -1UL);
+                                    __ATOMIC_RELAXED))
+        glupy_connected(segment, packed, -1UL);
 }
 
 /* What one finished fop adds to the slot of its file or client. */
@@ -284,12 +295,21 @@ struct glupy_outcome {
     bool failed;
 };
 
+/* What a fop is worth in a table: one unit, and one more for each 64 KiB it moved and for each
+ * millisecond it took, since a key may also be busy by its bytes or by its time. */
+static inline uint64_t
+glupy_score(const struct glupy_outcome *outcome)
+{
+    return GLUPY_SCORE_UNIT + (outcome->bytes >> 16) * GLUPY_SCORE_UNIT +
+           (outcome->ns >> 20) * GLUPY_SCORE_UNIT;
+}
+
 static inline void
-glupy_count_file(const struct glupy_segment *segment, uint32_t slot,
-                 const struct glupy_outcome *outcome)
+glupy_count_file(struct glupy_segment *segment, uint32_t slot, const struct glupy_outcome *outcome)
 {
     struct glupy_file_counters *file = &segment->file_counters[slot];
 
+    glupy_table_score(&segment->files, slot, glupy_score(outcome));
     glupy_add(&file->fops[outcome->kind], 1);
     glupy_add(&file->nanoseconds[outcome->kind], outcome->ns);
     if (outcome->bytes)
@@ -299,12 +319,32 @@ glupy_count_file(const struct glupy_segment *segment, uint32_t slot,
     glupy_store(&file->last_seen, outcome->now);
 }
 
+/* Who does most on a file, by majority vote (Boyer and Moore: MJRTY, 1981): exact if one client
+ * does more than half. Threads may overwrite each other's votes; it is an estimate anyway. */
 static inline void
-glupy_count_client(const struct glupy_segment *segment, uint32_t slot,
+glupy_vote(struct glupy_segment *segment, uint32_t file, uint32_t client)
+{
+    struct glupy_file_counters *counters = &segment->file_counters[file];
+    uint64_t tag = glupy_load(&segment->clients.tags[client]);
+    uint64_t lead = glupy_load(&counters->top_client_lead);
+
+    if (glupy_load(&counters->top_client) == tag) {
+        glupy_store(&counters->top_client_lead, lead + 1);
+    } else if (lead) {
+        glupy_store(&counters->top_client_lead, lead - 1);
+    } else {
+        glupy_store(&counters->top_client, tag);
+        glupy_store(&counters->top_client_lead, 1);
+    }
+}
+
+static inline void
+glupy_count_client(struct glupy_segment *segment, uint32_t slot,
                    const struct glupy_outcome *outcome)
 {
     struct glupy_client_counters *client = &segment->client_counters[slot];
 
+    glupy_table_score(&segment->clients, slot, glupy_score(outcome));
     glupy_add(&client->fops[outcome->kind], 1);
     glupy_add(&client->nanoseconds[outcome->kind], outcome->ns);
     if (outcome->bytes)
@@ -312,6 +352,19 @@ glupy_count_client(const struct glupy_segment *segment, uint32_t slot,
     if (outcome->failed)
         glupy_add(&client->errors, 1);
     glupy_store(&client->last_seen, outcome->now);
+}
+
+/* What GlusterFS's own clients do is told apart from what applications do. */
+static inline void
+glupy_count_internal(struct glupy_segment *segment, uint32_t origin,
+                     const struct glupy_outcome *outcome)
+{
+    struct glupy_internal_counters *internal = &segment->internal[origin];
+
+    glupy_add(&internal->fops[outcome->kind], 1);
+    glupy_add(&internal->nanoseconds[outcome->kind], outcome->ns);
+    if (outcome->bytes)
+        glupy_add(&internal->bytes[outcome->kind], outcome->bytes);
 }
 
 #endif

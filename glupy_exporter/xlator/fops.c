@@ -8,46 +8,59 @@
 
 #include "glupy.h"
 
-/* The cookie: slots plus one (0 is none), and which segment they are slots of. */
-#define FILE_BITS 24
-#define CLIENT_BITS 20
-#define EPOCH_BITS 20
+/* The cookie: which slots (plus one, 0 is none) of which generation, and of which segment. Low bits
+ * of generation and epoch are enough to tell them from the ones before. */
+#define FILE_BITS 21
+#define FILE_GENERATION_BITS 12
+#define CLIENT_BITS 17
+#define CLIENT_GENERATION_BITS 6
+#define EPOCH_BITS 8
 _Static_assert(sizeof(void *) == 8, "a cookie holds 64 bits");
+_Static_assert(FILE_BITS + FILE_GENERATION_BITS + CLIENT_BITS + CLIENT_GENERATION_BITS +
+                       EPOCH_BITS ==
+                   64,
+               "a cookie is full");
 _Static_assert(GLUPY_FILE_SLOTS_MAX < 1UL << FILE_BITS, "file slots fit the cookie");
 _Static_assert(GLUPY_CLIENT_SLOTS_MAX < 1UL << CLIENT_BITS, "client slots fit the cookie");
 
-#define LOW_BITS(value, bits) ((uint64_t)(value) & ((1UL << (bits)) - 1))
+struct cookie {
+    uint64_t file : FILE_BITS;
+    uint64_t file_generation : FILE_GENERATION_BITS;
+    uint64_t client : CLIENT_BITS;
+    uint64_t client_generation : CLIENT_GENERATION_BITS;
+    uint64_t epoch : EPOCH_BITS;
+};
 
 static inline void *
-cookie_pack(uint32_t file, uint32_t client, uint32_t epoch)
+cookie_pack(const struct glupy_segment *segment, struct glupy_place file, struct glupy_place client)
 {
-    uint64_t packed = LOW_BITS(file + 1, FILE_BITS);
+    struct cookie cookie = {
+        .file = file.slot + 1,
+        .file_generation = file.generation,
+        .client = client.slot + 1,
+        .client_generation = client.generation,
+        .epoch = segment->epoch,
+    };
+    void *packed;
 
-    packed |= LOW_BITS(client + 1, CLIENT_BITS) << FILE_BITS;
-    packed |= LOW_BITS(epoch, EPOCH_BITS) << (FILE_BITS + CLIENT_BITS);
-    return (void *)packed;
+    memcpy(&packed, &cookie, sizeof(packed));
+    return packed;
 }
 
-static inline uint32_t
-cookie_file(const void *cookie)
+static inline struct cookie
+cookie_unpack(const void *packed)
 {
-    uint64_t slot = LOW_BITS(cookie, FILE_BITS);
+    struct cookie cookie;
 
-    return slot ? (uint32_t)slot - 1 : GLUPY_NO_SLOT;
+    memcpy(&cookie, &packed, sizeof(cookie));
+    return cookie;
 }
 
-static inline uint32_t
-cookie_client(const void *cookie)
-{
-    uint64_t slot = LOW_BITS((uint64_t)cookie >> FILE_BITS, CLIENT_BITS);
-
-    return slot ? (uint32_t)slot - 1 : GLUPY_NO_SLOT;
-}
-
+/* Whether a slot still has the generation whose low bits the cookie kept. */
 static inline bool
-cookie_is_of(const void *cookie, const struct glupy_segment *segment)
+still_held(const struct glupy_table *table, uint32_t slot, uint32_t generation, uint32_t bits)
 {
-    return (uint64_t)cookie >> (FILE_BITS + CLIENT_BITS) == LOW_BITS(segment->epoch, EPOCH_BITS);
+    return ((glupy_table_generation(table, slot) ^ generation) & ((1U << bits) - 1)) == 0;
 }
 
 static inline uint64_t
@@ -65,91 +78,148 @@ is_null(const uint8_t *gfid)
     return (halves[0] | halves[1]) == 0;
 }
 
-/* The gfid that a fop's argument names, or NULL where it is not known yet. */
-static inline const uint8_t *
+/* The file that a fop's argument or reply names; no gfid where it is not known yet. */
+struct named {
+    const uint8_t *gfid;
+    ia_type_t type;
+};
+
+static inline struct named
+named(const uint8_t *gfid, ia_type_t type)
+{
+    return (struct named){is_null(gfid) ? NULL : gfid, type};
+}
+
+static inline struct named
+no_file(void)
+{
+    return (struct named){NULL, IA_INVAL};
+}
+
+static inline struct named
 loc_file(const loc_t *loc)
 {
     if (loc->inode && !is_null(loc->inode->gfid))
-        return loc->inode->gfid;
-    return is_null(loc->gfid) ? NULL : loc->gfid;
+        return named(loc->inode->gfid, loc->inode->ia_type);
+    return named(loc->gfid, IA_INVAL);
 }
 
-static inline const uint8_t *
+static inline struct named
 fd_file(const fd_t *fd)
 {
-    return is_null(fd->inode->gfid) ? NULL : fd->inode->gfid;
+    return named(fd->inode->gfid, fd->inode->ia_type);
 }
 
-static inline const uint8_t *
+static inline struct named
 iatt_file(const struct iatt *iatt)
 {
-    return iatt && !is_null(iatt->ia_gfid) ? iatt->ia_gfid : NULL;
+    return iatt ? named(iatt->ia_gfid, iatt->ia_type) : no_file();
 }
 
+/* Whose fop it is: 0 an application's, otherwise one of GlusterFS's own clients', plus one. */
 static inline uint32_t
-file_slot(const struct glupy_segment *segment, const uint8_t *gfid, uint64_t now)
+internal_origin(const call_stack_t *root)
 {
-    uint32_t slot = glupy_file_slot(segment, gfid, now);
+    uint32_t origin = (uint32_t)-root->pid;
 
-    if (slot == GLUPY_NO_SLOT)
-        glupy_add(&segment->header->files_untracked_fops, 1);
-    return slot;
+    if (root->pid >= 0 || origin == GLUPY_NO_ROOT_SQUASH)
+        return 0;
+    return origin < GLUPY_ORIGINS ? origin + 1 : 1;
 }
 
 /* protocol/server writes the peer's ADDRESS:PORT into the call stack, or the path of its socket. */
-static inline uint32_t
-client_slot(const struct glupy_segment *segment, const call_stack_t *root, uint64_t now)
+static inline struct glupy_place
+client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t now)
 {
     const char *address = root->identifier, *port;
-    uint32_t slot;
+    struct glupy_place place;
     size_t length;
 
-    if (!glupy_seated(segment, root->client, root->client->tbl_index, &slot)) {
-        length = strnlen(address, sizeof(root->identifier));
-        port = memrchr(address, ':', length);
-        slot = glupy_take_seat(segment, root->client, root->client->tbl_index, address,
-                               port ? (size_t)(port - address) : length, now);
-    }
-    if (slot == GLUPY_NO_SLOT)
-        glupy_add(&segment->header->clients_untracked_fops, 1);
-    return slot;
+    if (glupy_seated(segment, root->client, root->client->tbl_index, &place))
+        return place;
+    length = strnlen(address, sizeof(root->identifier));
+    port = memrchr(address, ':', length);
+    return glupy_take_seat(segment, root->client, root->client->tbl_index, address,
+                           port ? (size_t)(port - address) : length, now);
 }
 
 /* Counts a fop that sets out. False if nothing is counted now: then it need not come back here. */
 static inline bool
-glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, const uint8_t *gfid,
+glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct named file_named,
             void **cookie)
 {
-    const struct glupy_private *private = this->private;
-    const struct glupy_segment *segment = __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE);
-    uint32_t file = GLUPY_NO_SLOT, client = GLUPY_NO_SLOT;
+    struct glupy_private *private = this->private;
+    struct glupy_segment *segment = __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE);
+    struct glupy_place file = {.slot = GLUPY_NO_SLOT}, client = {.slot = GLUPY_NO_SLOT};
     uint64_t now;
 
     if (!segment)
         return false;
     clock_gettime(CLOCK_MONOTONIC, &frame->begin);
     now = timespec_ns(&frame->begin);
-    if (gfid)
-        file = file_slot(segment, gfid, now);
-    if (frame->root->client)
-        client = client_slot(segment, frame->root, now);
-    *cookie = cookie_pack(file, client, segment->epoch);
+    if (!internal_origin(frame->root)) {
+        if (file_named.gfid)
+            file = glupy_file_place(segment, file_named.gfid, file_named.type, now);
+        if (frame->root->client)
+            client = client_place(segment, frame->root, now);
+    }
+    *cookie = cookie_pack(segment, file, client);
     glupy_count_start(segment, glupy_shard(segment), fop);
     return true;
 }
 
-/* Counts a fop that comes back; `gfid` is what its reply says, for fops that did not know. */
+/* A name has changed or gone: the maintenance thread had better look again. */
 static inline void
-glupy_end(const call_frame_t *frame, const void *cookie, const xlator_t *this, uint32_t fop,
-          uint32_t kind, int32_t op_ret, int32_t op_errno, const uint8_t *gfid)
+name_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop)
 {
-    const struct glupy_private *private = this->private;
-    const struct glupy_segment *segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
-    struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
-    uint32_t file = cookie_file(cookie), client = cookie_client(cookie);
-    uint32_t shard;
+    struct glupy_name_due *due = &segment->names_due[slot == GLUPY_NO_SLOT ? 0 : slot];
 
-    if (!segment || !cookie_is_of(cookie, segment))
+    if (fop == GF_FOP_RENAME &&
+        (slot == GLUPY_NO_SLOT || segment->file_names[slot].type == IA_IFDIR)) {
+        __atomic_store_n(&segment->names_stale, 1, __ATOMIC_RELAXED);
+    } else if (slot != GLUPY_NO_SLOT) {
+        __atomic_store_n(&due->unlinked, fop != GF_FOP_RENAME, __ATOMIC_RELAXED);
+        __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
+    }
+}
+
+/* Adds an application's fop to its file and client, where they have slots and still hold them. */
+static inline void
+count_places(struct glupy_segment *segment, struct cookie cookie, uint32_t fop, struct named reply,
+             const struct glupy_outcome *outcome)
+{
+    uint32_t file = GLUPY_NO_SLOT, client = GLUPY_NO_SLOT;
+
+    if (cookie.file &&
+        still_held(&segment->files, cookie.file - 1, cookie.file_generation, FILE_GENERATION_BITS))
+        file = cookie.file - 1;
+    else if (!cookie.file && reply.gfid && !outcome->failed)
+        file = glupy_file_place(segment, reply.gfid, reply.type, outcome->now).slot;
+    if (cookie.client && still_held(&segment->clients, cookie.client - 1, cookie.client_generation,
+                                    CLIENT_GENERATION_BITS))
+        client = cookie.client - 1;
+    if (file != GLUPY_NO_SLOT)
+        glupy_count_file(segment, file, outcome);
+    if (client != GLUPY_NO_SLOT)
+        glupy_count_client(segment, client, outcome);
+    if (file != GLUPY_NO_SLOT && client != GLUPY_NO_SLOT)
+        glupy_vote(segment, file, client);
+    if ((fop == GF_FOP_RENAME || fop == GF_FOP_UNLINK || fop == GF_FOP_RMDIR) && !outcome->failed)
+        name_changed(segment, file, fop);
+}
+
+/* Counts a fop that comes back; `reply` names the file for fops that did not know it. */
+static inline void
+glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, uint32_t fop,
+          uint32_t kind, int32_t op_ret, int32_t op_errno, struct named reply)
+{
+    struct glupy_private *private = this->private;
+    struct glupy_segment *segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
+    struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
+    struct cookie cookie = cookie_unpack(packed);
+    uint32_t shard, origin;
+
+    if (!segment || cookie.epoch != (segment->epoch & ((1U << EPOCH_BITS) - 1)))
         return;
     outcome.now = glupy_monotonic_ns();
     outcome.ns = outcome.now - timespec_ns(&frame->begin);
@@ -161,12 +231,11 @@ glupy_end(const call_frame_t *frame, const void *cookie, const xlator_t *this, u
         outcome.bytes = (uint64_t)op_ret;
         glupy_count_io(segment, shard, kind, outcome.bytes);
     }
-    if (file == GLUPY_NO_SLOT && gfid && !outcome.failed)
-        file = file_slot(segment, gfid, outcome.now);
-    if (file != GLUPY_NO_SLOT)
-        glupy_count_file(segment, file, &outcome);
-    if (client != GLUPY_NO_SLOT)
-        glupy_count_client(segment, client, &outcome);
+    origin = internal_origin(frame->root);
+    if (origin)
+        glupy_count_internal(segment, origin - 1, &outcome);
+    else
+        count_places(segment, cookie, fop, reply, &outcome);
 }
 
 #include "fops.inc"

@@ -36,6 +36,7 @@ glupy_publish(xlator_t *this, char *error, size_t error_size)
     segment->epoch = private->epochs++;
     segment->retired = old;
     segment->header->enabled = private->options.enabled;
+    segment->header->half_life = private->options.half_life;
     __atomic_store_n(&private->segment, segment, __ATOMIC_RELEASE);
     __atomic_store_n(&private->counting, private->options.enabled ? segment : NULL,
                      __ATOMIC_RELEASE);
@@ -93,6 +94,7 @@ glupy_init(xlator_t *this)
         .enabled = true,
         .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
+        .half_life = GLUPY_HALF_LIFE_DEFAULT,
         .segment_dir = strdup(GLUPY_SEGMENT_DIR),
     };
     this->private = private;
@@ -139,8 +141,10 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
         reshape(this, now, &before);
         free(before.segment_dir);
     }
-    if (private->segment)
+    if (private->segment) {
         glupy_store(&private->segment->header->enabled, now->enabled);
+        glupy_store(&private->segment->header->half_life, now->half_life);
+    }
     __atomic_store_n(&private->counting, now->enabled ? private->segment : NULL, __ATOMIC_RELEASE);
     if (now->enabled != before.enabled)
         gf_log(this->name, GF_LOG_INFO, "counting is %s", now->enabled ? "on" : "off");
@@ -214,6 +218,7 @@ dump_private(xlator_t *this)
     dump_number(prefix, "enabled", private->options.enabled);
     dump_number(prefix, "file-slots", private->options.file_slots);
     dump_number(prefix, "client-slots", private->options.client_slots);
+    dump_number(prefix, "half-life", private->options.half_life);
     if (segment) {
         for (cell = 0; cell < (segment->shard_mask + 1) * segment->fop_count; cell++) {
             for (bucket = 0; bucket < GLUPY_LATENCY_BUCKETS; bucket++)
@@ -255,6 +260,10 @@ static volume_option_t options[] = {
      SETTABLE,
      .description = "How many client hosts are tracked at most; rounded up to a power of two. A "
                     "change starts all counters anew."},
+    {.key = {"half-life"},
+     SETTABLE,
+     .description = "Seconds after which what a file or client did counts half when the table "
+                    "decides who stays. May be changed while the brick runs."},
     {.key = {"segment-dir"},
      SETTABLE,
      .default_value = GLUPY_SEGMENT_DIR,

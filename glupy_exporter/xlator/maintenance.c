@@ -23,49 +23,79 @@ inode_table(xlator_t *this)
     return NULL;
 }
 
-/* Looks one file up in the brick's inode table. Its name may be unknown there, or known only below
- * some directory; a full path is asked for again now and then, since files are renamed. */
-static void
-resolve_name(struct glupy_segment *segment, uint32_t slot, inode_table_t *table, uint32_t round)
+/* The path of a file from the brick's inode table; NULL if it is not there, or nothing of its name
+ * is. *failed if it is no use to ask again: inode_path logs when a path is longer than PATH_MAX. */
+static char *
+look_up(inode_table_t *table, const uint8_t *gfid, bool *failed)
 {
-    struct glupy_name_due *due = &segment->names_due[slot];
-    inode_t *inode = inode_find(table, segment->file_names[slot].gfid);
+    inode_t *inode;
     char *path = NULL;
-    bool full = false;
-    int length = 0;
+    uuid_t copy;
 
-    due->delay = due->delay ? min(due->delay * 2, NAME_DELAY_MAX) : 1;
-    if (inode) {
-        length = inode_path(inode, NULL, &path);
-        full = length > 0 && path[0] == '/';
-        /* "<gfid:...>/name" is better than nothing, "<gfid:...>" is nothing. */
-        if (full || (length > 0 && segment->file_names[slot].path_length == 0 && strchr(path, '/')))
-            glupy_segment_set_path(segment, slot, path);
+    *failed = false;
+    memcpy(copy, gfid, sizeof(copy));
+    inode = inode_find(table, copy);
+    if (!inode)
+        return NULL;
+    *failed = inode_path(inode, NULL, &path) < 0;
+    inode_unref(inode);
+    /* "<gfid:...>/name" is better than nothing, "<gfid:...>" is nothing. */
+    if (path && !strchr(path, '/')) {
         GF_FREE(path);
-        inode_unref(inode);
+        path = NULL;
     }
-    due->round = round + (full ? NAME_DELAY_MAX : due->delay);
-    /* inode_path logs when a path is longer than PATH_MAX: once is enough. */
-    if (length < 0)
-        due->round = UINT32_MAX;
+    return path;
+}
+
+/* Looks for one file's name. It may be unknown in the inode table, or known only below some
+ * directory; a full path is asked for again now and then, since names are not ours to watch. */
+static void
+resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, inode_table_t *table,
+             uint32_t round)
+{
+    struct glupy_file_name *name = &segment->file_names[slot];
+    struct glupy_name_due *due = &segment->names_due[slot];
+    bool unlinked = __atomic_exchange_n(&due->unlinked, 0, __ATOMIC_RELAXED);
+    bool failed, full;
+    char *path = look_up(table, name->gfid, &failed);
+
+    full = path && path[0] == '/';
+    due->delay = due->delay ? min(due->delay * 2, NAME_DELAY_MAX) : 1;
+    __atomic_store_n(&due->round,
+                     failed ? UINT32_MAX : round + (full ? NAME_DELAY_MAX : due->delay),
+                     __ATOMIC_RELAXED);
+    if (full || (path && !name->path_length))
+        glupy_segment_set_path(segment, slot, seq, path);
+    else if (unlinked && !path)
+        glupy_segment_set_path(segment, slot, seq, NULL);
+    GF_FREE(path);
 }
 
 static void
 resolve_names(xlator_t *this, struct glupy_segment *segment, uint32_t round)
 {
     inode_table_t *table = inode_table(this);
-    uint32_t slots = segment->file_sets * GLUPY_WAYS;
-    uint32_t slot, seq, visited, looked = 0;
+    uint32_t slots = segment->files.sets * GLUPY_WAYS;
+    uint32_t slot, seq, generation, visited, looked = 0;
+    struct glupy_name_due *due;
+    bool stale = __atomic_exchange_n(&segment->names_stale, 0, __ATOMIC_RELAXED);
 
     if (!table)
         return;
+    for (slot = 0; stale && slot < slots; slot++)
+        __atomic_store_n(&segment->names_due[slot].round, 0, __ATOMIC_RELAXED);
     for (visited = 0; visited < slots && looked < NAMES_A_ROUND; visited++) {
         slot = segment->names_cursor++ % slots;
-        seq = __atomic_load_n(&segment->file_seqs[slot], __ATOMIC_ACQUIRE);
-        /* 0 and 1: nobody has written the gfid yet, or is about to. */
-        if (seq < 2 || round < segment->names_due[slot].round)
+        seq = __atomic_load_n(&segment->files.seqs[slot], __ATOMIC_ACQUIRE);
+        if (seq % 2 || !glupy_load(&segment->files.tags[slot]))
             continue;
-        resolve_name(segment, slot, table, round);
+        due = &segment->names_due[slot];
+        generation = glupy_table_generation(&segment->files, slot);
+        if (due->generation != generation)
+            *due = (struct glupy_name_due){.generation = generation};
+        if (round < __atomic_load_n(&due->round, __ATOMIC_RELAXED))
+            continue;
+        resolve_name(segment, slot, seq, table, round);
         looked++;
     }
 }
@@ -102,6 +132,8 @@ maintain(void *argument)
         if (segment) {
             glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
             resolve_names(this, segment, round);
+            glupy_table_decay(&segment->files, private->options.half_life);
+            glupy_table_decay(&segment->clients, private->options.half_life);
         }
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;

@@ -25,23 +25,34 @@ read_boolean(xlator_t *this, const char *key, const char *value, bool *target)
         reject(this, key, value, "on or off");
 }
 
-/* A number of slots, rounded up to the next power of two. */
-static void
-read_slots(xlator_t *this, const char *key, const char *value, uint32_t least, uint32_t most,
-           uint32_t *target)
+static bool
+read_number(xlator_t *this, const char *key, const char *value, uint32_t least, uint32_t most,
+            uint32_t *target)
 {
     char expected[64], *end;
     unsigned long parsed;
-    uint32_t slots = least;
 
     errno = 0;
     parsed = strtoul(value, &end, 10);
     if (errno || *end || value[0] < '0' || value[0] > '9' || parsed < least || parsed > most) {
         snprintf(expected, sizeof(expected), "a whole number from %u to %u", least, most);
         reject(this, key, value, expected);
-        return;
+        return false;
     }
-    while (slots < parsed)
+    *target = (uint32_t)parsed;
+    return true;
+}
+
+/* A number of slots, rounded up to the next power of two. */
+static void
+read_slots(xlator_t *this, const char *key, const char *value, uint32_t least, uint32_t most,
+           uint32_t *target)
+{
+    uint32_t wanted, slots = least;
+
+    if (!read_number(this, key, value, least, most, &wanted))
+        return;
+    while (slots < wanted)
         slots *= 2;
     *target = slots;
 }
@@ -80,6 +91,12 @@ glupy_read_options(xlator_t *this, dict_t *dict, struct glupy_options *options)
     read_boolean(this, "enabled", value, &options->enabled);
 
     value = NULL;
+    if (dict_get_str(dict, "half-life", &value) == 0)
+        read_number(this, "half-life", value, GLUPY_HALF_LIFE_MIN, GLUPY_HALF_LIFE_MAX,
+                    &options->half_life);
+    else
+        options->half_life = GLUPY_HALF_LIFE_DEFAULT;
+
     if (dict_get_str(dict, "file-slots", &value) == 0)
         read_slots(this, "file-slots", value, GLUPY_FILE_SLOTS_MIN, GLUPY_FILE_SLOTS_MAX,
                    &options->file_slots);

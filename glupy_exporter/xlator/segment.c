@@ -104,6 +104,7 @@ plan(struct glupy_header *header, const struct glupy_segment_options *options)
     header->cells_offset = place(&end, shards * fops * sizeof(struct glupy_fop_cell));
     header->io_offset = place(&end, shards * GLUPY_DIRECTIONS * sizeof(struct glupy_io_cell));
     header->errors_offset = place(&end, fops * GLUPY_ERRNO_SLOTS * sizeof(uint64_t));
+    header->internal_offset = place(&end, GLUPY_ORIGINS * sizeof(struct glupy_internal_counters));
     header->file_tags_offset = place(&end, files * sizeof(uint64_t));
     header->file_seqs_offset = place(&end, files * sizeof(uint32_t));
     header->file_counters_offset = place(&end, files * sizeof(struct glupy_file_counters));
@@ -143,19 +144,24 @@ locate(struct glupy_segment *segment, char *base, const struct glupy_header *pla
     segment->cells = (struct glupy_fop_cell *)(base + plan->cells_offset);
     segment->io = (struct glupy_io_cell *)(base + plan->io_offset);
     segment->errors = (uint64_t *)(base + plan->errors_offset);
-    segment->file_tags = (uint64_t *)(base + plan->file_tags_offset);
-    segment->file_seqs = (uint32_t *)(base + plan->file_seqs_offset);
+    segment->internal = (struct glupy_internal_counters *)(base + plan->internal_offset);
     segment->file_counters = (struct glupy_file_counters *)(base + plan->file_counters_offset);
     segment->file_names = (struct glupy_file_name *)(base + plan->file_names_offset);
-    segment->client_tags = (uint64_t *)(base + plan->client_tags_offset);
-    segment->client_seqs = (uint32_t *)(base + plan->client_seqs_offset);
     segment->client_counters =
         (struct glupy_client_counters *)(base + plan->client_counters_offset);
     segment->client_names = (struct glupy_client_name *)(base + plan->client_names_offset);
+    segment->files.tags = (uint64_t *)(base + plan->file_tags_offset);
+    segment->files.seqs = (uint32_t *)(base + plan->file_seqs_offset);
+    segment->files.counters = (uint64_t *)segment->file_counters;
+    segment->files.tracked = &segment->header->files_tracked;
+    segment->files.evicted = &segment->header->files_evicted;
+    segment->clients.tags = (uint64_t *)(base + plan->client_tags_offset);
+    segment->clients.seqs = (uint32_t *)(base + plan->client_seqs_offset);
+    segment->clients.counters = (uint64_t *)segment->client_counters;
+    segment->clients.tracked = &segment->header->clients_tracked;
+    segment->clients.evicted = &segment->header->clients_evicted;
     segment->fop_count = plan->fop_count;
     segment->shard_mask = plan->shard_count - 1;
-    segment->file_sets = plan->file_slots / GLUPY_WAYS;
-    segment->client_sets = plan->client_slots / GLUPY_WAYS;
     segment->size = plan->total_size;
 }
 
@@ -248,6 +254,8 @@ fail:
 static void
 free_private(struct glupy_segment *segment)
 {
+    glupy_table_free(&segment->files);
+    glupy_table_free(&segment->clients);
     free(segment->names_due);
     free(segment->seats);
     free(segment->path);
@@ -276,6 +284,8 @@ glupy_segment_create(const struct glupy_segment_options *options, char *error, s
     segment->names_due = calloc(options->file_slots, sizeof(*segment->names_due));
     /* The address makes the name unique among translators in one process. */
     if (!segment->path || !segment->seats || !segment->names_due ||
+        !glupy_table_make(&segment->files, options->file_slots) ||
+        !glupy_table_make(&segment->clients, options->client_slots) ||
         asprintf(&temporary, "%s.%d.%p", segment->path, getpid(), (void *)segment) < 0) {
         explain(error, error_size, "out of memory");
         temporary = NULL;
@@ -358,19 +368,25 @@ fitting_length(const char *path, size_t length)
 }
 
 void
-glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, const char *path)
+glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, uint32_t seq, const char *path)
 {
     struct glupy_file_name *name = &segment->file_names[slot];
-    size_t length = strlen(path);
-    size_t fitting = fitting_length(path, length);
+    size_t length = path ? strlen(path) : name->path_length;
+    size_t fitting = path ? fitting_length(path, length) : length;
+    uint16_t flags = fitting < length ? GLUPY_FILE_PATH_TRUNCATED : 0;
 
-    if (fitting == name->path_length && memcmp(name->path, path, fitting) == 0)
+    if (!path)
+        flags = name->flags | GLUPY_FILE_UNLINKED;
+    if (fitting == name->path_length && flags == name->flags &&
+        (!path || memcmp(name->path, path, fitting) == 0))
         return;
-    glupy_name_begin(&segment->file_seqs[slot]);
-    memcpy(name->path, path, fitting);
+    if (!glupy_name_lock(&segment->files, slot, seq))
+        return;
+    if (path)
+        memcpy(name->path, path, fitting);
     name->path_length = fitting;
-    name->flags = fitting < length ? GLUPY_FILE_PATH_TRUNCATED : 0;
-    glupy_name_end(&segment->file_seqs[slot]);
+    name->flags = flags;
+    glupy_name_unlock(&segment->files, slot);
 }
 
 void

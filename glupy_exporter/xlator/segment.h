@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-#include "layout.h"
+#include "table.h"
 
 struct glupy_segment_options {
     const char *directory;
@@ -24,10 +24,10 @@ struct glupy_segment_options {
     uint32_t client_slots;
 };
 
-/* A connection and the slot of the host it comes from. */
+/* A connection and the packed place of the host it comes from. */
 struct glupy_seat {
     const void *connection;
-    uint32_t slot;
+    uint64_t place;
 };
 #define GLUPY_SEATS 4096U
 
@@ -35,6 +35,8 @@ struct glupy_seat {
 struct glupy_name_due {
     uint32_t round;
     uint32_t delay;
+    uint32_t generation; /* of the slot, when the others were written */
+    uint32_t unlinked;   /* a name of the file was; perhaps its last one */
 };
 
 /* Every pointer, size and index that a fop uses is here, in private memory: somebody who can write
@@ -44,21 +46,19 @@ struct glupy_segment {
     struct glupy_fop_cell *cells;
     struct glupy_io_cell *io;
     uint64_t *errors;
-    uint64_t *file_tags;
+    struct glupy_internal_counters *internal;
+    struct glupy_table files;
+    struct glupy_table clients;
     struct glupy_file_counters *file_counters;
-    uint64_t *client_tags;
     struct glupy_client_counters *client_counters;
-    uint32_t *file_seqs;
     struct glupy_file_name *file_names;
-    uint32_t *client_seqs;
     struct glupy_client_name *client_names;
     struct glupy_seat *seats; /* by GlusterFS's client table index */
     struct glupy_name_due *names_due;
     uint32_t names_cursor;
+    uint32_t names_stale; /* a directory was renamed: any name may be wrong */
     uint32_t fop_count;
     uint32_t shard_mask;
-    uint32_t file_sets; /* a power of two, as client_sets */
-    uint32_t client_sets;
     uint32_t epoch; /* tells this segment from those before it in the same translator */
     int fd;         /* holds the lock that says the writer lives */
     size_t size;
@@ -82,10 +82,12 @@ glupy_segment_name(const struct glupy_segment *segment);
 void
 glupy_segment_retire(struct glupy_segment *segment);
 
-/* Writes the path of the file in `slot`; only one thread at a time may. A path that is too long is
- * cut on a UTF-8 boundary and flagged. */
+/* Writes the path of the file in `slot`, or NULL for one without a name any more, unless the slot's
+ * name has been written since its seqlock showed `seq`. A path that is too long is cut on a UTF-8
+ * boundary and flagged. */
 void
-glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, const char *path);
+glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, uint32_t seq,
+                       const char *path);
 
 /* Frees a segment and those it took over from. No fop may be under way. */
 void

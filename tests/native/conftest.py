@@ -48,6 +48,8 @@ def counting_harness(
                 f"-I{CORE}",
                 str(NATIVE / "counting_harness.c"),
                 str(CORE / "segment.c"),
+                str(CORE / "table.c"),
+                "-lm",
                 "-o",
                 str(work / "harness"),
             ],

@@ -26,7 +26,8 @@ drive(void *argument)
     struct glupy_outcome outcome = {.kind = GLUPY_READ};
     uint8_t gfid[16] = {0};
     char host[32];
-    uint32_t file, client, shard;
+    struct glupy_place file, client;
+    uint32_t shard;
     int length = snprintf(host, sizeof(host), "192.0.2.%lu", thread % HOSTS);
 
     for (round = 0; round < rounds; round++) {
@@ -35,7 +36,7 @@ drive(void *argument)
         outcome.now = glupy_monotonic_ns();
         outcome.ns = round % 2 ? 1000 : 3000;
         outcome.bytes = round % 5000 + 1;
-        file = glupy_file_slot(segment, gfid, outcome.now);
+        file = glupy_file_place(segment, gfid, 1, outcome.now);
         if (!glupy_seated(segment, host, (int)thread, &client))
             client = glupy_take_seat(segment, host, (int)thread, host, (size_t)length, outcome.now);
         shard = glupy_shard(segment);
@@ -45,12 +46,23 @@ drive(void *argument)
         glupy_count_start(segment, shard, 2);
         glupy_count_end(segment, shard, 2, 70UL * 1000000000UL);
         glupy_count_error(segment, shard, 2, round % 2 ? 2 : 12345);
-        glupy_count_file(segment, file, &outcome);
-        glupy_count_client(segment, client, &outcome);
+        if (file.slot != GLUPY_NO_SLOT)
+            glupy_count_file(segment, file.slot, &outcome);
+        if (client.slot != GLUPY_NO_SLOT)
+            glupy_count_client(segment, client.slot, &outcome);
     }
     if (thread % 2)
         glupy_connection_leave(segment, host, (int)thread);
     return NULL;
+}
+
+static void
+set_path(uint8_t number, const char *path)
+{
+    uint8_t gfid[16] = {[0] = number, [15] = number};
+    uint32_t slot = glupy_file_place(segment, gfid, 1, 0).slot;
+
+    glupy_segment_set_path(segment, slot, segment->files.seqs[slot], path);
 }
 
 int
@@ -87,13 +99,11 @@ main(int argc, char **argv)
         pthread_join(threads[thread], NULL);
 
     /* Slot names: one that fits, and one of three-byte characters that has to be cut. */
-    glupy_segment_set_path(segment, glupy_file_slot(segment, (uint8_t[16]){[0] = 1, [15] = 1}, 0),
-                           "/fits");
+    set_path(1, "/fits");
     memset(path, 0, sizeof(path));
     for (thread = 0; thread < GLUPY_PATH_SIZE / 3 + 10; thread++)
         memcpy(path + 3 * thread, "\xe2\x82\xac", 3);
-    glupy_segment_set_path(segment, glupy_file_slot(segment, (uint8_t[16]){[0] = 2, [15] = 2}, 0),
-                           path);
+    set_path(2, path);
     puts(segment->path);
     fflush(stdout);
     while (getchar() != EOF)

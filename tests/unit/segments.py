@@ -101,6 +101,7 @@ class Segment:
             "cells": self.shards * len(self.names) * ctypes.sizeof(layout.FopCell),
             "io": self.shards * 2 * ctypes.sizeof(layout.IoCell),
             "errors": len(self.names) * layout.ERRNO_SLOTS * 8,
+            "internal": len(layout.ORIGINS) * ctypes.sizeof(layout.InternalCounters),
             "file_tags": self.file_slots * 8,
             "file_seqs": self.file_slots * 4,
             "file_counters": self.file_slots * ctypes.sizeof(layout.FileCounters),

@@ -49,7 +49,10 @@ def test_wrappers_wind_and_unwind_every_argument() -> None:
     text = generate()
     assert "child->fops->readv, fd, size, offset, xdata)" in text
     assert "glupy_begin(frame, this, GF_FOP_READ, fd_file(fd), &counted)" in text
-    assert "glupy_end(frame, cookie, this, GF_FOP_READ, GLUPY_READ, op_ret, op_errno, NULL)" in text
+    assert (
+        "glupy_end(frame, cookie, this, GF_FOP_READ, GLUPY_READ, op_ret, op_errno, no_file())"
+        in text
+    )
     assert "STACK_UNWIND_STRICT(lookup, frame, op_ret, op_errno, inode, buf, xdata)" in text
     assert "GLUPY_METADATA, op_ret, op_errno, iatt_file(buf))" in text
     assert ".lookup = glupy_lookup,\n    .readv = glupy_readv,\n" in text

@@ -1,0 +1,293 @@
+#include "table.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Two cells a slot keep the noise of a sketch below one fop in a few thousand. */
+#define CELLS_A_SLOT 2
+
+#define SPINS 100U /* some ten microseconds */
+
+static inline void
+relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+bool
+glupy_table_make(struct glupy_table *table, uint32_t slots)
+{
+    table->sets = slots / GLUPY_WAYS;
+    table->width = slots * CELLS_A_SLOT;
+    table->meta = calloc(slots, sizeof(*table->meta));
+    table->admitting = calloc(table->sets, sizeof(*table->admitting));
+    table->recent = calloc(GLUPY_SKETCH_ROWS * table->width, sizeof(*table->recent));
+    table->missed = calloc(GLUPY_SKETCH_ROWS * table->width, sizeof(*table->missed));
+    return table->meta && table->admitting && table->recent && table->missed;
+}
+
+void
+glupy_table_free(struct glupy_table *table)
+{
+    free(table->meta);
+    free(table->admitting);
+    free(table->recent);
+    free(table->missed);
+}
+
+static inline uint64_t
+load(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static inline void
+add(uint64_t *word, uint64_t amount)
+{
+    __atomic_fetch_add(word, amount, __ATOMIC_RELAXED);
+}
+
+/* The cell of a key in one row. A tag is a hash already; odd multipliers make four of it
+ * (Dietzfelbinger et al.: A Reliable Randomized Algorithm for the Closest-Pair Problem, 1997). */
+static uint32_t
+cell(const struct glupy_table *table, uint64_t tag, uint32_t row)
+{
+    static const uint64_t multipliers[GLUPY_SKETCH_ROWS] = {
+        0x9e3779b97f4a7c15UL, 0xc2b2ae3d27d4eb4fUL, 0x165667b19e3779f9UL, 0xd6e8feb86659fd93UL};
+
+    return row * table->width + (uint32_t)((tag * multipliers[row]) >> 40) % table->width;
+}
+
+/* Adds fops that a key did without a slot. */
+static void
+miss(struct glupy_table *table, uint64_t tag, uint64_t fops)
+{
+    uint32_t row;
+
+    for (row = 0; row < GLUPY_SKETCH_ROWS; row++)
+        __atomic_fetch_add(&table->missed[cell(table, tag, row)], fops, __ATOMIC_SEQ_CST);
+}
+
+/* How many fops a key has done at most without a slot. */
+static uint64_t
+missed(const struct glupy_table *table, uint64_t tag)
+{
+    uint64_t least = UINT64_MAX, here;
+    uint32_t row;
+
+    for (row = 0; row < GLUPY_SKETCH_ROWS; row++) {
+        here = __atomic_load_n(&table->missed[cell(table, tag, row)], __ATOMIC_SEQ_CST);
+        if (here < least)
+            least = here;
+    }
+    return least;
+}
+
+/* Adds one fop of a key without a slot; returns about how many score units it made of late. */
+static uint64_t
+recent(struct glupy_table *table, uint64_t tag)
+{
+    uint32_t least = UINT32_MAX, row, now;
+    uint64_t noise;
+
+    for (row = 0; row < GLUPY_SKETCH_ROWS; row++) {
+        now = __atomic_add_fetch(&table->recent[cell(table, tag, row)], GLUPY_SKETCH_UNIT,
+                                 __ATOMIC_RELAXED);
+        if (now < least)
+            least = now;
+    }
+    add(&table->recent_sum, GLUPY_SKETCH_UNIT);
+    noise = load(&table->recent_sum) / table->width;
+    return least > noise ? (least - noise) * (GLUPY_SCORE_UNIT / GLUPY_SKETCH_UNIT) : 0;
+}
+
+/* A slot to take, with its owner (0: it is free) and score. */
+struct candidate {
+    uint32_t slot;
+    uint64_t owner;
+    uint64_t score;
+};
+
+static void
+consider(const struct glupy_table *table, uint32_t set, struct candidate *best)
+{
+    uint32_t slot;
+    uint64_t owner, score;
+
+    for (slot = set * GLUPY_WAYS; slot < (set + 1) * GLUPY_WAYS; slot++) {
+        owner = load(&table->tags[slot]);
+        score = owner ? load(&table->meta[slot]) & ((1UL << GLUPY_SCORE_BITS) - 1) : 0;
+        /* Without an owner and locked: somebody is just taking it. */
+        if (!owner && __atomic_load_n(&table->seqs[slot], __ATOMIC_RELAXED) % 2)
+            continue;
+        if (best->slot == GLUPY_NO_SLOT || score < best->score)
+            *best = (struct candidate){slot, owner, score};
+    }
+}
+
+/* The least busy of the slots that the key may have. */
+static struct candidate
+candidate(const struct glupy_table *table, uint64_t tag)
+{
+    struct candidate best = {.slot = GLUPY_NO_SLOT};
+
+    consider(table, glupy_first_set(table, tag), &best);
+    if (best.owner || best.slot == GLUPY_NO_SLOT)
+        consider(table, glupy_second_set(table, tag), &best);
+    return best;
+}
+
+bool
+glupy_name_lock(struct glupy_table *table, uint32_t slot, uint32_t seq)
+{
+    if (seq % 2 || !__atomic_compare_exchange_n(&table->seqs[slot], &seq, seq + 1, false,
+                                                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    return true;
+}
+
+void
+glupy_name_unlock(struct glupy_table *table, uint32_t slot)
+{
+    __atomic_fetch_add(&table->seqs[slot], 1, __ATOMIC_RELEASE);
+}
+
+/* Takes a slot from its owner, if that is still its owner. */
+static bool
+vacate(struct glupy_table *table, const struct candidate *victim)
+{
+    uint64_t *counters = &table->counters[victim->slot * GLUPY_COUNTER_WORDS];
+    uint64_t *meta = &table->meta[victim->slot];
+    uint32_t seq = __atomic_load_n(&table->seqs[victim->slot], __ATOMIC_RELAXED);
+    uint64_t fops = 0;
+    uint32_t word;
+
+    if (!glupy_name_lock(table, victim->slot, seq))
+        return false;
+    if (load(&table->tags[victim->slot]) != victim->owner) {
+        glupy_name_unlock(table, victim->slot);
+        return false;
+    }
+    /* From here on no fop finds the slot, and those under way see that it is not theirs. */
+    __atomic_store_n(&table->tags[victim->slot], 0, __ATOMIC_RELAXED);
+    __atomic_store_n(meta, ((load(meta) >> GLUPY_SCORE_BITS) + 1) << GLUPY_SCORE_BITS,
+                     __ATOMIC_RELEASE);
+    for (word = 0; word < GLUPY_KINDS; word++)
+        fops += load(&counters[word]);
+    for (word = 0; word < GLUPY_COUNTER_WORDS; word++)
+        __atomic_store_n(&counters[word], 0, __ATOMIC_RELAXED);
+    if (victim->owner) {
+        miss(table, victim->owner, fops);
+        add(table->evicted, 1);
+    } else {
+        add(table->tracked, 1);
+    }
+    return true;
+}
+
+/* Bars all other admissions that begin with the same set. Two threads that bring the same new key
+ * meet here, and the later one had better wait the fraction of a microsecond until the key has its
+ * slot; but never long, for the other may not be running at all. */
+static bool
+bar(uint8_t *admitting)
+{
+    uint32_t spins;
+
+    for (spins = 0; spins < SPINS; spins++) {
+        if (!__atomic_exchange_n(admitting, 1, __ATOMIC_ACQUIRE))
+            return true;
+        relax();
+    }
+    return false;
+}
+
+static void
+unbar(uint8_t *admitting)
+{
+    __atomic_store_n(admitting, 0, __ATOMIC_RELEASE);
+}
+
+/* A slot for a key that makes `estimate` score units of late; it may have to try more than once, as
+ * another set's admission may be after the same slot. */
+static uint32_t
+take_slot(struct glupy_table *table, uint64_t tag, uint64_t estimate)
+{
+    struct candidate victim;
+    uint32_t tries;
+
+    for (tries = 0; tries < 2 * GLUPY_WAYS; tries++) {
+        victim = candidate(table, tag);
+        if (victim.slot == GLUPY_NO_SLOT || estimate <= victim.score)
+            break;
+        if (vacate(table, &victim)) {
+            glupy_table_score(table, victim.slot, estimate);
+            return victim.slot;
+        }
+    }
+    return GLUPY_NO_SLOT;
+}
+
+uint32_t
+glupy_table_admit(struct glupy_table *table, uint64_t tag, bool *fresh)
+{
+    uint8_t *admitting = &table->admitting[glupy_first_set(table, tag)];
+    struct candidate victim = candidate(table, tag);
+    uint64_t estimate = victim.owner ? recent(table, tag) : GLUPY_SCORE_UNIT;
+    uint32_t slot;
+    bool barred;
+
+    /* Taken back below if a slot counts this fop. It is said before looking for the key once more,
+     * and glupy_table_settle lets the key be found before it asks: one sees the other. */
+    miss(table, tag, 1);
+    *fresh = false;
+    if (estimate <= victim.score)
+        return GLUPY_NO_SLOT;
+    barred = bar(admitting);
+    slot = glupy_table_find(table, tag);
+    if (barred && slot == GLUPY_NO_SLOT) {
+        slot = take_slot(table, tag, estimate);
+        *fresh = slot != GLUPY_NO_SLOT;
+    }
+    if (barred && !*fresh)
+        unbar(admitting);
+    if (slot != GLUPY_NO_SLOT)
+        miss(table, tag, -1UL);
+    return slot;
+}
+
+void
+glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t tag)
+{
+    uint64_t *bound = &table->counters[slot * GLUPY_COUNTER_WORDS + GLUPY_BOUND_WORD];
+
+    glupy_name_unlock(table, slot);
+    __atomic_store_n(&table->tags[slot], tag, __ATOMIC_SEQ_CST);
+    __atomic_store_n(bound, missed(table, tag), __ATOMIC_RELAXED);
+    unbar(&table->admitting[glupy_first_set(table, tag)]);
+}
+
+static uint64_t
+share(uint64_t amount, uint32_t fraction)
+{
+    return (amount * fraction) >> 16;
+}
+
+void
+glupy_table_decay(struct glupy_table *table, uint32_t half_life)
+{
+    uint64_t score_mask = (1UL << GLUPY_SCORE_BITS) - 1;
+    uint32_t fraction = (uint32_t)lround(65536 * (1 - exp2(-1.0 / half_life)));
+    uint32_t index;
+
+    for (index = 0; index < table->sets * GLUPY_WAYS; index++)
+        add(&table->meta[index], -share(load(&table->meta[index]) & score_mask, fraction));
+    for (index = 0; index < table->width * GLUPY_SKETCH_ROWS; index++)
+        __atomic_fetch_sub(&table->recent[index], (uint32_t)share(table->recent[index], fraction),
+                           __ATOMIC_RELAXED);
+    add(&table->recent_sum, -share(load(&table->recent_sum), fraction));
+}

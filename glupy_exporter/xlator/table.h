@@ -1,0 +1,127 @@
+/*
+ * A bounded table of the busiest keys, for files and for clients.
+ *
+ * Slots are set-associative: a key is hashed to two sets of GLUPY_WAYS slots, and the tags of a set
+ * fill one cache line. Every slot has a score, what was done lately, which decays with a half-life.
+ * A key that has no slot is counted in a count-min sketch that decays alike (Cormode and
+ * Muthukrishnan: An Improved Data Stream Summary, 2005); once the sketch says that it was busier of
+ * late than the least busy of the slots it may have, it takes that slot (the admission of TinyLFU:
+ * Einziger, Friedman and Manes, ACM Transactions on Storage 13(4), 2017). The sketch's estimate is
+ * taken less its mean, the noise that a scan of many keys makes (Deng and Rafiei: New Estimation
+ * Algorithms for Streaming Data, 2007), so that a scan finds no way in.
+ *
+ * What a key did while it had no slot is bounded by a second sketch that never decays: every fop of
+ * a key without a slot and all fops of a slot that is given away go there.
+ */
+#ifndef GLUPY_TABLE_H
+#define GLUPY_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+
+#define GLUPY_NO_SLOT UINT32_MAX
+
+/* A slot's meta word: its generation, which changes with its owner, above its score. */
+#define GLUPY_SCORE_BITS 40
+#define GLUPY_SCORE_UNIT 1024UL /* what one fop scores: leaves room for a slow decay */
+
+#define GLUPY_BOUND_WORD (offsetof(struct glupy_file_counters, error_bound) / sizeof(uint64_t))
+_Static_assert(offsetof(struct glupy_client_counters, error_bound) ==
+                   GLUPY_BOUND_WORD * sizeof(uint64_t),
+               "files and clients have it in the same place");
+
+#define GLUPY_SKETCH_ROWS 4
+#define GLUPY_SKETCH_UNIT 64U
+
+struct glupy_table {
+    uint64_t *tags;
+    uint32_t *seqs;
+    uint64_t *meta;
+    uint64_t *counters; /* GLUPY_COUNTER_WORDS a slot, the fops by kind first */
+    uint64_t *tracked;
+    uint64_t *evicted;
+    uint8_t *admitting; /* by set: a thread is about to give one of its slots away */
+    uint64_t *missed;   /* GLUPY_SKETCH_ROWS rows of `width` cells, in fops */
+    uint32_t *recent;   /* likewise, in 1 / GLUPY_SKETCH_UNIT fops */
+    uint64_t recent_sum;
+    uint32_t sets;  /* a power of two */
+    uint32_t width; /* a power of two */
+};
+
+/* What a table needs besides its arrays in the segment. False if memory runs out. */
+bool
+glupy_table_make(struct glupy_table *table, uint32_t slots);
+void
+glupy_table_free(struct glupy_table *table);
+
+static inline uint32_t
+glupy_first_set(const struct glupy_table *table, uint64_t tag)
+{
+    return (uint32_t)tag & (table->sets - 1);
+}
+
+static inline uint32_t
+glupy_second_set(const struct glupy_table *table, uint64_t tag)
+{
+    return (uint32_t)(tag >> 32) & (table->sets - 1);
+}
+
+static inline uint32_t
+glupy_find_in_set(const struct glupy_table *table, uint32_t set, uint64_t tag)
+{
+    uint32_t slot;
+
+    for (slot = set * GLUPY_WAYS; slot < (set + 1) * GLUPY_WAYS; slot++)
+        if (__atomic_load_n(&table->tags[slot], __ATOMIC_ACQUIRE) == tag)
+            return slot;
+    return GLUPY_NO_SLOT;
+}
+
+/* The slot of the key with this tag, or GLUPY_NO_SLOT. */
+static inline uint32_t
+glupy_table_find(const struct glupy_table *table, uint64_t tag)
+{
+    uint32_t slot = glupy_find_in_set(table, glupy_first_set(table, tag), tag);
+
+    if (slot == GLUPY_NO_SLOT)
+        slot = glupy_find_in_set(table, glupy_second_set(table, tag), tag);
+    return slot;
+}
+
+static inline uint32_t
+glupy_table_generation(const struct glupy_table *table, uint32_t slot)
+{
+    return (uint32_t)(__atomic_load_n(&table->meta[slot], __ATOMIC_RELAXED) >> GLUPY_SCORE_BITS);
+}
+
+static inline void
+glupy_table_score(struct glupy_table *table, uint32_t slot, uint64_t units)
+{
+    __atomic_fetch_add(&table->meta[slot], units, __ATOMIC_RELAXED);
+}
+
+/* For a key that was found to have no slot: gives it one if it deserves one. A *fresh slot comes
+ * cleared and with its name locked: write the name, then call glupy_table_settle. */
+uint32_t
+glupy_table_admit(struct glupy_table *table, uint64_t tag, bool *fresh);
+
+/* Lets a fresh slot be found, and writes down how many fops its key did at most without a slot. */
+void
+glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t tag);
+
+/* A slot's name is guarded by a seqlock (Boehm: Can Seqlocks Get Along With Programming Language
+ * Memory Models?, MSPC 2012). Fails if another thread writes it, or has written it since `seq`. */
+bool
+glupy_name_lock(struct glupy_table *table, uint32_t slot, uint32_t seq);
+void
+glupy_name_unlock(struct glupy_table *table, uint32_t slot);
+
+/* Lets every score decay by what a second takes at this half-life, also in seconds. For one thread
+ * only. */
+void
+glupy_table_decay(struct glupy_table *table, uint32_t half_life);
+
+#endif

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] tests/native/*.[ch])
+C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] tests/native/*.[ch] benchmarks/*.[ch])
 
 .DELETE_ON_ERROR:
 
@@ -44,6 +44,10 @@ test: $(BIN)/.dev ## run all tests; those on real bricks need root and GlusterFS
 .PHONY: test-unit
 test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
 	$(BIN)/python -m pytest tests/unit
+
+.PHONY: bench
+bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
+	$(BIN)/python benchmarks/heavy_hitters.py
 
 .PHONY: lint
 lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules

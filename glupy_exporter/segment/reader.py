@@ -37,17 +37,15 @@ _CELL_BUCKETS = layout.FopCell.buckets.offset // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
 _COUNTER_WORDS = ctypes.sizeof(layout.FileCounters) // 8
-_FOPS_WORD = layout.FileCounters.fops.offset // 8
-_KINDS = len(layout.KINDS)
+_BATCH = 256  # slots whose names are copied at a time
 _ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 
 assert ctypes.sizeof(layout.FileCounters) == ctypes.sizeof(layout.ClientCounters)
-assert layout.FileCounters.fops.offset == layout.ClientCounters.fops.offset
 
 Row = tuple[int, int, int]
-"""Slot, tag and fops of a slot in use; a plain tuple, as a scrape makes many thousands."""
+"""Slot, tag and fops of a slot in use."""
 
 _C = TypeVar("_C", bound=ctypes.Structure)
 _N = TypeVar("_N", bound=ctypes.Structure)
@@ -112,12 +110,18 @@ class Io:
 
 
 @dataclass(frozen=True)
-class Activity:
-    """Counts of one file or client. Tuples follow :data:`layout.KINDS` and ``DIRECTIONS``."""
+class Counts:
+    """What somebody did. Tuples follow :data:`layout.KINDS` and ``DIRECTIONS``."""
 
     fops: tuple[int, ...]
     nanoseconds: tuple[int, ...]
     bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Activity(Counts):
+    """Counts of one file or client since it has its slot; times are seconds since the epoch."""
+
     errors: int
     first_seen: float
     last_seen: float
@@ -130,8 +134,17 @@ class File:
     gfid: str
     path: str
     truncated: bool
+    unlinked: bool
+    """``path`` is the last name that the file had."""
+    type: str
+    """One of :data:`layout.FILE_TYPES`, empty while the brick has not learned it."""
     activity: Activity
     error_bound: int
+    """Fops the file may have done at most before it had its slot; ``activity`` lacks them."""
+    top_client: int
+    """Tag of the client that does most on the file, an estimate; 0 while there is none."""
+    top_client_lead: int
+    """By how many fops that client leads, about."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +153,8 @@ class Client:
 
     address: str
     activity: Activity
+    error_bound: int
+    """Fops the client may have done at most before it had its slot; ``activity`` lacks them."""
     connections: int
 
 
@@ -192,18 +207,58 @@ class Table(Generic[_C, _N]):
         self._names: int = getattr(header, f"{prefix}_names_offset")
         self._segment = segment
         self._types = counters, name
-        tags = segment.words(self._tags, count).tolist()
+        self.tags: list[int] = segment.words(self._tags, count).tolist()
+        """Of each slot, 0 where it is free."""
         self._words = segment.words(self._counters, count * _COUNTER_WORDS)
-        fops = map(sum, zip(*(self._column(_FOPS_WORD + kind) for kind in range(_KINDS))))
-        self.rows: list[Row] = [row for row in zip(range(count), tags, fops) if row[1]]
+        self.fops = self.sums("fops")
 
-    def _column(self, word: int) -> list[int]:
+    def column(self, field: str, index: int = 0) -> list[int]:
+        """The counter ``field``, or one element of it, of each slot."""
+        word = getattr(self._types[0], field).offset // 8 + index
         return self._words[word::_COUNTER_WORDS].tolist()
 
-    def column(self, field: str) -> list[int]:
-        """The counter ``field`` of each of ``rows``."""
-        values = self._column(getattr(self._types[0], field).offset // 8)
-        return [values[slot] for slot, _, _ in self.rows]
+    def sums(self, field: str) -> list[int]:
+        """The sum of the array ``field`` in each slot."""
+        size = getattr(self._types[0], field).size // 8
+        return list(map(sum, zip(*(self.column(field, index) for index in range(size)))))
+
+    def row(self, slot: int) -> Row:
+        """Slot, tag and fops as they were copied."""
+        return slot, self.tags[slot], self.fops[slot]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every slot in use."""
+        return [row for row in zip(range(len(self.tags)), self.tags, self.fops) if row[1]]
+
+    def entries(self) -> Iterator[tuple[Row, _C, _N]]:
+        """Every row with what :meth:`entry` has for it, in far fewer reads."""
+        segment = self._segment
+        counters, name = self._types
+        for first in range(0, len(self.tags), _BATCH):
+            count = min(_BATCH, len(self.tags) - first)
+            before = self._seqs_from(first, count)
+            counts = segment.read(
+                self._counters + first * ctypes.sizeof(counters), count * ctypes.sizeof(counters)
+            )
+            names = segment.read(
+                self._names + first * ctypes.sizeof(name), count * ctypes.sizeof(name)
+            )
+            tags = segment.words(self._tags + first * 8, count)
+            after = self._seqs_from(first, count)
+            for index in range(count):
+                row = self.row(first + index)
+                if not row[1]:
+                    continue
+                seq = before[index]
+                if seq and not seq % 2 and seq == after[index] and tags[index] == row[1]:
+                    yield (
+                        row,
+                        counters.from_buffer_copy(counts, index * ctypes.sizeof(counters)),
+                        name.from_buffer_copy(names, index * ctypes.sizeof(name)),
+                    )
+                elif (entry := self.entry(row)) is not None:
+                    yield (row, *entry)
 
     def entry(self, row: Row) -> tuple[_C, _N] | None:
         """The counters and the name now in the row's slot.
@@ -214,7 +269,7 @@ class Table(Generic[_C, _N]):
         slot, wanted, _ = row
         counters, name = self._types
         for _ in range(_ATTEMPTS):
-            seq = self._seq(slot)
+            seq = self._seqs_from(slot, 1)[0]
             if seq == 0 or seq % 2:  # 0: taken a moment ago, the name is yet to come
                 continue
             found = (
@@ -222,12 +277,12 @@ class Table(Generic[_C, _N]):
                 _load(segment, name, self._names, slot),
             )
             tag = segment.words(self._tags + slot * 8, 1)[0]
-            if self._seq(slot) == seq:
+            if self._seqs_from(slot, 1)[0] == seq:
                 return found if tag == wanted else None
         return None
 
-    def _seq(self, slot: int) -> int:
-        return int(self._segment.read(self._seqs + slot * 4, 4).cast("I")[0])
+    def _seqs_from(self, slot: int, count: int) -> memoryview:
+        return self._segment.read(self._seqs + slot * 4, count * 4).cast("I")
 
 
 class Segment:
@@ -386,6 +441,17 @@ class Segment:
             result[direction] = Io(sums[0], tuple(buckets))
         return result
 
+    def internal(self) -> dict[str, Counts]:
+        """What GlusterFS's own clients did, keyed by :data:`layout.ORIGINS`; only those seen."""
+        result = {}
+        for index, origin in enumerate(layout.ORIGINS):
+            counters = _load(self, layout.InternalCounters, self.header.internal_offset, index)
+            if any(counters.fops):
+                result[origin] = Counts(
+                    tuple(counters.fops), tuple(counters.nanoseconds), tuple(counters.bytes)
+                )
+        return result
+
     def file_table(self) -> FileTable:
         """The files now in the table."""
         slots = self.header.file_slots
@@ -394,17 +460,27 @@ class Segment:
     def file(self, table: FileTable, row: Row) -> File | None:
         """The file of ``row``, or None if its slot changed hands since ``table`` was copied."""
         entry = table.entry(row)
-        if entry is None:
-            return None
-        counters, name = entry
+        return None if entry is None else self._file(*entry)
+
+    def files(self, table: FileTable) -> Iterator[tuple[Row, File]]:
+        """Every row of ``table`` with its file; cheaper than :meth:`file` for each."""
+        for row, counters, name in table.entries():
+            yield row, self._file(counters, name)
+
+    def _file(self, counters: layout.FileCounters, name: layout.FileName) -> File:
         length = min(name.path_length, layout.PATH_SIZE)
         raw = bytes(name.gfid).hex()
+        known = name.type < len(layout.FILE_TYPES)
         return File(
             gfid="-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:])),
             path=escape(bytes(name.path[:length])),
             truncated=bool(name.flags & layout.FILE_PATH_TRUNCATED),
+            unlinked=bool(name.flags & layout.FILE_UNLINKED),
+            type=layout.FILE_TYPES[name.type] if known else "",
             activity=self._activity(counters),
             error_bound=counters.error_bound,
+            top_client=counters.top_client,
+            top_client_lead=counters.top_client_lead,
         )
 
     def client_table(self) -> ClientTable:
@@ -415,13 +491,19 @@ class Segment:
     def client(self, table: ClientTable, row: Row) -> Client | None:
         """The client of ``row``, or None if its slot changed hands since."""
         entry = table.entry(row)
-        if entry is None:
-            return None
-        counters, name = entry
+        return None if entry is None else self._client(*entry)
+
+    def clients(self, table: ClientTable) -> Iterator[tuple[Row, Client]]:
+        """Every row of ``table`` with its client; cheaper than :meth:`client` for each."""
+        for row, counters, name in table.entries():
+            yield row, self._client(counters, name)
+
+    def _client(self, counters: layout.ClientCounters, name: layout.ClientName) -> Client:
         length = min(name.length, layout.CLIENT_SIZE)
         return Client(
             address=escape(bytes(name.address[:length])),
             activity=self._activity(counters),
+            error_bound=counters.error_bound,
             connections=counters.connections,
         )
 

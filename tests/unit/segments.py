@@ -43,6 +43,11 @@ class File:
     nanoseconds: Sequence[int] = (0, 0, 0)
     error_bound: int = 0
     truncated: bool = False
+    unlinked: bool = False
+    type: str = "file"
+    top_client: int = 0
+    """Slot of a client plus 1, which is the client's tag here."""
+    top_client_lead: int = 0
 
 
 @dataclass
@@ -52,6 +57,15 @@ class Client:
     bytes: Sequence[int] = (0, 0)
     nanoseconds: Sequence[int] = (0, 0, 0)
     connections: int = 1
+    error_bound: int = 0
+    last_seen: int = CREATED_MONOTONIC + 6_000_000_000
+
+
+@dataclass
+class Internal:
+    fops: Sequence[int] = (0, 0, 0)
+    bytes: Sequence[int] = (0, 0)
+    nanoseconds: Sequence[int] = (0, 0, 0)
 
 
 @dataclass
@@ -64,6 +78,7 @@ class Segment:
     io: Mapping[str, tuple[Mapping[int, int], int]] = field(default_factory=dict)
     files: Mapping[int, File] = field(default_factory=dict)
     clients: Mapping[int, Client] = field(default_factory=dict)
+    internal: Mapping[str, Internal] = field(default_factory=dict)
     names: Sequence[str] = FOP_NAMES
     shards: int = 2
     file_slots: int = 64
@@ -94,6 +109,7 @@ class Segment:
             enabled=1,
             files_tracked=len(self.files),
             clients_tracked=len(self.clients),
+            half_life=layout.HALF_LIFE_DEFAULT,
         )
         end = layout.HEADER_SIZE
         for table, size in {
@@ -117,17 +133,38 @@ class Segment:
         header.total_size = end
         data = bytearray(end)
         self._fill_fops(data, header)
+        for origin, done in self.internal.items():
+            index = layout.ORIGINS.index(origin)
+            cell = layout.InternalCounters()
+            _fill_counts(cell, done)
+            put(data, header.internal_offset + index * ctypes.sizeof(cell), cell)
         for slot, file in self.files.items():
-            name = layout.FileName(path_length=len(file.path), flags=int(file.truncated))
+            name = layout.FileName(
+                path_length=len(file.path),
+                flags=file.truncated * layout.FILE_PATH_TRUNCATED
+                | file.unlinked * layout.FILE_UNLINKED,
+                type=layout.FILE_TYPES.index(file.type),
+            )
             name.gfid[:] = file.gfid.bytes
             name.path[: len(file.path)] = file.path
-            counters = layout.FileCounters(error_bound=file.error_bound)
+            counters = layout.FileCounters(
+                first_seen=CREATED_MONOTONIC + 5_000_000_000,
+                last_seen=CREATED_MONOTONIC + 6_000_000_000,
+                error_bound=file.error_bound,
+                top_client=file.top_client,
+                top_client_lead=file.top_client_lead,
+            )
             tag = int.from_bytes(file.gfid.bytes[:8], "little") | 1
             _fill_slot(data, header, "file", slot, tag, counters, name, file)
         for slot, client in self.clients.items():
             client_name = layout.ClientName(length=len(client.address))
             client_name.address[: len(client.address)] = client.address
-            client_counters = layout.ClientCounters(connections=client.connections)
+            client_counters = layout.ClientCounters(
+                first_seen=CREATED_MONOTONIC + 5_000_000_000,
+                last_seen=client.last_seen,
+                error_bound=client.error_bound,
+                connections=client.connections,
+            )
             _fill_slot(data, header, "client", slot, slot + 1, client_counters, client_name, client)
         for key, value in self.header.items():
             setattr(header, key, value)
@@ -178,6 +215,15 @@ def put(data: bytearray, offset: int, structure: ctypes.Structure) -> None:
     data[offset : offset + ctypes.sizeof(structure)] = bytes(structure)
 
 
+def _fill_counts(
+    counters: layout.FileCounters | layout.ClientCounters | layout.InternalCounters,
+    done: File | Client | Internal,
+) -> None:
+    counters.fops[:] = done.fops
+    counters.bytes[:] = done.bytes
+    counters.nanoseconds[:] = done.nanoseconds
+
+
 def _fill_slot(
     data: bytearray,
     header: layout.Header,
@@ -188,11 +234,7 @@ def _fill_slot(
     name: ctypes.Structure,
     row: File | Client,
 ) -> None:
-    counters.fops[:] = row.fops
-    counters.bytes[:] = row.bytes
-    counters.nanoseconds[:] = row.nanoseconds
-    counters.first_seen = CREATED_MONOTONIC + 5_000_000_000
-    counters.last_seen = CREATED_MONOTONIC + 6_000_000_000
+    _fill_counts(counters, row)
 
     def at(array: str, size: int) -> int:
         return int(getattr(header, f"{table}_{array}_offset")) + slot * size

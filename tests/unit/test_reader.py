@@ -127,12 +127,86 @@ def test_clients(path: Path) -> None:
     with reader.Segment(path) as segment:
         table = segment.client_table()
         found = [segment.client(table, row) for row in table.rows]
-        assert table.column("connections") == [4, 0]
+        assert [table.column("connections")[slot] for slot in (0, 9)] == [4, 0]
         assert segment.client_health() == reader.TableHealth(2, 0, 0, 16)
     assert [(c.address, c.activity.fops, c.connections) for c in found if c] == [
         ("192.0.2.1", (1, 2, 3), 4),
         ("2001:db8::1", (0, 0, 0), 0),
     ]
+
+
+def test_what_is_new_of_files_and_clients(path: Path) -> None:
+    file = segments.File(
+        b"/gone", GFID, (1, 0, 0), unlinked=True, type="symlink", top_client=4, top_client_lead=7
+    )
+    client = segments.Client(b"192.0.2.1", error_bound=5)
+    segments.Segment(files={5: file}, clients={3: client}).write(path)
+    with reader.Segment(path) as segment:
+        ((_, found),) = segment.files(segment.file_table())
+        ((_, tag, _), host) = next(segment.clients(segment.client_table()))
+    assert (found.path, found.unlinked, found.truncated) == ("/gone", True, False)
+    assert found.type == "symlink"
+    assert (found.top_client, found.top_client_lead) == (tag, 7)
+    assert host.error_bound == 5
+
+
+def test_type_that_is_not_known_is_empty(path: Path) -> None:
+    segments.Segment(files={0: segments.File(b"/f", GFID)}).write(path)
+    poke(path, offset_of(path, "file_names") + layout.FileName.type.offset, b"\xff\xff")
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+        file = segment.file(table, table.rows[0])
+    assert file is not None
+    assert file.type == ""
+
+
+def test_internal_origins_that_were_seen(path: Path) -> None:
+    healed = segments.Internal((1, 2, 3), (4, 5), (6, 7, 8))
+    segments.Segment(internal={"self-heal": healed, "quota": segments.Internal()}).write(path)
+    with reader.Segment(path) as segment:
+        assert segment.internal() == {"self-heal": reader.Counts((1, 2, 3), (6, 7, 8), (4, 5))}
+
+
+def test_all_at_once_is_the_same_as_one_by_one(path: Path) -> None:
+    files = {
+        slot: segments.File(b"/f%d" % slot, uuid.UUID(int=slot << 64 | slot), (slot, 0, 1))
+        for slot in (0, 5, 255, 256, 700, 1023)
+    }
+    clients = {slot: segments.Client(b"c%d" % slot) for slot in (1, 8)}
+    segments.Segment(files=files, clients=clients, file_slots=1024).write(path)
+    with reader.Segment(path) as segment:
+        file_table, client_table = segment.file_table(), segment.client_table()
+        all_files = list(segment.files(file_table))
+        assert [row for row, _ in all_files] == file_table.rows
+        assert [file for _, file in all_files] == [
+            segment.file(file_table, row) for row in file_table.rows
+        ]
+        all_clients = list(segment.clients(client_table))
+        assert [(row[0], client.address) for row, client in all_clients] == [(1, "c1"), (8, "c8")]
+
+
+def test_all_at_once_leaves_out_what_is_being_changed(path: Path) -> None:
+    files = {
+        slot: segments.File(b"/f%d" % slot, uuid.UUID(int=(slot + 1) << 64), (1, 0, 0))
+        for slot in range(4)
+    }
+    segments.Segment(files=files).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+        poke(path, offset_of(path, "file_tags") + 1 * 8, struct.pack("Q", 12345))
+        poke(path, offset_of(path, "file_seqs") + 2 * 4, struct.pack("I", 3))
+        assert [file.path for _, file in segment.files(table)] == ["/f0", "/f3"]
+
+
+def test_columns_are_by_slot(path: Path) -> None:
+    file = segments.File(b"/f", GFID, (1, 2, 3), (10, 20), (4, 5, 6))
+    segments.Segment(files={5: file}, file_slots=8).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+    assert table.fops == [0, 0, 0, 0, 0, 6, 0, 0]
+    assert table.column("bytes", 1) == [0, 0, 0, 0, 0, 20, 0, 0]
+    assert table.sums("nanoseconds") == [0, 0, 0, 0, 0, 15, 0, 0]
+    assert table.row(5) == table.rows[0]
 
 
 def test_row_that_changed_hands_is_not_read(path: Path) -> None:
@@ -234,6 +308,8 @@ def test_file_truncated_while_it_is_open(path: Path) -> None:
             lambda: list(segment.errnos()),
             segment.file_table,
             segment.client_table,
+            segment.internal,
+            lambda: list(segment.files(table)),
             lambda: segment.file(table, table.rows[0]),
         ):
             with pytest.raises(reader.SegmentError) as caught:
@@ -304,7 +380,10 @@ def read_everything(segment: reader.Segment) -> None:
     segment.fops()
     list(segment.errnos())
     segment.io()
+    segment.internal()
     files, clients = segment.file_table(), segment.client_table()
+    list(segment.files(files))
+    list(segment.clients(clients))
     for row in files.rows:
         segment.file(files, row)
     for row in clients.rows:

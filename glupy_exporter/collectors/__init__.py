@@ -6,5 +6,6 @@ from glupy_exporter.collectors.clients import Clients
 from glupy_exporter.collectors.exporter import Exporter
 from glupy_exporter.collectors.files import Files
 from glupy_exporter.collectors.fops import Fops
+from glupy_exporter.collectors.internal import Internal
 
-COLLECTORS: tuple[type[Collector], ...] = (Bricks, Fops, Files, Clients, Exporter)
+COLLECTORS: tuple[type[Collector], ...] = (Bricks, Fops, Files, Clients, Internal, Exporter)

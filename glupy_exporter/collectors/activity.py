@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from operator import attrgetter
 
 from glupy_exporter.collectors.family import Family, Sample
 from glupy_exporter.segment import layout
-from glupy_exporter.segment.reader import Activity
+from glupy_exporter.segment.reader import (
+    Activity,
+    Client,
+    ClientTable,
+    Counts,
+    File,
+    FileTable,
+    Segment,
+)
 
 
-def add(a: Activity, b: Activity) -> Activity:
-    """Both together: a writer may give one file two slots when two threads meet it at once."""
+def orders(table: FileTable | ClientTable) -> list[list[int]]:
+    """What a row can be busiest by, each by slot: fops, bytes read, bytes written, time."""
+    return [
+        table.fops,
+        *(table.column("bytes", index) for index in range(len(layout.DIRECTIONS))),
+        table.sums("nanoseconds"),
+    ]
+
+
+def _add(a: Activity, b: Activity) -> Activity:
     return Activity(
         fops=tuple(map(sum, zip(a.fops, b.fops))),
         nanoseconds=tuple(map(sum, zip(a.nanoseconds, b.nanoseconds))),
@@ -21,8 +39,52 @@ def add(a: Activity, b: Activity) -> Activity:
     )
 
 
+def merge_files(files: Iterable[File]) -> list[File]:
+    """The files, each gfid once: it may have two slots when two threads meet it at once."""
+    merged: dict[str, File] = {}
+    for file in files:
+        same = merged.get(file.gfid)
+        if same is not None:
+            leader = max(same, file, key=attrgetter("top_client_lead"))
+            file = replace(
+                same if same.path else file,
+                activity=_add(same.activity, file.activity),
+                error_bound=same.error_bound + file.error_bound,
+                top_client=leader.top_client,
+                top_client_lead=leader.top_client_lead,
+            )
+        merged[file.gfid] = file
+    return list(merged.values())
+
+
+def merge_clients(clients: Iterable[Client]) -> list[Client]:
+    """The clients, each address once; ``unknown`` for those that have none."""
+    merged: dict[str, Client] = {}
+    for client in clients:
+        address = client.address or "unknown"
+        same = merged.get(address)
+        if same is None:
+            merged[address] = replace(client, address=address)
+        else:
+            merged[address] = Client(
+                address=address,
+                activity=_add(same.activity, client.activity),
+                error_bound=same.error_bound + client.error_bound,
+                connections=same.connections + client.connections,
+            )
+    return list(merged.values())
+
+
+def top_clients(segment: Segment, files: Iterable[File]) -> dict[int, str]:
+    """The addresses of the files' top clients by tag, of those that still have a slot."""
+    wanted = {file.top_client for file in files}
+    table = segment.client_table()
+    found = ((row[1], segment.client(table, row)) for row in table.rows if row[1] in wanted)
+    return {tag: client.address or "unknown" for tag, client in found if client}
+
+
 def samples(
-    activities: Iterable[tuple[tuple[str, ...], Activity]],
+    activities: Iterable[tuple[tuple[str, ...], Counts]],
     fops: Family,
     io_bytes: Family,
     seconds: Family,

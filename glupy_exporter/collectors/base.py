@@ -9,6 +9,7 @@ from typing import ClassVar
 from prometheus_client.core import Metric
 
 from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import Brick, Segment
 
 
@@ -36,10 +37,12 @@ class Collector:
     help: ClassVar[str]
     families: ClassVar[tuple[Family, ...]]
     default_limit: ClassVar[int | None] = None
-    """Set in a collector that exports the busiest N rows of a table: the N without a flag."""
+    """Set in a collector that exports the busiest N rows of a table by each order: the N without a
+    flag."""
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, privacy: Privacy | None = None) -> None:
         self.limit = limit or self.default_limit or 0
+        self.privacy = privacy or Privacy()
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:
         """Samples of a brick that runs."""

@@ -9,9 +9,15 @@ from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Family, Sample
 from glupy_exporter.collectors.selector import Selector
-from glupy_exporter.segment.reader import Activity
+from glupy_exporter.privacy import Privacy
 
-_WHICH = "Only for the busiest clients of the brick, by address; several mounts of a host are one."
+AWAY = 900.0
+"""Seconds after a client's last fop until it is no longer exported, if it has no connection."""
+
+_WHICH = (
+    "Only for the busiest clients of the brick, by address; several mounts of a host are "
+    f"one. Without a connection and a fop for {AWAY / 60:.0f} minutes a client is no longer served."
+)
 
 FOPS = Family(
     "glupy_client_fops_total",
@@ -32,6 +38,30 @@ SECONDS = Family(
     f"Time that a client's fops spent below the translator in the brick. {_WHICH}",
     ("client", "kind"),
 )
+ERRORS = Family(
+    "glupy_client_fop_errors_total",
+    "counter",
+    f"Fops of a client that came back with an error, ENOENT of a lookup included. {_WHICH}",
+    ("client",),
+)
+CONNECTIONS = Family(
+    "glupy_client_connections",
+    "gauge",
+    f"Connections that a client has open to the brick. {_WHICH}",
+    ("client",),
+)
+FIRST_SEEN = Family(
+    "glupy_client_first_seen_timestamp_seconds",
+    "gauge",
+    f"When a client got its slot, which is when its counters began at 0. {_WHICH}",
+    ("client",),
+)
+LAST_SEEN = Family(
+    "glupy_client_last_seen_timestamp_seconds",
+    "gauge",
+    f"When a client's last fop came back. {_WHICH}",
+    ("client",),
+)
 CONNECTED = Family(
     "glupy_clients_connected",
     "gauge",
@@ -50,6 +80,12 @@ UNTRACKED = Family(
     "Fops of clients that found no slot in the brick's client table; glupy_client_ metrics miss "
     "them.",
 )
+ERROR_BOUND = Family(
+    "glupy_client_count_error_bound",
+    "gauge",
+    "The most fops by which any exported glupy_client_fops_total of the brick may be too low: a "
+    "client is counted from when it gets its slot, and may have been at work before.",
+)
 
 
 class Clients(Collector):
@@ -57,11 +93,14 @@ class Clients(Collector):
 
     name = "clients"
     help = "the busiest clients of each brick"
-    families = (FOPS, IO_BYTES, SECONDS, CONNECTED, TRACKED, SLOTS, EVICTED, UNTRACKED)
+    families = (
+        *(FOPS, IO_BYTES, SECONDS, ERRORS, CONNECTIONS, FIRST_SEEN, LAST_SEEN),
+        *(CONNECTED, TRACKED, SLOTS, EVICTED, UNTRACKED, ERROR_BOUND),
+    )
     default_limit = 100
 
-    def __init__(self, limit: int | None = None) -> None:
-        super().__init__(limit)
+    def __init__(self, limit: int | None = None, privacy: Privacy | None = None) -> None:
+        super().__init__(limit, privacy)
         self._selector = Selector(self.limit)
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:
@@ -73,15 +112,23 @@ class Clients(Collector):
         yield EVICTED, (), health.evicted
         yield UNTRACKED, (), health.untracked_fops
         table = segment.client_table()
-        yield CONNECTED, (), sum(map(bool, table.column("connections")))
-        clients: dict[str, Activity] = {}
-        for row in self._selector.select(brick.key, table.rows, time.monotonic()):
-            client = segment.client(table, row)
-            if client is None:
-                continue
-            address = client.address or "unknown"
-            same = clients.get(address)
-            clients[address] = activity.add(same, client.activity) if same else client.activity
-        yield from activity.samples(
-            (((address,), done) for address, done in clients.items()), FOPS, IO_BYTES, SECONDS
+        connections, last_seen = table.column("connections"), table.column("last_seen")
+        yield CONNECTED, (), sum(map(bool, connections))
+        horizon = time.monotonic_ns() - AWAY * 1e9
+        slots = self._selector.select(
+            brick.key, table.tags, activity.orders(table), segment.half_life, time.monotonic()
         )
+        rows = (
+            table.row(slot) for slot in slots if connections[slot] or last_seen[slot] >= horizon
+        )
+        clients = activity.merge_clients(filter(None, (segment.client(table, row) for row in rows)))
+        yield ERROR_BOUND, (), max((client.error_bound for client in clients), default=0)
+        yield from activity.samples(
+            (((client.address,), client.activity) for client in clients), FOPS, IO_BYTES, SECONDS
+        )
+        for client in clients:
+            labels = (client.address,)
+            yield ERRORS, labels, client.activity.errors
+            yield CONNECTIONS, labels, client.connections
+            yield FIRST_SEEN, labels, client.activity.first_seen
+            yield LAST_SEEN, labels, client.activity.last_seen

@@ -42,8 +42,12 @@ def render() -> str:
         if collector.default_limit is not None:
             lines += [
                 f"`--collector.{collector.name}.limit` (default {collector.default_limit}) says "
-                "how many a brick; those that were among",
-                "them in the last five minutes stay as well.",
+                "how many a brick are served by each order: most fops,",
+                "bytes read, bytes written and time of late, where what happened one half-life "
+                "(the volume option",
+                "`user.xlator.glupy.half-life`) ago weighs half. Those that were among them in the "
+                "last five minutes stay",
+                "as well, unless they lost their slot.",
             ]
         if collector.name == "exporter":
             lines += ["Also the `process_` and `python_` metrics of prometheus_client."]

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Hashable, Iterable
 
 from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Family, Sample
-from glupy_exporter.collectors.selector import Selector
-from glupy_exporter.segment.reader import File
+from glupy_exporter.collectors.selector import KEEP, Selector
+from glupy_exporter.privacy import Privacy
+from glupy_exporter.segment.reader import FileTable, Segment
 
 _WHICH = (
-    "Only for the busiest files of the brick; path is from the volume's root, <gfid:...> while the "
-    "brick has not learned it, ends in ... where cut, and has \\xNN for bytes that are not UTF-8."
+    "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while the "
+    "brick has not learned it, ends in ... where cut and in (deleted) if the file is, and has "
+    "\\xNN for bytes that are not UTF-8 and for control characters; type is file, directory, "
+    "symlink, block, char, fifo, socket, or empty while it is not known."
 )
+_LABELS = ("gfid", "path", "type")
 
 FOPS = Family(
     "glupy_file_fops_total",
     "counter",
     f"Fops on a file that came back through the translator, failed ones included. {_WHICH}",
-    ("gfid", "path", "kind"),
+    (*_LABELS, "kind"),
 )
 IO_BYTES = Family(
     "glupy_file_io_bytes_total",
     "counter",
     f"Bytes of a file that reads returned and writes stored, at the translator. {_WHICH}",
-    ("gfid", "path", "direction"),
+    (*_LABELS, "direction"),
 )
 SECONDS = Family(
     "glupy_file_fop_seconds_total",
     "counter",
     f"Time that fops on a file spent below the translator in the brick. {_WHICH}",
-    ("gfid", "path", "kind"),
+    (*_LABELS, "kind"),
 )
 TRACKED = Family(
     "glupy_files_tracked", "gauge", "Files that have a slot in the brick's file table."
@@ -50,14 +53,18 @@ UNTRACKED = Family(
 ERROR_BOUND = Family(
     "glupy_file_count_error_bound",
     "gauge",
-    "The most fops by which any exported glupy_file_fops_total of the brick may be too high.",
+    "The most fops by which any exported glupy_file_fops_total of the brick may be too low: a file "
+    "is counted from when it gets its slot, and may have been at work before.",
+)
+TOP_CLIENT = Family(
+    "glupy_file_top_client_info",
+    "gauge",
+    "The client that does most on a file of late, always 1. An estimate: right if one client does "
+    "more than half of the fops, else any of the busier ones; not there while it is not known.",
+    ("gfid", "path", "client"),
 )
 
-
-def _path(file: File) -> str:
-    if not file.path:
-        return f"<gfid:{file.gfid}>"
-    return f"{file.path}..." if file.truncated else file.path
+_Version = tuple[int, int, int]  # slot, tag, seq of its name
 
 
 class Files(Collector):
@@ -65,12 +72,23 @@ class Files(Collector):
 
     name = "files"
     help = "the busiest files of each brick"
-    families = (FOPS, IO_BYTES, SECONDS, TRACKED, SLOTS, EVICTED, UNTRACKED, ERROR_BOUND)
+    families = (
+        FOPS,
+        IO_BYTES,
+        SECONDS,
+        TOP_CLIENT,
+        TRACKED,
+        SLOTS,
+        EVICTED,
+        UNTRACKED,
+        ERROR_BOUND,
+    )
     default_limit = 50
 
-    def __init__(self, limit: int | None = None) -> None:
-        super().__init__(limit)
+    def __init__(self, limit: int | None = None, privacy: Privacy | None = None) -> None:
+        super().__init__(limit, privacy)
         self._selector = Selector(self.limit)
+        self._verdicts: dict[Hashable, tuple[float, dict[_Version, bool]]] = {}
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:
         """Samples of a brick that runs."""
@@ -81,23 +99,42 @@ class Files(Collector):
         yield EVICTED, (), health.evicted
         yield UNTRACKED, (), health.untracked_fops
         table = segment.file_table()
-        files: dict[str, File] = {}
-        for row in self._selector.select(brick.key, table.rows, time.monotonic()):
-            file = segment.file(table, row)
-            if file is None:
-                continue
-            same = files.get(file.gfid)
-            if same is not None:
-                file = replace(
-                    same if same.path else file,
-                    activity=activity.add(same.activity, file.activity),
-                    error_bound=same.error_bound + file.error_bound,
-                )
-            files[file.gfid] = file
-        yield ERROR_BOUND, (), max((file.error_bound for file in files.values()), default=0)
-        yield from activity.samples(
-            (((file.gfid, _path(file)), file.activity) for file in files.values()),
-            FOPS,
-            IO_BYTES,
-            SECONDS,
+        now = time.monotonic()
+        tags = self._shown(brick.key, segment, table, now) if self.privacy.selective else table.tags
+        slots = self._selector.select(
+            brick.key, tags, activity.orders(table), segment.half_life, now
         )
+        found = filter(None, (segment.file(table, table.row(slot)) for slot in slots))
+        # Asked again: a file may have got another name since its slot was judged.
+        files = activity.merge_files(filter(self.privacy.shown, found))
+        yield ERROR_BOUND, (), max((file.error_bound for file in files), default=0)
+        names = {file.gfid: self.privacy.path(file) for file in files}
+        labels = [(file.gfid, names[file.gfid], file.type) for file in files]
+        activities = (file.activity for file in files)
+        yield from activity.samples(zip(labels, activities), FOPS, IO_BYTES, SECONDS)
+        clients = activity.top_clients(segment, files)
+        for file in files:
+            if file.top_client in clients:
+                yield TOP_CLIENT, (file.gfid, names[file.gfid], clients[file.top_client]), 1
+
+    def _shown(self, key: Hashable, segment: Segment, table: FileTable, now: float) -> list[int]:
+        """The tags of the table, 0 in place of those of files that may not be shown.
+
+        A verdict holds until the slot's name changes: it would be slow to read every name at every
+        scrape.
+        """
+        _, before = self._verdicts.pop(key, (now, {}))
+        verdicts: dict[_Version, bool] = {}
+        tags = list(table.tags)
+        for row, seq in zip(table.rows, table.versions()):
+            version = (*row[:2], seq)
+            shown = before.get(version)
+            if shown is None:
+                file = segment.file(table, row)
+                shown = file is not None and self.privacy.shown(file)
+            verdicts[version] = shown
+            if not shown:
+                tags[row[0]] = 0
+        self._verdicts = {k: v for k, v in self._verdicts.items() if now - v[0] <= KEEP}
+        self._verdicts[key] = now, verdicts
+        return tags

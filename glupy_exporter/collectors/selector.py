@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-
-from glupy_exporter.segment.reader import Row
-
-HALF_LIFE = 60.0
-"""Seconds after which a fop weighs half in a row's score."""
 
 KEEP = 300.0
 """Seconds for which a row stays exported after it was last among the busiest, so that rate() has
 its samples and series do not flap."""
 
-
-# Score, fops, tag of a row: fops before the tag, to break ties between rows that are idle.
-_Score = tuple[float, int, int]
+_EXPONENT_MAX = 256.0  # a count of 64 bits times 2 to this power is still far from a float's limits
 
 
 @dataclass
 class _State:
-    """What is remembered of one brick's table; times are those passed to ``select``."""
+    """What is remembered of one brick's table; times are those passed to ``select``.
+
+    Scores do not decay: what is added weighs more the later it comes (Cormode et al.: Forward
+    Decay, 2009). So a row that was idle since the last scrape costs nothing.
+    """
 
     seen: float
-    scores: dict[int, _Score] = field(default_factory=dict)
-    busy: dict[int, tuple[int, float]] = field(default_factory=dict)  # slot: tag, last among them
+    tags: list[int]
+    counts: list[list[int]]
+    scores: list[list[float]]
+    exponent: float = 0.0
+    """Of 2: what a count added now weighs."""
+    busy: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Slot to tag and the time when the row was last among the busiest."""
+
+    def add(self, tags: list[int], orders: Sequence[list[int]], half_lives: float) -> None:
+        """Bring the scores up to what the table says now, ``half_lives`` later."""
+        self.exponent += half_lives
+        if self.exponent > _EXPONENT_MAX:
+            factor = 2.0**-self.exponent
+            self.scores = [[score * factor for score in scores] for scores in self.scores]
+            self.exponent = 0.0
+        changed = [_changed(old, new) for old, new in zip(self.counts, orders)]
+        others = set(_changed(self.tags, tags))
+        for old, new, slots in zip(self.counts, orders, changed):
+            others.update(slot for slot in slots if new[slot] < old[slot])
+        weight = 2.0**self.exponent
+        for old, new, scores, slots in zip(self.counts, orders, self.scores, changed):
+            for slot in slots:
+                scores[slot] += (new[slot] - old[slot]) * weight
+            for slot in others:
+                scores[slot] = new[slot] * weight
+        self.tags, self.counts = tags, list(orders)
+
+
+def _changed(old: list[int], new: list[int]) -> list[int]:
+    return [slot for slot, (a, b) in enumerate(zip(old, new)) if a != b]
 
 
 class Selector:
@@ -36,30 +61,40 @@ class Selector:
         self._limit = limit
         self._states: dict[Hashable, _State] = {}
 
-    def select(self, key: Hashable, rows: list[Row], now: float) -> list[Row]:
-        """The rows to export: the busiest ``limit``, and those that were in the last KEEP seconds.
+    def select(
+        self,
+        key: Hashable,
+        tags: list[int],
+        orders: Sequence[list[int]],
+        half_life: float,
+        now: float,
+    ) -> list[int]:
+        """The slots to export: the busiest ``limit`` by each order, and who was in the last KEEP
+        seconds.
 
-        ``key`` tells one brick's table from another's, ``now`` is in seconds on a monotonic clock.
-        A row's score is its fops, decayed; one seen for the first time brings all it has counted.
-        Tables that nobody asked for in KEEP seconds are forgotten.
+        ``key`` tells one brick's table from another's. ``tags`` and each of ``orders`` (counts that
+        only grow) are by slot; a tag of 0 is a free slot. A row's score is its count, of which what
+        was added ``half_life`` seconds ago weighs half; a row seen for the first time brings all it
+        has counted. Rows that count nothing in an order are not among its busiest. ``now`` is in
+        seconds on a monotonic clock. Tables that nobody asked for in KEEP seconds are forgotten.
         """
-        state = self._states.pop(key, None) or _State(now)
+        state = self._states.pop(key, None)
         self._states = {k: s for k, s in self._states.items() if now - s.seen <= KEEP}
+        if state is None or len(state.tags) != len(tags):
+            none = [0] * len(tags)
+            state = _State(now, none, [none] * len(orders), [[0.0] * len(tags) for _ in orders])
         self._states[key] = state
-        decay = 0.5 ** ((now - state.seen) / HALF_LIFE)
-        before = state.scores
-        scores: dict[int, _Score] = {}
-        for slot, tag, fops in rows:
-            score, counted, known = before.get(slot, (0.0, 0, tag))
-            same = known == tag and counted <= fops
-            scores[slot] = (score * decay + fops - counted if same else fops, fops, tag)
-        for slot in heapq.nlargest(self._limit, scores, key=scores.__getitem__):
-            state.busy[slot] = (scores[slot][-1], now)
+        state.add(tags, orders, (now - state.seen) / half_life)
+        state.seen = now
+        for counts, scores in zip(orders, state.scores):
+            # Counts and tags break the ties between rows that have long been idle.
+            rows = zip(scores, counts, tags, range(len(tags)))
+            for _, count, tag, slot in heapq.nlargest(self._limit, rows):
+                if count and tag:
+                    state.busy[slot] = (tag, now)
         state.busy = {
             slot: (tag, last)
             for slot, (tag, last) in state.busy.items()
-            if now - last <= KEEP and slot in scores and scores[slot][-1] == tag
+            if now - last <= KEEP and tags[slot] == tag
         }
-        state.scores = scores
-        state.seen = now
-        return [row for row in rows if row[0] in state.busy]
+        return sorted(state.busy)

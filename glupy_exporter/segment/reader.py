@@ -231,6 +231,11 @@ class Table(Generic[_C, _N]):
         """Every slot in use."""
         return [row for row in zip(range(len(self.tags)), self.tags, self.fops) if row[1]]
 
+    def versions(self) -> list[int]:
+        """Of each of ``rows``, a number that is another whenever the row's name has changed."""
+        seqs = self._seqs_from(0, len(self.tags)).tolist()
+        return [seqs[slot] for slot, _, _ in self.rows]
+
     def entries(self) -> Iterator[tuple[Row, _C, _N]]:
         """Every row with what :meth:`entry` has for it, in far fewer reads."""
         segment = self._segment
@@ -354,6 +359,11 @@ class Segment:
             )
         _check_bounds(header, size)
         return header
+
+    @property
+    def half_life(self) -> int:
+        """Seconds after which a fop weighs half in the scores of files and clients."""
+        return min(max(int(self.header.half_life), layout.HALF_LIFE_MIN), layout.HALF_LIFE_MAX)
 
     def brick(self) -> Brick:
         """Who writes this segment and whether it still does."""

@@ -45,16 +45,23 @@ def full_segment() -> segments.Segment:
         },
         io={"read": ({12: 10, 31: 2}, 4096 * 10 + 2**33), "write": ({0: 1}, 1)},
         files={
-            3: segments.File(b"/dir/hot \xff\n", HOT, (7, 8, 9), (70, 80), (1, 2, 3), 4),
-            9: segments.File(b"", COLD, (0, 0, 1)),
+            3: segments.File(
+                b"/dir/hot \xff\n", HOT, (7, 8, 9), (70, 80), (1, 2, 3), 4, top_client=8
+            ),
+            9: segments.File(b"", COLD, (0, 0, 1), type="", top_client=99),
             11: segments.File(
                 b"/long" + b"g" * 3, uuid.UUID(int=2), (1, 0, 0), (5, 0), truncated=True
+            ),
+            12: segments.File(
+                b"/old", uuid.UUID(int=1 << 80), (0, 0, 2), unlinked=True, type="directory"
             ),
         },
         clients={
             0: segments.Client(b"192.0.2.1", (10, 0, 2), (100, 0), (5_000_000_000, 0, 1)),
-            7: segments.Client(b"2001:db8::1", (0, 1, 0), (0, 9), connections=0),
+            7: segments.Client(b"2001:db8::1", (0, 1, 0), (0, 9), error_bound=2),
+            9: segments.Client(b"192.0.2.9", (1, 0, 0), connections=0, last_seen=0),
         },
+        internal={"self-heal": segments.Internal((3, 2, 1), (30, 20), (3_000_000, 0, 5))},
         header={
             "files_evicted": 6,
             "files_untracked_fops": 5,

@@ -4,41 +4,67 @@ from __future__ import annotations
 
 import pytest
 
-from glupy_exporter.collectors.selector import HALF_LIFE, KEEP, Selector
+from glupy_exporter.collectors.selector import KEEP, Selector
+
+HALF_LIFE = 60.0
+SLOTS = 4
+Row = tuple[int, ...]
+"""Tag, and a count for each order."""
 
 
-def slots(rows: list[tuple[int, int, int]]) -> list[int]:
-    return [slot for slot, _, _ in rows]
+def select(
+    selector: Selector,
+    now: float,
+    rows: dict[int, Row],
+    key: str = "b",
+    half_life: float = HALF_LIFE,
+) -> list[int]:
+    """The slots selected of a table with these rows in its slots."""
+    orders = len(next(iter(rows.values()), (0, 0))) - 1
+    columns = [
+        [rows.get(slot, (0,) * (orders + 1))[column] for slot in range(SLOTS)]
+        for column in range(orders + 1)
+    ]
+    return selector.select(key, columns[0], columns[1:], half_life, now)
 
 
-def table(**fops: int) -> list[tuple[int, int, int]]:
+def table(**counts: int | Row) -> dict[int, Row]:
     """Rows s0=..., s1=...; the tag of slot N is 100 + N."""
-    return [(int(slot[1:]), 100 + int(slot[1:]), count) for slot, count in fops.items()]
+    return {
+        int(slot[1:]): (100 + int(slot[1:]), *(count if isinstance(count, tuple) else (count,)))
+        for slot, count in counts.items()
+    }
 
 
 def test_first_sight_goes_by_totals() -> None:
-    assert slots(Selector(2).select("b", table(s0=5, s1=9, s2=7), 0.0)) == [1, 2]
+    assert select(Selector(2), 0.0, table(s0=5, s1=9, s2=7)) == [1, 2]
 
 
 def test_fewer_rows_than_the_limit() -> None:
-    assert slots(Selector(5).select("b", table(s0=0, s3=1), 0.0)) == [0, 3]
-    assert Selector(5).select("b", [], 0.0) == []
+    assert select(Selector(5), 0.0, table(s0=2, s3=1)) == [0, 3]
+    assert select(Selector(5), 0.0, {}) == []
+
+
+def test_rows_that_count_nothing_are_not_busy() -> None:
+    assert select(Selector(5), 0.0, table(s0=0, s3=1)) == [3]
 
 
 def test_recent_fops_outweigh_old_ones() -> None:
     selector = Selector(1)
-    selector.select("b", table(s0=1000, s1=10), 0.0)
-    much_later = 20 * HALF_LIFE
-    assert slots(selector.select("b", table(s0=1000, s1=20), much_later)) == [1]
+    select(selector, 0.0, table(s0=1000, s1=10))
+    assert select(selector, 20 * HALF_LIFE, table(s0=1000, s1=20)) == [1]
 
 
-@pytest.mark.parametrize(("seconds", "winner"), [(0.9 * HALF_LIFE, 0), (1.1 * HALF_LIFE, 1)])
-def test_a_score_halves_in_a_half_life(seconds: float, winner: int) -> None:
+@pytest.mark.parametrize("half_life", [10.0, HALF_LIFE])
+@pytest.mark.parametrize(("half_lives", "winner"), [(0.9, 0), (1.1, 1)])
+def test_a_score_halves_in_a_half_life(half_life: float, half_lives: float, winner: int) -> None:
     selector = Selector(1)
-    selector.select("b", table(s0=1000, s1=0), 0.0)
-    selector.select("b", table(s0=1000, s1=500), seconds)
+    seconds = half_lives * half_life
+    select(selector, 0.0, table(s0=1000, s1=0), half_life=half_life)
+    select(selector, seconds, table(s0=1000, s1=500), half_life=half_life)
     # Scores now fall together; once the loser is no longer kept, only the winner is left.
-    assert slots(selector.select("b", table(s0=1000, s1=500), seconds + KEEP + 1)) == [winner]
+    later = select(selector, seconds + KEEP + 1, table(s0=1000, s1=500), half_life=half_life)
+    assert later == [winner]
 
 
 @pytest.mark.parametrize(("fops", "winner"), [(240, 0), (260, 1)])
@@ -46,56 +72,105 @@ def test_a_score_halves_in_a_half_life(seconds: float, winner: int) -> None:
 def test_how_often_one_scrapes_does_not_matter(interval: int, fops: int, winner: int) -> None:
     selector = Selector(1)
     for second in range(0, 120, interval):
-        selector.select("b", table(s0=1000, s1=0), float(second))
+        select(selector, float(second), table(s0=1000, s1=0))
     rows = table(s0=1000, s1=fops)  # 1000 fops two half-lives ago are worth 250 now
-    selector.select("b", rows, 120.0)
-    assert slots(selector.select("b", rows, 120.0 + KEEP + 1)) == [winner]
+    select(selector, 120.0, rows)
+    assert select(selector, 120.0 + KEEP + 1, rows) == [winner]
+
+
+@pytest.mark.parametrize("half_life", [1.0, 0.01])
+def test_scores_hold_for_any_number_of_half_lives(half_life: float) -> None:
+    """Far more of them than a float has powers of two."""
+    selector = Selector(1)
+    for second in range(0, 3000, 15):
+        select(selector, float(second), table(s0=2**63, s1=10 + second), half_life=half_life)
+    rows = table(s0=2**63, s1=9000)
+    assert select(selector, 3000.0, rows, half_life=half_life) == [1]
+    assert select(selector, 3000.0 + KEEP - 1, {**rows, 2: (102, 1)}, half_life=half_life) == [1, 2]
 
 
 def test_a_row_stays_for_five_minutes_after_it_was_among_the_busiest() -> None:
     selector = Selector(1)
-    selector.select("b", table(s0=10, s1=0), 0.0)
+    select(selector, 0.0, table(s0=10, s1=0))
     rows = table(s0=10, s1=1_000_000)
     for second in range(15, int(KEEP) + 1, 15):
-        assert slots(selector.select("b", rows, float(second))) == [0, 1]
-    assert slots(selector.select("b", rows, KEEP + 1)) == [1]
+        assert select(selector, float(second), rows) == [0, 1]
+    assert select(selector, KEEP + 1, rows) == [1]
+
+
+def test_each_order_has_its_own_busiest() -> None:
+    rows = table(s0=(9, 0, 1), s1=(8, 0, 2), s2=(7, 5, 3), s3=(6, 4, 4))
+    assert select(Selector(1), 0.0, rows) == [0, 2, 3]
+    assert select(Selector(2), 0.0, rows) == [0, 1, 2, 3]
+
+
+def test_orders_decay_each_by_itself() -> None:
+    selector = Selector(1)
+    select(selector, 0.0, table(s0=(9, 900), s1=(1, 1)))
+    # Slot 1 makes more fops now, but next to no bytes.
+    rows = table(s0=(9, 900), s1=(99, 2))
+    select(selector, 1.0, rows)
+    assert select(selector, KEEP + 2, rows) == [0, 1]
+    assert select(selector, KEEP + 3, table(s0=(9, 900), s1=(99, 2000))) == [0, 1]
+    assert select(selector, 2 * KEEP + 4, table(s0=(9, 900), s1=(99, 2000))) == [1]
 
 
 def test_a_slot_with_a_new_owner_is_a_new_row() -> None:
     selector = Selector(1)
-    selector.select("b", [(0, 100, 1000), (1, 101, 10)], 0.0)
+    select(selector, 0.0, {0: (100, 1000), 1: (101, 10)})
     # Slot 0 was given to another file with a fop or two: it inherits neither score nor place.
-    assert slots(selector.select("b", [(0, 999, 2), (1, 101, 12)], 1.0)) == [1]
+    assert select(selector, 1.0, {0: (999, 2), 1: (101, 12)}) == [1]
+
+
+def test_a_new_owner_that_counts_as_much_as_the_old_one() -> None:
+    selector = Selector(1)
+    select(selector, 0.0, table(s0=1000, s1=10))
+    select(selector, 10 * HALF_LIFE, {0: (999, 1000), 1: (101, 10)})
+    # Counted just now, all of it.
+    rows = {0: (999, 1000), 1: (101, 510)}
+    assert select(selector, 10 * HALF_LIFE + 1, rows) == [0]
 
 
 def test_a_count_that_went_down_is_a_new_row() -> None:
     selector = Selector(1)
-    selector.select("b", table(s0=1000, s1=10), 0.0)
-    selector.select("b", table(s0=5, s1=10), KEEP / 2)  # the brick was restarted
-    assert slots(selector.select("b", table(s0=5, s1=100), 2 * KEEP)) == [1]
+    select(selector, 0.0, table(s0=1000, s1=10))
+    select(selector, KEEP / 2, table(s0=5, s1=10))  # the brick was restarted
+    assert select(selector, 2 * KEEP, table(s0=5, s1=100)) == [1]
+
+
+def test_a_row_that_lost_its_slot_is_gone_at_once() -> None:
+    selector = Selector(2)
+    select(selector, 0.0, table(s0=1000, s1=10))
+    assert select(selector, 1.0, table(s1=10)) == [1]
 
 
 def test_bricks_do_not_share_rows() -> None:
     selector = Selector(1)
-    selector.select("a", table(s0=1000, s1=1), 0.0)
-    assert slots(selector.select("b", table(s0=0, s1=1), 0.0)) == [1]
+    select(selector, 0.0, table(s0=1000, s1=1), "a")
+    assert select(selector, 0.0, table(s0=0, s1=1), "b") == [1]
 
 
 def test_a_vanished_brick_is_forgotten() -> None:
     selector = Selector(1)
-    selector.select("gone", table(s0=1000, s1=1), 0.0)
-    selector.select("here", table(s0=1), KEEP + 1)
+    select(selector, 0.0, table(s0=1000, s1=1), "gone")
+    select(selector, KEEP + 1, table(s0=1), "here")
     assert list(selector._states) == ["here"]
+
+
+def test_a_table_of_another_size_is_a_new_one() -> None:
+    selector = Selector(1)
+    selector.select("b", [1, 2], [[1000, 1]], HALF_LIFE, 0.0)
+    assert selector.select("b", [3, 2, 1], [[9, 8, 7]], HALF_LIFE, 1.0) == [0]
 
 
 def test_a_long_time_between_scrapes_is_no_reason_to_forget() -> None:
     selector = Selector(1)
-    selector.select("b", table(s0=1000, s1=1), 0.0)
-    assert slots(selector.select("b", table(s0=1000, s1=11), 20 * HALF_LIFE)) == [1]
+    select(selector, 0.0, table(s0=1000, s1=1))
+    assert select(selector, 20 * HALF_LIFE, table(s0=1000, s1=11)) == [1]
 
 
 def test_a_brick_that_missed_one_scrape_is_not() -> None:
     selector = Selector(1)
-    selector.select("b", table(s0=1000, s1=1), 0.0)
-    selector.select("other", table(s0=1), KEEP - 1)
-    assert slots(selector.select("b", table(s0=1000, s1=2), KEEP)) == [0]
+    select(selector, 0.0, table(s0=1000, s1=1))
+    select(selector, KEEP - 1, table(s0=1), "other")
+    assert select(selector, KEEP, table(s0=1000, s1=2)) == [0]

@@ -1,0 +1,93 @@
+"""What may be shown of files: the same for metrics, API and terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cached_property
+
+from glupy_exporter.segment.reader import File
+
+PATHS = {
+    "full": "as they are",
+    "hash": "a hash in place of each",
+    "none": "no paths, gfids only",
+}
+"""Ways to show paths, each in a few words."""
+
+HASH_KEY_MAX = hashlib.blake2b.MAX_KEY_SIZE
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """A pattern of the shell over whole paths, in which ``*`` and ``?`` match ``/`` too.
+
+    Raises:
+        ValueError: it is empty or not a pattern.
+    """
+    if not pattern:
+        raise ValueError("a pattern may not be empty")
+    try:
+        return re.compile(translate(pattern))
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a pattern: {error}") from error
+
+
+def _any(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(glob(pattern).pattern for pattern in patterns))
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """Which files are shown, and what of their paths."""
+
+    paths: str = "full"
+    """One of :data:`PATHS`."""
+    depth: int = 0
+    """Names of a path that are kept, from the volume's root; 0 for all."""
+    hash_key: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def selective(self) -> bool:
+        """Whether some files may not be shown."""
+        return bool(self.include or self.exclude)
+
+    def shown(self, file: File) -> bool:
+        """Whether the file may be shown, by its whole path; without a path it is not included."""
+        if self.include and not (file.path and self._include.match(file.path)):
+            return False
+        return not (self.exclude and self._exclude.match(file.path))
+
+    def path(self, file: File) -> str:
+        """What is shown as the path.
+
+        ``<gfid:...>`` while the brick has not learned it; ends in ``...`` where it is cut and in
+        `` (deleted)`` if the file is, as in ``/proc``.
+        """
+        if self.paths == "none":
+            return ""
+        path = self._cut(file)
+        if self.paths == "hash" and file.path:
+            key = self.hash_key.encode("utf-8")
+            path = hashlib.blake2b(path.encode("utf-8"), digest_size=8, key=key).hexdigest()
+        return f"{path} (deleted)" if file.unlinked else path
+
+    def _cut(self, file: File) -> str:
+        if not file.path:
+            return f"<gfid:{file.gfid}>"
+        names = file.path.split("/")
+        if self.depth and len(names) > self.depth + 1:
+            return "/".join((*names[: self.depth + 1], "..."))
+        return f"{file.path}..." if file.truncated else file.path
+
+    @cached_property
+    def _include(self) -> re.Pattern[str]:
+        return _any(self.include)
+
+    @cached_property
+    def _exclude(self) -> re.Pattern[str]:
+        return _any(self.exclude)

@@ -40,7 +40,12 @@ def compile_harness(directory: Path) -> Path:
     """Build the C half of this benchmark."""
     (directory / "layout.h").write_text(header.render(), encoding="utf-8")
     program = directory / "heavy_hitters"
-    sources = [Path(__file__).with_suffix(".c"), CORE / "segment.c", CORE / "table.c"]
+    sources = [
+        Path(__file__).with_suffix(".c"),
+        CORE / "segment.c",
+        CORE / "table.c",
+        CORE / "alias.c",
+    ]
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
     version = '-DGLUPY_XLATOR_VERSION="benchmark"'
     includes = [f"-I{directory}", f"-I{CORE}"]

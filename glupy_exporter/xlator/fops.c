@@ -11,12 +11,12 @@
 /* The cookie: which slots (plus one, 0 is none) of which generation, and of which segment. Low bits
  * of generation and epoch are enough to tell them from the ones before. */
 #define FILE_BITS 21
-#define FILE_GENERATION_BITS 12
+#define FILE_GENERATION_BITS 11
 #define CLIENT_BITS 17
 #define CLIENT_GENERATION_BITS 6
 #define EPOCH_BITS 8
 _Static_assert(sizeof(void *) == 8, "a cookie holds 64 bits");
-_Static_assert(FILE_BITS + FILE_GENERATION_BITS + CLIENT_BITS + CLIENT_GENERATION_BITS +
+_Static_assert(FILE_BITS + FILE_GENERATION_BITS + 1 + CLIENT_BITS + CLIENT_GENERATION_BITS +
                        EPOCH_BITS ==
                    64,
                "a cookie is full");
@@ -26,17 +26,20 @@ _Static_assert(GLUPY_CLIENT_SLOTS_MAX < 1UL << CLIENT_BITS, "client slots fit th
 struct cookie {
     uint64_t file : FILE_BITS;
     uint64_t file_generation : FILE_GENERATION_BITS;
+    uint64_t shard : 1; /* the fop is on a shard of the file */
     uint64_t client : CLIENT_BITS;
     uint64_t client_generation : CLIENT_GENERATION_BITS;
     uint64_t epoch : EPOCH_BITS;
 };
 
 static inline void *
-cookie_pack(const struct glupy_segment *segment, struct glupy_place file, struct glupy_place client)
+cookie_pack(const struct glupy_segment *segment, struct glupy_place file, bool shard,
+            struct glupy_place client)
 {
     struct cookie cookie = {
         .file = file.slot + 1,
         .file_generation = file.generation,
+        .shard = shard,
         .client = client.slot + 1,
         .client_generation = client.generation,
         .epoch = segment->epoch,
@@ -82,26 +85,43 @@ is_null(const uint8_t *gfid)
 struct named {
     const uint8_t *gfid;
     ia_type_t type;
+    const char *shard; /* its name if it is a shard, else NULL */
 };
 
 static inline struct named
 named(const uint8_t *gfid, ia_type_t type)
 {
-    return (struct named){is_null(gfid) ? NULL : gfid, type};
+    return (struct named){is_null(gfid) ? NULL : gfid, type, NULL};
 }
 
 static inline struct named
 no_file(void)
 {
-    return (struct named){NULL, IA_INVAL};
+    return (struct named){NULL, IA_INVAL, NULL};
+}
+
+/* The name of a shard: that of an entry of the directory in which all of them are. */
+static inline const char *
+shard_name(const loc_t *loc)
+{
+    /* SHARD_ROOT_GFID of common-utils.h. */
+    static const uint8_t directory[16] = {0xbe, 0x31, 0x86, 0x38, 0xe8, 0xa0, 0x4c, 0x6d,
+                                          0x97, 0x7d, 0x7a, 0x93, 0x7a, 0xa8, 0x48, 0x06};
+
+    if (!loc->name || !loc->parent || memcmp(loc->parent->gfid, directory, sizeof(directory)) != 0)
+        return NULL;
+    return loc->name;
 }
 
 static inline struct named
 loc_file(const loc_t *loc)
 {
-    if (loc->inode && !is_null(loc->inode->gfid))
-        return named(loc->inode->gfid, loc->inode->ia_type);
-    return named(loc->gfid, IA_INVAL);
+    bool known = loc->inode && !is_null(loc->inode->gfid);
+    struct named file =
+        known ? named(loc->inode->gfid, loc->inode->ia_type) : named(loc->gfid, IA_INVAL);
+
+    file.shard = shard_name(loc);
+    return file;
 }
 
 static inline struct named
@@ -114,6 +134,25 @@ static inline struct named
 iatt_file(const struct iatt *iatt)
 {
     return iatt ? named(iatt->ia_gfid, iatt->ia_type) : no_file();
+}
+
+/* The place of the file, or for a shard that of the file it belongs to. */
+static inline struct glupy_place
+file_place(struct glupy_segment *segment, struct named file, uint64_t now, bool *shard)
+{
+    struct glupy_place place = {.slot = GLUPY_NO_SLOT};
+    uint8_t base[16];
+
+    if (file.shard && glupy_shard_base(file.shard, base)) {
+        *shard = true;
+        if (file.gfid)
+            glupy_alias_learn(&segment->aliases, glupy_hash(file.gfid, 16), base);
+    } else if (file.gfid && __atomic_load_n(&segment->aliases.any, __ATOMIC_RELAXED)) {
+        *shard = glupy_alias_find(&segment->aliases, glupy_hash(file.gfid, 16), base);
+    }
+    if (*shard)
+        return glupy_file_place(segment, base, IA_IFREG, now);
+    return file.gfid ? glupy_file_place(segment, file.gfid, file.type, now) : place;
 }
 
 /* Whose fop it is: 0 an application's, otherwise one of GlusterFS's own clients', plus one. */
@@ -151,6 +190,7 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
     struct glupy_private *private = this->private;
     struct glupy_segment *segment = __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE);
     struct glupy_place file = {.slot = GLUPY_NO_SLOT}, client = {.slot = GLUPY_NO_SLOT};
+    bool shard = false;
     uint64_t now;
 
     if (!segment)
@@ -158,12 +198,11 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
     clock_gettime(CLOCK_MONOTONIC, &frame->begin);
     now = timespec_ns(&frame->begin);
     if (!internal_origin(frame->root)) {
-        if (file_named.gfid)
-            file = glupy_file_place(segment, file_named.gfid, file_named.type, now);
+        file = file_place(segment, file_named, now, &shard);
         if (frame->root->client)
             client = client_place(segment, frame->root, now);
     }
-    *cookie = cookie_pack(segment, file, client);
+    *cookie = cookie_pack(segment, file, shard, client);
     glupy_count_start(segment, glupy_shard(segment), fop);
     return true;
 }
@@ -193,8 +232,12 @@ count_places(struct glupy_segment *segment, struct cookie cookie, uint32_t fop, 
     if (cookie.file &&
         still_held(&segment->files, cookie.file - 1, cookie.file_generation, FILE_GENERATION_BITS))
         file = cookie.file - 1;
-    else if (!cookie.file && reply.gfid && !outcome->failed)
+    else if (!cookie.file && !cookie.shard && reply.gfid && !outcome->failed)
         file = glupy_file_place(segment, reply.gfid, reply.type, outcome->now).slot;
+    /* The shard was found or made just now: its file is the one in the slot. */
+    if (file != GLUPY_NO_SLOT && cookie.shard && reply.gfid && !outcome->failed)
+        glupy_alias_learn(&segment->aliases, glupy_hash(reply.gfid, 16),
+                          segment->file_names[file].gfid);
     if (cookie.client && still_held(&segment->clients, cookie.client - 1, cookie.client_generation,
                                     CLIENT_GENERATION_BITS))
         client = cookie.client - 1;
@@ -204,7 +247,8 @@ count_places(struct glupy_segment *segment, struct cookie cookie, uint32_t fop, 
         glupy_count_client(segment, client, outcome);
     if (file != GLUPY_NO_SLOT && client != GLUPY_NO_SLOT)
         glupy_vote(segment, file, client);
-    if ((fop == GF_FOP_RENAME || fop == GF_FOP_UNLINK || fop == GF_FOP_RMDIR) && !outcome->failed)
+    if ((fop == GF_FOP_RENAME || fop == GF_FOP_UNLINK || fop == GF_FOP_RMDIR) && !outcome->failed &&
+        !cookie.shard)
         name_changed(segment, file, fop);
 }
 

@@ -8,8 +8,9 @@
 #include "glupy.h"
 
 #define NAMES_A_ROUND 4096 /* bounds how long one round holds up inode_find's table lock */
-#define NAME_DELAY_MAX 32  /* rounds between two looks at one file's name */
-#define PUBLISH_DELAY 30   /* rounds between two tries to make a segment */
+#define SHARDS "/.shard/"
+#define NAME_DELAY_MAX 32 /* rounds between two looks at one file's name */
+#define PUBLISH_DELAY 30  /* rounds between two tries to make a segment */
 
 /* On a brick the table hangs on the io-stats above, to which clients are bound. */
 static inode_table_t *
@@ -47,6 +48,17 @@ look_up(inode_table_t *table, const uint8_t *gfid, bool *failed)
     return path;
 }
 
+/* A shard whose name nobody saw go by: after a restart of the brick clients know it by its gfid.
+ * Its own slot has counted so far and will be given away. */
+static void
+learn_shard(struct glupy_segment *segment, uint32_t slot, const char *path)
+{
+    uint8_t base[16];
+
+    if (strncmp(path, SHARDS, strlen(SHARDS)) == 0 && glupy_shard_base(path + strlen(SHARDS), base))
+        glupy_alias_learn(&segment->aliases, glupy_load(&segment->files.tags[slot]), base);
+}
+
 /* Looks for one file's name. It may be unknown in the inode table, or known only below some
  * directory; a full path is asked for again now and then, since names are not ours to watch. */
 static void
@@ -60,6 +72,8 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, inode_t
     char *path = look_up(table, name->gfid, &failed);
 
     full = path && path[0] == '/';
+    if (full)
+        learn_shard(segment, slot, path);
     due->delay = due->delay ? min(due->delay * 2, NAME_DELAY_MAX) : 1;
     __atomic_store_n(&due->round,
                      failed ? UINT32_MAX : round + (full ? NAME_DELAY_MAX : due->delay),

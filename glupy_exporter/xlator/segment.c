@@ -256,6 +256,7 @@ free_private(struct glupy_segment *segment)
 {
     glupy_table_free(&segment->files);
     glupy_table_free(&segment->clients);
+    free(segment->aliases.slots);
     free(segment->names_due);
     free(segment->seats);
     free(segment->path);
@@ -281,9 +282,10 @@ glupy_segment_create(const struct glupy_segment_options *options, char *error, s
     segment->fd = -1;
     segment->path = segment_path(options);
     segment->seats = calloc(GLUPY_SEATS, sizeof(*segment->seats));
+    segment->aliases.slots = calloc(GLUPY_ALIASES, sizeof(*segment->aliases.slots));
     segment->names_due = calloc(options->file_slots, sizeof(*segment->names_due));
     /* The address makes the name unique among translators in one process. */
-    if (!segment->path || !segment->seats || !segment->names_due ||
+    if (!segment->path || !segment->seats || !segment->names_due || !segment->aliases.slots ||
         !glupy_table_make(&segment->files, options->file_slots) ||
         !glupy_table_make(&segment->clients, options->client_slots) ||
         asprintf(&temporary, "%s.%d.%p", segment->path, getpid(), (void *)segment) < 0) {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "alias.h"
 #include "table.h"
 
 struct glupy_segment_options {
@@ -53,6 +54,7 @@ struct glupy_segment {
     struct glupy_client_counters *client_counters;
     struct glupy_file_name *file_names;
     struct glupy_client_name *client_names;
+    struct glupy_aliases aliases;
     struct glupy_seat *seats; /* by GlusterFS's client table index */
     struct glupy_name_due *names_due;
     uint32_t names_cursor;

@@ -304,3 +304,32 @@ def test_a_heal_does_not_look_like_a_user(xlator: None) -> None:
     assert written >= 1048576
     assert internal["self-heal"].bytes[layout.WRITE] == written
     assert sum(file.activity.bytes[layout.WRITE] for file in everything.values()) == 0
+
+
+def test_shards_count_for_their_file(xlator: None) -> None:
+    """On a sharded volume all I/O is the image's, wherever its shards are."""
+    options = {"features.shard": "on", "features.shard-block-size": "4MB"}
+    size, block = 24 << 20, 128 << 10
+    with volume(bricks=2, options=options) as subject:
+        with subject.mount("direct-io-mode=enable") as mount:
+            with (mount / "image").open("wb", buffering=0) as image:
+                for _ in range(size // block):
+                    image.write(b"x" * block)
+            with (mount / "image").open("rb", buffering=0) as image:
+                assert sum(len(part) for part in iter(lambda: image.read(block), b"")) == size
+            wait_for(lambda: "/image" in named(subject), "the image's path")
+        settled(subject)
+        image_gfid = named(subject)["/image"].gfid
+        moved = [0, 0]
+        for brick in subject.bricks:
+            with subject.segment(brick) as segment:
+                io = segment.io()
+                mine = [file for file in files(segment) if file.gfid == image_gfid]
+                others = [file for file in files(segment) if file.gfid != image_gfid]
+            assert io["write"].bytes, "the shards are all on one brick"
+            assert [sum(f.activity.bytes[kind] for f in mine) for kind in (0, 1)] == [
+                io[direction].bytes for direction in layout.DIRECTIONS
+            ]
+            assert not any(sum(file.activity.bytes) for file in others)
+            moved = [total + io[d].bytes for total, d in zip(moved, layout.DIRECTIONS)]
+    assert moved == [size, size]

@@ -49,6 +49,7 @@ def counting_harness(
                 str(NATIVE / "counting_harness.c"),
                 str(CORE / "segment.c"),
                 str(CORE / "table.c"),
+                str(CORE / "alias.c"),
                 "-lm",
                 "-o",
                 str(work / "harness"),

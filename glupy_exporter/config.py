@@ -18,13 +18,14 @@ import yaml
 from glupy_exporter import log
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.errors import UserError
+from glupy_exporter.privacy import HASH_KEY_MAX, PATHS, Privacy, glob
 
+API_PATH = "/api/"
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _DURATION = re.compile(r"0|(?:[0-9]+(?:ms|[smhdwy]))+")
-_LIMIT_MAX = 10_000
 
 
 class Address(NamedTuple):
@@ -50,6 +51,7 @@ class Config:
     collectors: tuple[str, ...]
     limits: Mapping[str, int]
     """How many rows a brick a collector exports, for those collectors that have a limit."""
+    privacy: Privacy
     log_level: str
     log_format: str
 
@@ -84,7 +86,8 @@ def _addresses(value: Any) -> tuple[Address, ...]:
 
 
 def _url_path(value: Any) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", _text(value)) or value in (HEALTHY_PATH, READY_PATH):
+    taken = value in (HEALTHY_PATH, READY_PATH) or str(value).startswith(API_PATH)
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", _text(value)) or taken:
         raise ValueError(f"{value!r} is not a path like /metrics")
     return str(value)
 
@@ -112,11 +115,28 @@ def _switch(value: Any) -> bool:
     return value
 
 
-def _limit(value: Any) -> int:
-    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
-    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _LIMIT_MAX:
-        raise ValueError(f"{value!r} is not a whole number from 1 to {_LIMIT_MAX}")
-    return number
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
+        number = int(value) if digits else value
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+            raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
+        return number
+
+    return check
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    patterns = tuple(_text(item) for item in (value if isinstance(value, list) else [value]))
+    for pattern in patterns:
+        glob(pattern)
+    return patterns
+
+
+def _hash_key(value: Any) -> str:
+    if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > HASH_KEY_MAX:
+        raise ValueError(f"{value!r} is not a text of at most {HASH_KEY_MAX} bytes")
+    return value
 
 
 def _one_of(choices: Mapping[str, object]) -> Callable[[Any], str]:
@@ -144,6 +164,33 @@ def _settings() -> dict[str, _Setting]:
         "segment.expiry": _Setting(
             _duration, "24h", "how long a dead brick is served as down", "DURATION"
         ),
+        "privacy.paths": _Setting(
+            _one_of(PATHS),
+            "full",
+            "how the paths of files are shown: "
+            + ", ".join(f"{name} ({text})" for name, text in PATHS.items()),
+            "HOW",
+        ),
+        "privacy.path-depth": _Setting(
+            _whole(0, 1000), 0, "names of a path that are shown, from the root; 0 for all", "N"
+        ),
+        "privacy.hash-key": _Setting(
+            _hash_key,
+            "",
+            "key of the hashes, without which anybody can check a guess at a path; better in the "
+            "file, as other users see flags",
+            "KEY",
+        ),
+        "files.include": _Setting(
+            _globs,
+            [],
+            "show only files whose path matches, may be repeated (a list in the file); * stands "
+            "for any text, / included",
+            "GLOB",
+        ),
+        "files.exclude": _Setting(
+            _globs, [], "do not show files whose path matches, may be repeated", "GLOB"
+        ),
         "log.level": _Setting(
             _one_of(log.LEVELS), "info", f"least level to log: {', '.join(log.LEVELS)}", "LEVEL"
         ),
@@ -156,7 +203,10 @@ def _settings() -> dict[str, _Setting]:
         settings[key] = _Setting(_switch, True, collector.help)
         if collector.default_limit is not None:
             settings[f"{key}.limit"] = _Setting(
-                _limit, collector.default_limit, "how many of them a brick", "N"
+                _whole(1, 10_000),
+                collector.default_limit,
+                "how many of them a brick, by each order: fops, bytes read, bytes written, time",
+                "N",
             )
     return settings
 
@@ -173,11 +223,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             options["action"] = argparse.BooleanOptionalAction
             options["help"] = setting.help
         else:
-            default = setting.default[0] if isinstance(setting.default, list) else setting.default
-            options["metavar"] = setting.metavar
-            options["help"] = f"{setting.help} (default {default})"
-            if isinstance(setting.default, list):
+            default = setting.default
+            if isinstance(default, list):
                 options["action"] = "append"
+                default = ", ".join(default)
+            options["metavar"] = setting.metavar
+            options["help"] = f"{setting.help} (default {'none' if default == '' else default})"
         parser.add_argument(f"--{key}", **options)
 
 
@@ -222,6 +273,13 @@ def load(args: argparse.Namespace) -> Config:
         segment_expiry=values["segment.expiry"],
         collectors=tuple(name for name in names if values[f"collector.{name}"]),
         limits={name: limit for name, limit in limits.items() if limit is not None},
+        privacy=Privacy(
+            paths=values["privacy.paths"],
+            depth=values["privacy.path-depth"],
+            hash_key=values["privacy.hash-key"],
+            include=values["files.include"],
+            exclude=values["files.exclude"],
+        ),
         log_level=values["log.level"],
         log_format=values["log.format"],
     )

@@ -73,7 +73,7 @@ class Selector:
         seconds.
 
         ``key`` tells one brick's table from another's. ``tags`` and each of ``orders`` (counts that
-        only grow) are by slot; a tag of 0 is a free slot. A row's score is its count, of which what
+        only grow) are by slot; a slot whose tag is 0 is not selected. A row's score is its count, of which what
         was added ``half_life`` seconds ago weighs half; a row seen for the first time brings all it
         has counted. Rows that count nothing in an order are not among its busiest. ``now`` is in
         seconds on a monotonic clock. Tables that nobody asked for in KEEP seconds are forgotten.
@@ -89,9 +89,9 @@ class Selector:
         for counts, scores in zip(orders, state.scores):
             # Counts and tags break the ties between rows that have long been idle.
             rows = zip(scores, counts, tags, range(len(tags)))
-            for _, count, tag, slot in heapq.nlargest(self._limit, rows):
-                if count and tag:
-                    state.busy[slot] = (tag, now)
+            counting = (row for row in rows if row[1] and row[2])
+            for _, _, tag, slot in heapq.nlargest(self._limit, counting):
+                state.busy[slot] = (tag, now)
         state.busy = {
             slot: (tag, last)
             for slot, (tag, last) in state.busy.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import struct
 import subprocess
 import time
 import uuid
@@ -22,8 +23,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from glupy_exporter.collectors import COLLECTORS, docs
 from glupy_exporter.collectors.base import Collector
+from glupy_exporter.collectors.clients import AWAY
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 from glupy_exporter.collectors.scrape import REASONS, Scraper
+from glupy_exporter.privacy import Privacy
+from glupy_exporter.segment import layout
 
 DAY = 86400.0
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
@@ -71,8 +75,10 @@ def full_segment() -> segments.Segment:
     )
 
 
-def scraper(directory: Path, *, expiry: float = DAY, **limits: int) -> Scraper:
-    collectors = [collector(limits.get(collector.name)) for collector in COLLECTORS]
+def scraper(
+    directory: Path, *, expiry: float = DAY, privacy: Privacy | None = None, **limits: int
+) -> Scraper:
+    collectors = [collector(limits.get(collector.name), privacy) for collector in COLLECTORS]
     return Scraper(directory, expiry, collectors)
 
 
@@ -327,6 +333,133 @@ def test_only_the_busiest_files_are_served(tmp_path: Path) -> None:
     assert values(samples, "glupy_files_tracked") == {(): 20}
 
 
+def test_each_order_has_its_own_busiest_files(tmp_path: Path) -> None:
+    rows = {
+        b"/many": ((90, 0, 9), (0, 0), (1, 0, 0)),
+        b"/read": ((1, 0, 0), (900, 0), (1, 0, 0)),
+        b"/written": ((0, 1, 0), (0, 900), (1, 0, 0)),
+        b"/slow": ((0, 0, 1), (0, 0), (0, 0, 99)),
+        b"/idle": ((1, 0, 1), (1, 1), (1, 0, 1)),
+    }
+    files = {
+        slot: segments.File(path, uuid.UUID(int=(slot + 1) << 64), *counts)
+        for slot, (path, counts) in enumerate(rows.items())
+    }
+    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path, files=1))
+    paths = {path for (path,) in values(samples, "glupy_file_fops_total", "path")}
+    assert paths == {"/many", "/read", "/written", "/slow"}
+
+
+def test_half_life_is_that_of_the_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two scrapes a minute apart, and one when who is no longer among the busiest is dropped."""
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    for half_life, winner in ((60, "/new"), (3600, "/old")):
+        source = scraper(tmp_path, files=1)
+        for old, new, wait in ((1000, 0, 60), (1000, 600, 301), (1000, 600, 0)):
+            segment = segments.Segment(
+                files={
+                    0: segments.File(b"/old", HOT, (old, 0, 0)),
+                    1: segments.File(b"/new", COLD, (new, 0, 0)),
+                },
+                header={"half_life": half_life},
+            )
+            with segment.live(tmp_path / "a.seg"):
+                samples = scrape(source)
+            clock[0] += wait
+        paths = {path for (path,) in values(samples, "glupy_file_fops_total", "path")}
+        assert paths == {winner}
+
+
+@pytest.mark.parametrize("half_life", [0, 2**64 - 1])
+def test_half_life_that_cannot_be(tmp_path: Path, half_life: int) -> None:
+    segment = full_segment()
+    segment.header = {"half_life": half_life}
+    with segment.live(tmp_path / "a.seg"):
+        source = scraper(tmp_path)
+        for _ in range(2):
+            assert errors(scrape(source)) == {}
+
+
+def test_top_client_is_there_if_it_is_known(tmp_path: Path) -> None:
+    with full_segment().live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert values(samples, "glupy_file_top_client_info", "gfid", "path", "client") == {
+        (str(HOT), "/dir/hot \\xff\\x0a", "2001:db8::1"): 1
+    }
+
+
+def test_top_client_of_a_file_in_two_slots_is_the_one_with_the_lead(tmp_path: Path) -> None:
+    segment = segments.Segment(
+        files={
+            0: segments.File(b"/f", HOT, (1, 0, 0), top_client=1, top_client_lead=3),
+            1: segments.File(b"/f", HOT, (1, 0, 0), top_client=2, top_client_lead=4),
+        },
+        clients={0: segments.Client(b"a"), 1: segments.Client(b"b")},
+    )
+    with segment.live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert values(samples, "glupy_file_top_client_info", "client") == {("b",): 1}
+
+
+def secret_files() -> segments.Segment:
+    paths = (b"/home/ann/x", b"/home/ann/y", b"/home/bob/x", b"/srv/x", b"")
+    return segments.Segment(
+        files={
+            slot: segments.File(path, uuid.UUID(int=(slot + 1) << 64), (slot + 1, 0, 0))
+            for slot, path in enumerate(paths)
+        }
+    )
+
+
+def file_paths(samples: Samples) -> list[str]:
+    return sorted(
+        path
+        for path, _, kind in values(samples, "glupy_file_fops_total", "path", "gfid", "kind")
+        if kind == "read"
+    )
+
+
+def test_cut_paths_that_fall_together_are_series_of_their_own(tmp_path: Path) -> None:
+    with secret_files().live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path, privacy=Privacy(depth=2)))
+    assert file_paths(samples)[:4] == ["/home/ann/...", "/home/ann/...", "/home/bob/...", "/srv/x"]
+
+
+@pytest.mark.parametrize("privacy", [Privacy("hash"), Privacy("none")])
+def test_no_path_is_served(tmp_path: Path, privacy: Privacy) -> None:
+    with secret_files().live(tmp_path / "a.seg"):
+        text = generate_latest(scraper(tmp_path, privacy=privacy)).decode()
+    assert text.count("glupy_file_fops_total{") == 5 * 3
+    assert not any(name in text for name in ("home", "ann", "srv"))
+
+
+def test_files_not_shown_take_nobodys_place(tmp_path: Path) -> None:
+    source = scraper(tmp_path, privacy=Privacy(exclude=("/srv/*", "/home/bob/*")), files=2)
+    with secret_files().live(tmp_path / "a.seg"):
+        samples = scrape(source)
+    nameless = "<gfid:00000000-0000-0005-0000-000000000000>"
+    assert file_paths(samples) == ["/home/ann/y", nameless]
+    assert values(samples, "glupy_files_tracked") == {(): 5}
+
+
+def test_file_renamed_out_of_sight_and_back(tmp_path: Path) -> None:
+    source = scraper(tmp_path, privacy=Privacy(include=("/open/*",)))
+    path, header = tmp_path / "a.seg", layout.Header
+    with segments.Segment(files={0: segments.File(b"/open/f", HOT, (1, 0, 0))}).live(path):
+        where = header.from_buffer_copy(path.read_bytes())
+        assert file_paths(scrape(source)) == ["/open/f"]
+        for seq, name, shown in ((4, b"/shut/f", []), (6, b"/open/g", ["/open/g"])):
+            with path.open("r+b") as file:
+                file.seek(where.file_names_offset + layout.FileName.path.offset)
+                file.write(name)
+                file.seek(where.file_seqs_offset)
+                file.write(struct.pack("I", seq))
+            for _ in range(2):
+                assert file_paths(scrape(source)) == shown
+
+
 def test_error_bound_is_that_of_served_files(tmp_path: Path) -> None:
     files = {
         0: segments.File(b"/hot", HOT, (100, 0, 0), error_bound=3),
@@ -367,7 +500,7 @@ def test_one_client_in_two_slots_is_one_series(tmp_path: Path) -> None:
 
 def test_only_the_busiest_clients_are_served_but_all_are_connected(tmp_path: Path) -> None:
     clients = {
-        slot: segments.Client(b"10.0.0.%d" % slot, (slot, 0, 0), connections=slot % 2)
+        slot: segments.Client(b"10.0.0.%d" % slot, (slot + 1, 0, 0), connections=slot % 2)
         for slot in range(10)
     }
     with segments.Segment(clients=clients).live(tmp_path / "a.seg"):
@@ -376,6 +509,39 @@ def test_only_the_busiest_clients_are_served_but_all_are_connected(tmp_path: Pat
         "10.0.0.9"
     }
     assert values(samples, "glupy_clients_connected") == {(): 5}
+
+
+def test_client_that_went_away_ages_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 10**15
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)  # the machine may have booted just now
+    long_ago = now - int((AWAY + 60) * 1e9)
+    clients = {
+        0: segments.Client(b"here", (1, 0, 0), last_seen=long_ago),
+        1: segments.Client(b"left", (2, 0, 0), last_seen=now, connections=0),
+        2: segments.Client(b"gone", (3, 0, 0), last_seen=long_ago, connections=0),
+    }
+    with segments.Segment(clients=clients).live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert values(samples, "glupy_client_connections", "client") == {("here",): 1, ("left",): 0}
+    for family in ("fops_total", "fop_errors_total", "last_seen_timestamp_seconds"):
+        found = values(samples, f"glupy_client_{family}", "client")
+        assert found.keys() == {("here",), ("left",)}
+    assert values(samples, "glupy_clients_tracked") == {(): 3}
+
+
+def test_internal_origins_are_there_once_seen(tmp_path: Path) -> None:
+    internal = {"rebalance": segments.Internal((1, 2, 3), (4, 5), (6, 7, 8))}
+    with segments.Segment(internal=internal).live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert values(samples, "glupy_internal_fops_total", "origin", "kind") == {
+        ("rebalance", "read"): 1,
+        ("rebalance", "write"): 2,
+        ("rebalance", "metadata"): 3,
+    }
+    assert values(samples, "glupy_internal_io_bytes_total", "origin", "direction") == {
+        ("rebalance", "read"): 4,
+        ("rebalance", "write"): 5,
+    }
 
 
 def test_histograms_are_cumulative_and_agree_with_count(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from glupy_exporter import config
 from glupy_exporter.config import Address, Config
 from glupy_exporter.errors import UserError
+from glupy_exporter.privacy import Privacy
 
 
 def load(*flags: str) -> Config:
@@ -36,6 +37,7 @@ def test_defaults() -> None:
         segment_expiry=86400.0,
         collectors=("bricks", "fops", "files", "clients", "internal", "exporter"),
         limits={"files": 50, "clients": 100},
+        privacy=Privacy(),
         log_level="info",
         log_format="logfmt",
     )
@@ -49,6 +51,11 @@ def test_file(file: Path) -> None:
         segment.expiry: 1d12h
         collector.clients: false
         collector.files.limit: 7
+        privacy.paths: hash
+        privacy.path-depth: 2
+        privacy.hash-key: secret
+        files.include: /vm/*
+        files.exclude: ["*.tmp", /scratch/*]
         log.level: debug
         log.format: json
     """
@@ -59,6 +66,7 @@ def test_file(file: Path) -> None:
         segment_expiry=129600.0,
         collectors=("bricks", "fops", "files", "internal", "exporter"),
         limits={"files": 7, "clients": 100},
+        privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),
         log_level="debug",
         log_format="json",
     )
@@ -77,6 +85,11 @@ def test_flags_win_over_the_file(file: Path) -> None:
     assert settings.listen_addresses == (Address("", 2),)
 
 
+def test_patterns_may_be_repeated() -> None:
+    settings = load("--files.include=/a/*", "--files.include=/b", "--files.exclude=*.tmp")
+    assert settings.privacy == Privacy(include=("/a/*", "/b"), exclude=("*.tmp",))
+
+
 def test_listen_address_may_be_repeated() -> None:
     settings = load("--web.listen-address", "127.0.0.1:1", "--web.listen-address", "[::1]:1")
     assert [str(address) for address in settings.listen_addresses] == ["127.0.0.1:1", "[::1]:1"]
@@ -91,6 +104,13 @@ def test_listen_address_may_be_repeated() -> None:
         ("web.listen-address", "host:"),
         ("web.telemetry-path", "metrics"),
         ("web.telemetry-path", "/-/healthy"),
+        ("web.telemetry-path", "/api/v1/files"),
+        ("privacy.paths", "some"),
+        ("privacy.path-depth", "-1"),
+        ("privacy.path-depth", "1001"),
+        ("privacy.hash-key", "k" * 65),
+        ("files.include", ""),
+        ("files.exclude", ""),
         ("web.telemetry-path", "/<b>"),
         ("segment.dir", "relative"),
         ("segment.expiry", "24"),
@@ -124,6 +144,10 @@ def test_wrong_value_names_flag_or_file_and_key(file: Path, key: str, value: str
         ("collector.fops", "'no'"),
         ("collector.files.limit", "true"),
         ("collector.files.limit", "1.5"),
+        ("privacy.path-depth", "true"),
+        ("privacy.hash-key", "5"),
+        ("files.include", "{a: b}"),
+        ("files.exclude", "['']"),
         ("log.level", "[]"),
         ("log.level", "null"),
     ],

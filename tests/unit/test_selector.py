@@ -49,6 +49,10 @@ def test_rows_that_count_nothing_are_not_busy() -> None:
     assert select(Selector(5), 0.0, table(s0=0, s3=1)) == [3]
 
 
+def test_rows_without_a_tag_take_nobodys_place() -> None:
+    assert select(Selector(1), 0.0, {0: (0, 9), 1: (101, 1)}) == [1]
+
+
 def test_recent_fops_outweigh_old_ones() -> None:
     selector = Selector(1)
     select(selector, 0.0, table(s0=1000, s1=10))

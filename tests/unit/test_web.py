@@ -28,6 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from glupy_exporter.config import Address, Config
 from glupy_exporter.errors import UserError
+from glupy_exporter.privacy import Privacy
 from glupy_exporter.web import app as web
 from glupy_exporter.web import server
 
@@ -332,7 +333,7 @@ class Slow:
         yield GaugeMetricFamily("slow", "x" * self._size, 1)
 
 
-CONFIG = Config((), "/metrics", Path("/nonexistent"), 1.0, (), {}, "info", "logfmt")
+CONFIG = Config((), "/metrics", Path("/nonexistent"), 1.0, (), {}, Privacy(), "info", "logfmt")
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,117 @@
+"""What may be seen of files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from glupy_exporter.privacy import Privacy, glob
+from glupy_exporter.segment.reader import Activity, File
+
+FILE = File(
+    gfid="6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11",
+    path="/home/ann/letters/love.txt",
+    truncated=False,
+    unlinked=False,
+    type="file",
+    activity=Activity((1, 0, 0), (1, 0, 0), (1, 0), 0, 0.0, 0.0),
+    error_bound=0,
+    top_client=0,
+    top_client_lead=0,
+)
+NAMELESS = replace(FILE, path="")
+
+
+def test_full_path() -> None:
+    assert Privacy().path(FILE) == "/home/ann/letters/love.txt"
+    assert Privacy().path(NAMELESS) == "<gfid:6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11>"
+    assert Privacy().path(replace(FILE, truncated=True)) == "/home/ann/letters/love.txt..."
+    assert Privacy().path(replace(FILE, unlinked=True)) == "/home/ann/letters/love.txt (deleted)"
+
+
+@pytest.mark.parametrize(
+    ("depth", "path"),
+    [
+        (1, "/home/..."),
+        (2, "/home/ann/..."),
+        (3, "/home/ann/letters/..."),
+        (4, "/home/ann/letters/love.txt"),
+        (5, "/home/ann/letters/love.txt"),
+    ],
+)
+def test_depth(depth: int, path: str) -> None:
+    privacy = Privacy(depth=depth)
+    assert privacy.path(FILE) == path
+    assert privacy.path(replace(FILE, unlinked=True)) == f"{path} (deleted)"
+    assert privacy.path(replace(FILE, path="/")) == "/"
+    assert privacy.path(NAMELESS) == Privacy().path(NAMELESS)
+
+
+def test_no_paths() -> None:
+    privacy = Privacy("none")
+    for file in (FILE, NAMELESS, replace(FILE, unlinked=True), replace(FILE, truncated=True)):
+        assert privacy.path(file) == ""
+
+
+def test_hashes_differ_by_path_and_key_but_not_by_file() -> None:
+    paths = [
+        Privacy("hash").path(FILE),
+        Privacy("hash").path(replace(FILE, path="/home/ann/letters/love.txu")),
+        Privacy("hash", hash_key="a").path(FILE),
+        Privacy("hash", hash_key="b").path(FILE),
+    ]
+    assert len(set(paths)) == 4
+    assert all(len(path) == 16 and set(path) <= set("0123456789abcdef") for path in paths)
+    assert Privacy("hash").path(replace(FILE, gfid="other")) == paths[0]
+
+
+def test_hash_of_what_is_cut_is_that_of_its_directory() -> None:
+    privacy = Privacy("hash", depth=2)
+    assert privacy.path(FILE) == privacy.path(replace(FILE, path="/home/ann/other"))
+    assert privacy.path(FILE) != privacy.path(replace(FILE, path="/home/bob/other"))
+
+
+def test_hash_says_that_a_file_is_deleted_or_has_no_name() -> None:
+    privacy = Privacy("hash")
+    assert privacy.path(replace(FILE, unlinked=True)) == f"{privacy.path(FILE)} (deleted)"
+    assert privacy.path(NAMELESS) == Privacy().path(NAMELESS)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "shown", "nameless"),
+    [
+        ((), (), True, True),
+        (("/home/*",), (), True, False),
+        (("/home",), (), False, False),
+        (("*.TXT",), (), False, False),
+        (("/srv/*", "*.txt"), (), True, False),
+        ((), ("/home/ann/*",), False, True),
+        ((), ("/srv/*", "*/lov?.[tu]xt"), False, True),
+        ((), ("love.txt",), True, True),
+        (("/home/*",), ("*/letters/*",), False, False),
+        (("*",), (), True, False),
+    ],
+)
+def test_include_and_exclude(
+    include: tuple[str, ...], exclude: tuple[str, ...], shown: bool, nameless: bool
+) -> None:
+    privacy = Privacy(include=include, exclude=exclude)
+    assert privacy.selective == bool(include or exclude)
+    assert privacy.shown(FILE) == shown
+    assert privacy.shown(NAMELESS) == nameless
+
+
+def test_patterns_see_the_whole_path_whatever_is_shown_of_it() -> None:
+    for paths in ("full", "hash", "none"):
+        assert not Privacy(paths, depth=1, exclude=("*/love.txt",)).shown(FILE)
+
+
+def test_empty_pattern() -> None:
+    with pytest.raises(ValueError, match="may not be empty"):
+        glob("")
+
+
+@pytest.mark.timeout(10)
+def test_pattern_with_many_stars_is_quick() -> None:
+    assert not glob("*a" * 100 + "b").match("a" * 600)

@@ -22,7 +22,7 @@ def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
     settings = config.load(args)
     log.configure(settings.log_level, settings.log_format)
     collectors = [
-        collector(settings.limits.get(collector.name))
+        collector(settings.limits.get(collector.name), settings.privacy)
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]

@@ -76,7 +76,7 @@ tick(uint64_t operation)
 {
     clock_ns += 1000000000UL / OPERATIONS_A_SECOND;
     if (operation % OPERATIONS_A_SECOND == 0)
-        glupy_table_decay(&segment->files, HALF_LIFE);
+        glupy_table_decay(&segment->files, glupy_decay_share(HALF_LIFE));
 }
 
 static uint32_t

@@ -130,6 +130,22 @@ ensure_segment(xlator_t *this, uint32_t round)
     return private->segment;
 }
 
+/* What was done long ago must not decide who is busy, or who does most on a file, now. */
+static void
+decay(struct glupy_segment *segment, uint32_t half_life)
+{
+    double share = glupy_decay_share(half_life);
+    uint64_t *lead;
+    uint32_t slot;
+
+    glupy_table_decay(&segment->files, share);
+    glupy_table_decay(&segment->clients, share);
+    for (slot = 0; slot < segment->files.sets * GLUPY_WAYS; slot++) {
+        lead = &segment->file_counters[slot].top_client_lead;
+        glupy_store(lead, (uint64_t)((double)glupy_load(lead) * (1 - share)));
+    }
+}
+
 static void *
 maintain(void *argument)
 {
@@ -146,8 +162,7 @@ maintain(void *argument)
         if (segment) {
             glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
             resolve_names(this, segment, round);
-            glupy_table_decay(&segment->files, private->options.half_life);
-            glupy_table_decay(&segment->clients, private->options.half_life);
+            decay(segment, private->options.half_life);
         }
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;

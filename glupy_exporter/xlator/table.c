@@ -271,23 +271,34 @@ glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t tag)
     unbar(&table->admitting[glupy_first_set(table, tag)]);
 }
 
-static uint64_t
-share(uint64_t amount, uint32_t fraction)
+double
+glupy_decay_share(uint32_t half_life)
 {
-    return (amount * fraction) >> 16;
+    return 1 - exp2(-1.0 / half_life);
+}
+
+/* Not with a subtraction: the slot may be given away in between, and its score starts at 0 then. */
+static void
+decay_score(uint64_t *meta, double share)
+{
+    uint64_t before = load(meta), score;
+
+    do
+        score = before & ((1UL << GLUPY_SCORE_BITS) - 1);
+    while (!__atomic_compare_exchange_n(meta, &before, before - (uint64_t)((double)score * share),
+                                        false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 void
-glupy_table_decay(struct glupy_table *table, uint32_t half_life)
+glupy_table_decay(struct glupy_table *table, double share)
 {
-    uint64_t score_mask = (1UL << GLUPY_SCORE_BITS) - 1;
-    uint32_t fraction = (uint32_t)lround(65536 * (1 - exp2(-1.0 / half_life)));
-    uint32_t index;
+    uint32_t index, here;
 
     for (index = 0; index < table->sets * GLUPY_WAYS; index++)
-        add(&table->meta[index], -share(load(&table->meta[index]) & score_mask, fraction));
-    for (index = 0; index < table->width * GLUPY_SKETCH_ROWS; index++)
-        __atomic_fetch_sub(&table->recent[index], (uint32_t)share(table->recent[index], fraction),
-                           __ATOMIC_RELAXED);
-    add(&table->recent_sum, -share(load(&table->recent_sum), fraction));
+        decay_score(&table->meta[index], share);
+    for (index = 0; index < table->width * GLUPY_SKETCH_ROWS; index++) {
+        here = __atomic_load_n(&table->recent[index], __ATOMIC_RELAXED);
+        __atomic_fetch_sub(&table->recent[index], (uint32_t)(here * share), __ATOMIC_RELAXED);
+    }
+    add(&table->recent_sum, -(uint64_t)((double)load(&table->recent_sum) * share));
 }

@@ -119,9 +119,12 @@ glupy_name_lock(struct glupy_table *table, uint32_t slot, uint32_t seq);
 void
 glupy_name_unlock(struct glupy_table *table, uint32_t slot);
 
-/* Lets every score decay by what a second takes at this half-life, also in seconds. For one thread
- * only. */
+/* The share of a score that goes in a second, at this half-life in seconds. */
+double
+glupy_decay_share(uint32_t half_life);
+
+/* Lets every score decay by that share. For one thread only. */
 void
-glupy_table_decay(struct glupy_table *table, uint32_t half_life);
+glupy_table_decay(struct glupy_table *table, double share);
 
 #endif

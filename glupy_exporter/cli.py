@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prometheus_client import generate_latest
@@ -14,6 +15,10 @@ from glupy_exporter import __version__, config, log
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
+from glupy_exporter.top.model import Sampler
+from glupy_exporter.top.once import report
+from glupy_exporter.top.text import printable
+from glupy_exporter.top.view import VIEWS, State, sort_by
 from glupy_exporter.web import server
 from glupy_exporter.xlator import build, install, status, volume
 
@@ -38,12 +43,52 @@ def serve(args: argparse.Namespace) -> int:
 def dump(args: argparse.Namespace) -> int:
     """Write one scrape to standard output."""
     _, scraper = _configure(args)
+    _write(generate_latest(scraper))
+    return 0
+
+
+def _write(output: bytes) -> None:
     try:
-        sys.stdout.buffer.write(generate_latest(scraper))
+        sys.stdout.buffer.write(output)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (head, grep -q) has seen enough. The interpreter must not flush again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def top(args: argparse.Namespace) -> int:
+    """Show what the bricks of this node are doing, live or once."""
+    settings = config.load(args)
+    views = [view for view in VIEWS if args.view in (view.name, None)]
+    once = args.once or args.json
+    state = State(interval=args.interval, filter=args.filter)
+    state.view = VIEWS.index(views[0] if args.view else VIEWS[1])
+    if args.sort:
+        if once and not args.view:
+            raise UserError("--sort needs --view, as each view has other columns")
+        sort_by(state, args.sort)
+    sampler = Sampler(settings.segment_dir, settings.segment_expiry)
+    rates = sampler.sample()
+    for problem in rates.problems:
+        if problem.reason == "no_directory":
+            raise UserError(
+                f"cannot list {problem.path}: {problem.message}; run this where bricks have the "
+                "translator, as root or in group gluster"
+            )
+    if not once:
+        # Not at the top: a Python built without curses must still be able to serve.
+        from glupy_exporter.top import app
+
+        app.run(sampler, rates, state)
+        return 0
+    time.sleep(args.interval)
+    rates = sampler.sample()
+    for problem in rates.problems:
+        where = printable(f"{problem.path}: {problem.message}")
+        print(f"glupy-exporter: {where}", file=sys.stderr)
+    encoding = sys.stdout.encoding
+    text = report(rates, views, state, args.limit, None if args.json else encoding)
+    _write(text.encode(encoding))
     return 0
 
 
@@ -103,6 +148,55 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        try:
+            number = kind(value)
+        except ValueError:
+            number = most + 1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{value!r} is not from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _add_top(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config.file", dest="config.file", type=Path, metavar="FILE")
+    command.add_argument(
+        "--segment.dir",
+        dest="segment.dir",
+        default=argparse.SUPPRESS,
+        metavar="DIR",
+        help="where the bricks' segments are",
+    )
+    command.add_argument(
+        "--once", action="store_true", help="look twice, print a table for each view, and end"
+    )
+    command.add_argument("--json", action="store_true", help="the same as one JSON object")
+    command.add_argument(
+        "--interval",
+        type=_number(float, 0.1, 3600),
+        default=2.0,
+        metavar="SECONDS",
+        help="time between two looks (default: %(default)g)",
+    )
+    command.add_argument(
+        "--view", choices=[view.name for view in VIEWS], help="begin with, or print only, this one"
+    )
+    command.add_argument("--sort", metavar="COLUMN", help="title of the column to sort by")
+    command.add_argument(
+        "--filter", default="", metavar="TEXT", help="only rows that contain this text"
+    )
+    command.add_argument(
+        "--limit",
+        type=_number(int, 1, 1_000_000),
+        metavar="N",
+        help="of --once and --json: print at most this many rows of a view",
+    )
+    command.set_defaults(run=top)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="glupy-exporter", description=__doc__)
     parser.add_argument("--version", action="version", version=f"glupy-exporter {__version__}")
@@ -115,6 +209,8 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(run.__name__, help=text, allow_abbrev=False)
         config.add_flags(command)
         command.set_defaults(run=run)
+
+    _add_top(commands.add_parser("top", help="show what bricks do, live", allow_abbrev=False))
 
     xlator = commands.add_parser("xlator", help="build, install and insert the translator")
     actions = xlator.add_subparsers(dest="action", required=True, metavar="ACTION")

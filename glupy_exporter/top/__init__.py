@@ -1,0 +1,1 @@
+"""`glupy-exporter top`: what the bricks of this node are doing right now."""

@@ -1,0 +1,156 @@
+"""The live view: looks, draws, and does what keys say, until told to quit."""
+
+from __future__ import annotations
+
+import curses
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import Union
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.top.model import Rates, Sampler
+from glupy_exporter.top.text import printable
+from glupy_exporter.top.view import VIEWS, Line, Sort, State, screen
+
+Key = Union[int, str]
+"""A character, or curses' number for a key that has none."""
+
+INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Seconds between two looks that the keys step through."""
+
+_MOVES: dict[Key, int] = {
+    curses.KEY_UP: -1,
+    curses.KEY_DOWN: 1,
+    curses.KEY_PPAGE: -10,
+    curses.KEY_NPAGE: 10,
+}
+_ERASE = (curses.KEY_BACKSPACE, "\b", "\x7f")
+_ESCAPE_MILLISECONDS = 50  # how long the rest of a key's sequence may take
+_FIRST_WAIT = 1.0  # nobody likes to look at an empty screen
+_SIZE_SECONDS = 0.5  # how long a resize that curses missed may go unnoticed
+
+
+def run(sampler: Sampler, first: Rates, state: State) -> None:
+    """Show the live view until the user quits; the terminal is then as it was.
+
+    Raises:
+        UserError: there is no terminal, or none that can be drawn on.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("top needs a terminal: use --once or --json to write to a pipe or file")
+    try:
+        curses.setupterm()
+    except curses.error as error:
+        kind = printable(os.environ.get("TERM", ""))
+        raise UserError(
+            f"terminal type '{kind}' is unknown here: set TERM, or use --once"
+        ) from error
+    if not curses.tigetstr("cup"):
+        raise UserError("this terminal cannot be drawn on: set TERM, or use --once")
+    # Without a handler the process would end before the terminal is given back.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    curses.wrapper(_loop, sampler, first, state)
+
+
+def _loop(window: curses.window, sampler: Sampler, first: Rates, state: State) -> None:
+    curses.set_escdelay(_ESCAPE_MILLISECONDS)
+    with suppress(curses.error):
+        curses.use_default_colors()
+    with suppress(curses.error):
+        curses.curs_set(0)
+    shown = first
+    due = time.monotonic() + min(_FIRST_WAIT, state.interval)
+    while True:
+        _follow_size()
+        height, columns = window.getmaxyx()
+        _draw(window, screen(state, shown, height, columns, window.encoding))
+        wait = min(due - time.monotonic(), state.interval)
+        if wait <= 0:
+            rates = sampler.sample()
+            if not state.paused:
+                shown = rates
+            # From now: keys are read even if looking takes longer than the interval.
+            due = time.monotonic() + state.interval
+            continue
+        window.timeout(int(min(wait, _SIZE_SECONDS) * 1000) + 1)
+        with suppress(curses.error):  # raised if no key came in time
+            if not press(state, window.get_wch()):
+                return
+
+
+def _follow_size() -> None:
+    """Tell curses how large the terminal is: of two resizes in a row it may miss the second."""
+    columns, height = os.get_terminal_size(sys.stdout.fileno())
+    if columns and height and curses.is_term_resized(height, columns):
+        curses.resizeterm(height, columns)
+
+
+def _draw(window: curses.window, lines: list[Line]) -> None:
+    window.erase()
+    for number, line in enumerate(lines):
+        style = curses.A_REVERSE if line.title else curses.A_NORMAL
+        start, columns = line.marked
+        # addstr fails after it wrote the last cell of the screen, and both if it shrank just now.
+        with suppress(curses.error):
+            window.addstr(number, 0, line.text, style)
+        with suppress(curses.error):
+            window.chgat(number, start, columns, style ^ curses.A_REVERSE | curses.A_BOLD)
+    window.refresh()
+
+
+def press(state: State, key: Key) -> bool:
+    """Do what ``key`` says; False to quit."""
+    if state.prompt is not None:
+        _type(state, state.prompt, key)
+    elif key == curses.KEY_RESIZE:
+        pass
+    elif state.help:
+        state.help = False
+    elif key == "q":
+        return False
+    elif key in ("1", "2", "3"):
+        _switch(state, int(key) - 1)
+    elif key == "\t":
+        _switch(state, (state.view + 1) % len(VIEWS))
+    elif key == curses.KEY_BTAB:
+        _switch(state, (state.view - 1) % len(VIEWS))
+    elif key == "s":
+        state.sorts[state.view] = Sort((state.sort.index + 1) % len(VIEWS[state.view].sorts))
+    elif key == "S":
+        state.sort.reverse = not state.sort.reverse
+    elif key == "/":
+        state.prompt = ""
+    elif key in ("p", " "):
+        state.paused = not state.paused
+    elif key == "+":
+        state.interval = next((i for i in INTERVALS if i > state.interval), state.interval)
+    elif key == "-":
+        state.interval = next((i for i in INTERVALS[::-1] if i < state.interval), state.interval)
+    elif key in ("?", "h"):
+        state.help = True
+    elif key == curses.KEY_HOME:
+        state.first = 0
+    elif key in _MOVES:
+        state.first += _MOVES[key]
+    return True
+
+
+def _switch(state: State, view: int) -> None:
+    state.view, state.first = view, 0
+
+
+def _type(state: State, typed: str, key: Key) -> None:
+    """Take a key while the filter is being typed."""
+    if key in ("\n", "\r", curses.KEY_ENTER):
+        state.filter, state.prompt, state.first = typed, None, 0
+    elif key == "\x1b":
+        state.prompt = None
+    elif key in _ERASE:
+        state.prompt = typed[:-1]
+    elif key == "\x15":  # Ctrl-U, as in a shell
+        state.prompt = ""
+    elif isinstance(key, str) and key.isprintable():
+        state.prompt = typed + key

@@ -1,0 +1,322 @@
+"""Rates: what became of the counters of this node's bricks between one look and the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar, Union
+
+from glupy_exporter.collectors.base import OpenBrick
+from glupy_exporter.collectors.scrape import Problem, open_bricks
+from glupy_exporter.segment import layout
+from glupy_exporter.segment.reader import (
+    Activity,
+    Client,
+    ClientTable,
+    File,
+    FileTable,
+    Fop,
+    Row,
+    SegmentError,
+)
+
+
+@dataclass(frozen=True)
+class FopRate:
+    """One fop of one brick. Times are seconds, None where no call came back."""
+
+    volume: str
+    brick: str
+    fop: str
+    calls_per_second: float
+    errors_per_second: float
+    mean_seconds: float | None
+    p99_seconds: float | None
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class _Work:
+    volume: str
+    brick: str
+    fops_per_second: float
+    read_bytes_per_second: float
+    write_bytes_per_second: float
+    errors_per_second: float
+    seconds_per_second: float
+    """Time spent below the translator; more than 1 where fops overlap."""
+
+
+@dataclass(frozen=True)
+class FileRate(_Work):
+    """One file of one brick; ``path`` and ``type`` are empty while the brick has not learned them.
+
+    ``path`` ends in three dots if it is cut, and is the last one of an ``unlinked`` file.
+    """
+
+    gfid: str
+    path: str
+    type: str
+    unlinked: bool
+
+
+@dataclass(frozen=True)
+class ClientRate(_Work):
+    """One client host of one brick."""
+
+    client: str
+    connections: int
+
+
+Rate = Union[FopRate, FileRate, ClientRate]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One look, with the rates since the one before; rows that were idle are left out."""
+
+    time: float
+    """When, in seconds since the epoch."""
+    interval: float
+    """Seconds since the look before, 0 for the first one, which has no rates."""
+    up: int
+    """Bricks that run."""
+    down: tuple[str, ...]
+    """``volume:brick`` of those that died."""
+    problems: tuple[Problem, ...]
+    fops: tuple[FopRate, ...] = ()
+    files: tuple[FileRate, ...] = ()
+    clients: tuple[ClientRate, ...] = ()
+
+
+_E = TypeVar("_E", File, Client)
+_T = TypeVar("_T", FileTable, ClientTable)
+
+
+@dataclass(frozen=True)
+class _Slot(Generic[_E]):
+    fops: int
+    """By which a later look sees whether the slot has to be read again."""
+    entry: _E
+
+
+_Slots = dict[tuple[int, int], _Slot[_E]]
+"""By slot and tag."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is remembered of one brick."""
+
+    written_by: tuple[int, float]
+    taken: float
+    fops: dict[str, Fop]
+    files: _Slots[File]
+    clients: _Slots[Client]
+
+
+class Sampler:
+    """Looks at the bricks whose segments are in ``directory``, and remembers the last look.
+
+    Bricks dead for more than ``expiry`` seconds are left out. ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self, directory: Path, expiry: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._directory = directory
+        self._expiry = expiry
+        self._looks: dict[tuple[str, str], _Look] = {}
+        self._taken: float | None = None
+
+    def sample(self) -> Rates:
+        """Look once. Never raises because of a segment.
+
+        A brick that was not there the last time, or was restarted since, has no rates yet.
+        """
+        now = self._clock()
+        looks: dict[tuple[str, str], _Look] = {}
+        down = []
+        fops: list[FopRate] = []
+        files: list[FileRate] = []
+        clients: list[ClientRate] = []
+        with open_bricks(self._directory, self._expiry) as (bricks, problems):
+            for brick in bricks:
+                if not brick.brick.alive:
+                    down.append(":".join(brick.key))
+                    continue
+                before = self._looks.get(brick.key)
+                try:
+                    look = _look(brick, before, self._clock())
+                except SegmentError as error:
+                    problems.append(Problem(brick.segment.path, error.reason, str(error)))
+                    continue
+                looks[brick.key] = look
+                if before and before.written_by == look.written_by:
+                    fops += _fop_rates(brick.key, before, look)
+                    files += _file_rates(brick.key, before, look)
+                    clients += _client_rates(brick.key, before, look)
+        interval = now - self._taken if self._taken is not None else 0.0
+        self._looks, self._taken = looks, now
+        return Rates(
+            time=time.time(),
+            interval=interval,
+            up=len(looks),
+            down=tuple(down),
+            problems=tuple(problems),
+            fops=tuple(fops),
+            files=tuple(files),
+            clients=tuple(clients),
+        )
+
+
+def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
+    segment = brick.segment
+    written_by = brick.brick.pid, brick.brick.created
+    if before and before.written_by != written_by:
+        before = None
+    return _Look(
+        written_by=written_by,
+        taken=taken,
+        fops={fop.name: fop for fop in segment.fops()},
+        files=_slots(segment.file_table(), segment.file, before.files if before else {}),
+        clients=_slots(segment.client_table(), segment.client, before.clients if before else {}),
+    )
+
+
+def _slots(table: _T, read: Callable[[_T, Row], _E | None], before: _Slots[_E]) -> _Slots[_E]:
+    """Every slot in use; only those that did something since ``before`` are read."""
+    slots: _Slots[_E] = {}
+    for row in table.rows:
+        slot, tag, fops = row
+        known = before.get((slot, tag))
+        if known is None or known.fops != fops:
+            entry = read(table, row)
+            if entry is not None:
+                known = _Slot(fops, entry)
+        if known is not None:
+            slots[slot, tag] = known
+    return slots
+
+
+def _fop_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[FopRate]:
+    elapsed = now.taken - before.taken
+    rates = []
+    for name, fop in now.fops.items():
+        old = before.fops.get(name) or Fop(name, 0, 0, 0, (0,) * layout.LATENCY_BUCKETS)
+        buckets = [max(0, new - was) for new, was in zip(fop.buckets, old.buckets)]
+        calls = sum(buckets)
+        if not calls and not fop.in_flight:
+            continue
+        nanoseconds = max(0, fop.nanoseconds - old.nanoseconds)
+        rates.append(
+            FopRate(
+                *key,
+                fop=name,
+                calls_per_second=calls / elapsed,
+                errors_per_second=max(0, fop.errors - old.errors) / elapsed,
+                mean_seconds=nanoseconds / calls / 1e9 if calls else None,
+                p99_seconds=quantile(0.99, buckets),
+                in_flight=fop.in_flight,
+            )
+        )
+    return rates
+
+
+def quantile(q: float, buckets: Sequence[int]) -> float | None:
+    """The ``q`` quantile in seconds, None if nothing was counted.
+
+    Latencies are taken to be spread evenly within a bucket, as PromQL's ``histogram_quantile``
+    takes them; one in the last bucket, which is open, is its lower end.
+    """
+    rank = q * sum(buckets)
+    if not rank:
+        return None
+    for index, count in enumerate(buckets[:-1]):
+        if count and rank <= count:
+            low = 2.0 ** (index - 1) if index else 0.0
+            return (low + (2.0**index - low) * rank / count) / 1e6
+        rank -= count
+    return 2.0 ** (len(buckets) - 2) / 1e6
+
+
+@dataclass
+class _Done:
+    """What one file or client did between two looks; it may hold several slots."""
+
+    fops: int = 0
+    read: int = 0
+    write: int = 0
+    errors: int = 0
+    nanoseconds: int = 0
+
+    def add(self, now: Activity, before: Activity | None) -> None:
+        # A slot that was given away and taken back starts again from zero.
+        same = before if before and before.first_seen == now.first_seen else None
+
+        def grown(new: int, old: int) -> int:
+            return max(0, new - old) if same else new
+
+        was = same or now
+        self.fops += grown(sum(now.fops), sum(was.fops))
+        self.read += grown(now.bytes[0], was.bytes[0])
+        self.write += grown(now.bytes[1], was.bytes[1])
+        self.errors += grown(now.errors, was.errors)
+        self.nanoseconds += grown(sum(now.nanoseconds), sum(was.nanoseconds))
+
+    def per_second(self, elapsed: float) -> tuple[float, float, float, float, float]:
+        return (
+            self.fops / elapsed,
+            self.read / elapsed,
+            self.write / elapsed,
+            self.errors / elapsed,
+            self.nanoseconds / 1e9 / elapsed,
+        )
+
+
+def _file_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[FileRate]:
+    elapsed = now.taken - before.taken
+    done: dict[str, _Done] = {}
+    files: dict[str, File] = {}
+    for place, slot in now.files.items():
+        old = before.files.get(place)
+        if slot is old:
+            continue
+        file = slot.entry
+        done.setdefault(file.gfid, _Done()).add(file.activity, old.entry.activity if old else None)
+        if file.gfid not in files or file.path:
+            files[file.gfid] = file
+    return [
+        FileRate(
+            *key,
+            *work.per_second(elapsed),
+            gfid=gfid,
+            path=f"{files[gfid].path}..." if files[gfid].truncated else files[gfid].path,
+            type=files[gfid].type,
+            unlinked=files[gfid].unlinked,
+        )
+        for gfid, work in done.items()
+        if work.fops
+    ]
+
+
+def _client_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[ClientRate]:
+    elapsed = now.taken - before.taken
+    done: dict[str, _Done] = {}
+    connections: dict[str, int] = {}
+    for place, slot in now.clients.items():
+        old = before.clients.get(place)
+        if slot is old:
+            continue
+        client = slot.entry
+        name = client.address or "unknown"
+        done.setdefault(name, _Done()).add(client.activity, old.entry.activity if old else None)
+        connections[name] = connections.get(name, 0) + client.connections
+    return [
+        ClientRate(*key, *work.per_second(elapsed), client=name, connections=connections[name])
+        for name, work in done.items()
+        if work.fops
+    ]

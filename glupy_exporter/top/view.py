@@ -1,0 +1,294 @@
+"""What is shown: the columns of each view, tables of plain text, and the lines of a screen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.top import text
+from glupy_exporter.top.model import FileRate, Rate, Rates
+
+HEAD_LINES = 3
+"""Lines of a screen above the rows: what is looked at, the views, the columns' titles."""
+
+_NUMBER_COLUMNS = 7
+_BRICK_SHARE = 3  # bricks get a third of what the numbers leave, or what the names do not need
+
+HELP = """\
+1 2 3, Tab    fops, files, clients
+s, S          sort by the next column, the other way round
+/             show only rows whose names contain a text (Enter: done, Esc: as before)
+p, Space      pause: keep what is shown
++ -           look less often, more often
+Up Down PgUp PgDn Home    move through the rows
+?             this help
+q             quit
+
+Only rows that did something since the last look are shown.
+ms/s          time spent in the brick per second, over 1000 where fops overlap
+p99           99 of 100 calls took at most this long, about
+\\xNN \\uNNNN   a character of a name that cannot be shown
+...           a name that is cut"""
+
+
+class Column(NamedTuple):
+    """A number of a row: its title, the row's field, and how it is written."""
+
+    title: str
+    field: str
+    write: Callable[[Any], str]
+
+
+class View(NamedTuple):
+    """One of the three tables; ``name`` is also the field of :class:`Rates`."""
+
+    name: str
+    columns: tuple[Column, ...]
+    label: str
+    """The field that names a row."""
+
+    @property
+    def sorts(self) -> tuple[str, ...]:
+        """The titles of what can be sorted by."""
+        return (*(column.title for column in self.columns), self.label)
+
+
+def _milliseconds(seconds: float) -> str:
+    return text.count(seconds * 1000)
+
+
+_WORK = (
+    Column("fops/s", "fops_per_second", text.count),
+    Column("rdB/s", "read_bytes_per_second", text.size),
+    Column("wrB/s", "write_bytes_per_second", text.size),
+    Column("ms/s", "seconds_per_second", _milliseconds),
+)
+
+VIEWS = (
+    View(
+        "fops",
+        (
+            Column("call/s", "calls_per_second", text.count),
+            Column("err/s", "errors_per_second", text.count),
+            Column("mean", "mean_seconds", text.duration),
+            Column("p99", "p99_seconds", text.duration),
+            Column("flight", "in_flight", text.count),
+        ),
+        "fop",
+    ),
+    View("files", _WORK, "path"),
+    View(
+        "clients",
+        (
+            *_WORK,
+            Column("err/s", "errors_per_second", text.count),
+            Column("conns", "connections", text.count),
+        ),
+        "client",
+    ),
+)
+
+
+@dataclass
+class Sort:
+    """By which of :attr:`View.sorts`; numbers go down and names up unless ``reverse``."""
+
+    index: int = 0
+    reverse: bool = False
+
+
+@dataclass
+class State:
+    """What the user chose; ``prompt`` is the filter while it is being typed."""
+
+    interval: float
+    view: int = 0
+    sorts: list[Sort] = field(default_factory=lambda: [Sort() for _ in VIEWS])
+    filter: str = ""
+    prompt: str | None = None
+    paused: bool = False
+    help: bool = False
+    first: int = 0
+    """Index of the row on top."""
+
+    @property
+    def sort(self) -> Sort:
+        """How the view that is shown is sorted."""
+        return self.sorts[self.view]
+
+
+def sort_by(state: State, title: str) -> None:
+    """Sort the view that is shown by the column ``title``.
+
+    Raises:
+        UserError: the view has no such column.
+    """
+    view = VIEWS[state.view]
+    if title not in view.sorts:
+        raise UserError(
+            f"{view.name} cannot be sorted by {title!r}, only by {', '.join(view.sorts)}"
+        )
+    state.sort.index = view.sorts.index(title)
+
+
+def _label(view: View, row: Rate) -> str:
+    label: str = getattr(row, view.label)
+    if not isinstance(row, FileRate):
+        return label
+    label = label or f"<gfid:{row.gfid}>"
+    if row.type == "directory" and not label.endswith("/"):
+        label += "/"
+    return f"{label} (unlinked)" if row.unlinked else label
+
+
+def _brick(row: Rate) -> str:
+    return f"{row.volume}:{row.brick}"
+
+
+def select(view: View, rates: Rates, sort: Sort, contains: str) -> list[Rate]:
+    """The rows of ``view`` that contain a text, whatever its case, sorted."""
+    rows: list[Rate] = list(getattr(rates, view.name))
+    wanted = contains.casefold()
+    if wanted:
+        rows = [row for row in rows if wanted in f"{_brick(row)}\n{_label(view, row)}".casefold()]
+    rows.sort(key=lambda row: (_label(view, row), _brick(row)))
+    if sort.index < len(view.columns):
+        name = view.columns[sort.index].field
+        rows.sort(key=lambda row: getattr(row, name) or 0, reverse=not sort.reverse)
+    elif sort.reverse:
+        rows.reverse()
+    return rows
+
+
+def table(
+    view: View, rows: Sequence[Rate], columns: int | None, encoding: str = "utf-8"
+) -> list[str]:
+    """The titles and the rows, in ``columns`` columns, or as wide as they are for None."""
+    bricks = [text.printable(_brick(row), encoding) for row in rows]
+    labels = [text.printable(_label(view, row), encoding) for row in rows]
+    brick_width = max(map(text.width, [*bricks, "brick"]))
+    label_width = max(map(text.width, [*labels, view.label]))
+    if columns is not None:
+        room = max(0, columns - _NUMBER_COLUMNS * len(view.columns) - 2)
+        brick_width = min(brick_width, max(room // _BRICK_SHARE, room - label_width))
+        label_width = room - brick_width
+
+    def line(numbers: list[str], brick: str, label: str) -> str:
+        whole = "".join(f"{number:>{_NUMBER_COLUMNS - 1}} " for number in numbers)
+        whole += f"{text.ending(brick, brick_width)}  {text.ending(label, label_width)}"
+        return whole.rstrip() if columns is None else text.left(whole, columns)
+
+    titles = [column.title for column in view.columns]
+    return [
+        line(titles, "brick", view.label),
+        *(
+            line([c.write(getattr(row, c.field)) for c in view.columns], brick, label)
+            for row, brick, label in zip(rows, bricks, labels)
+        ),
+    ]
+
+
+def to_json(rates: Rates, rows: dict[str, list[Rate]]) -> str:
+    """One object: when and for how long was looked, which bricks, and the rows of each view."""
+    return json.dumps(
+        {
+            "time": rates.time,
+            "interval_seconds": rates.interval,
+            "bricks_up": rates.up,
+            "bricks_down": rates.down,
+            "problems": [
+                {"segment": str(p.path), "reason": p.reason, "message": p.message}
+                for p in rates.problems
+            ],
+            **{name: [dataclasses.asdict(row) for row in found] for name, found in rows.items()},
+        },
+        indent=2,
+    )
+
+
+class Line(NamedTuple):
+    """A line of a screen; ``marked`` is the part to stand out, as (column, columns)."""
+
+    text: str
+    title: bool = False
+    marked: tuple[int, int] = (0, 0)
+
+
+def screen(
+    state: State, rates: Rates, height: int, columns: int, encoding: str = "utf-8"
+) -> list[Line]:
+    """At most ``height`` lines, none wider than ``columns``.
+
+    ``state.first`` is moved to where there are rows.
+    """
+    view, sort = VIEWS[state.view], state.sort
+    rows = select(view, rates, sort, state.filter if state.prompt is None else state.prompt)
+    room = max(0, height - HEAD_LINES - 1)
+    state.first = max(0, min(state.first, len(rows) - room))
+    if state.help:
+        body = [Line(line) for line in HELP.splitlines()[: height - HEAD_LINES]]
+        title = Line("help: any key goes back", title=True)
+    else:
+        titles, *lines = table(view, rows[state.first : state.first + room], columns, encoding)
+        title = Line(titles, title=True, marked=_sorted_column(view, sort, titles))
+        body = [Line(line) for line in lines or [_why_empty(rates, state)]][:room]
+        body += [Line("")] * (room - len(body))
+        body.append(Line(_bottom(state, rates, len(rows), room)))
+    shown = [Line(_status(state, rates)), _tabs(state, view, sort), title, *body][:height]
+    return [
+        line._replace(text=text.left(text.printable(line.text, encoding), columns))
+        for line in shown
+    ]
+
+
+def _sorted_column(view: View, sort: Sort, titles: str) -> tuple[int, int]:
+    if sort.index < len(view.columns):
+        return sort.index * _NUMBER_COLUMNS, _NUMBER_COLUMNS - 1
+    return titles.rfind(view.label), len(view.label)
+
+
+def _status(state: State, rates: Rates) -> str:
+    clock = time.strftime("%H:%M:%S", time.localtime(rates.time))
+    bricks = f"{rates.up} brick{'' if rates.up == 1 else 's'} up"
+    if rates.down:
+        bricks += f", {len(rates.down)} down"
+    seconds = f"{rates.interval:.1f} s" if rates.interval else "first look"
+    calls = text.count(sum(fop.calls_per_second for fop in rates.fops))
+    paused = "  PAUSED" if state.paused else ""
+    return f"glupy-exporter top  {clock}  {bricks}  {calls} fops/s  over {seconds}{paused}"
+
+
+def _tabs(state: State, view: View, sort: Sort) -> Line:
+    names = [f" {number} {each.name} " for number, each in enumerate(VIEWS, 1)]
+    start = sum(map(len, names[: state.view]))
+    ascending = (sort.index >= len(view.columns)) != sort.reverse
+    way = "ascending" if ascending else "descending"
+    line = f"{''.join(names)}  by {view.sorts[sort.index]}, {way}"
+    if state.filter and state.prompt is None:
+        line += f"  filter: {state.filter}"
+    return Line(line, marked=(start, len(names[state.view])))
+
+
+def _why_empty(rates: Rates, state: State) -> str:
+    if not rates.up:
+        return "No brick with the translator runs on this node."
+    if not rates.interval:
+        return "Rates come with the second look, in a moment."
+    return "Nothing since the last look" + (" contains the filter." if state.filter else ".")
+
+
+def _bottom(state: State, rates: Rates, rows: int, room: int) -> str:
+    if state.prompt is not None:
+        return f"/{state.prompt}_"
+    if rates.problems:
+        problem = rates.problems[0]
+        more = f" (and {len(rates.problems) - 1} more)" if len(rates.problems) > 1 else ""
+        return f"{problem.path.name}: {problem.message}{more}"
+    if rows > room:
+        return f"rows {state.first + 1}-{min(rows, state.first + room)} of {rows}  ? help  q quit"
+    return f"every {state.interval:g} s  Tab view  s sort  / filter  p pause  ? help  q quit"

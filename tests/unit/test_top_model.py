@@ -1,0 +1,185 @@
+"""Rates between two looks, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import segments
+
+from glupy_exporter.segment import layout
+from glupy_exporter.top.model import Rates, Sampler, quantile
+
+GFID = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
+OTHER = uuid.UUID("11111111-70f2-4bd5-9a86-3b3c0b7a5c11")
+EXPIRY = 1e9
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def two_looks(
+    directory: Path, before: segments.Segment, after: segments.Segment, seconds: float = 4
+) -> Rates:
+    """The rates after the segment changed in place, as a running brick changes it."""
+    clock = Clock()
+    sampler = Sampler(directory, EXPIRY, clock)
+    with before.live(directory / "a.seg") as path:
+        first = sampler.sample()
+        assert (first.interval, first.fops, first.files, first.clients) == (0, (), (), ())
+        change(path, after)
+        clock.now += seconds
+        return sampler.sample()
+
+
+def change(path: Path, segment: segments.Segment) -> None:
+    with path.open("r+b") as file:
+        file.write(segment.build())
+
+
+def file(fops: Sequence[int], size: int = 0, gfid: uuid.UUID = GFID) -> segments.File:
+    return segments.File(
+        b"/a", gfid, fops, bytes=(size, 2 * size), nanoseconds=[n * 10**6 for n in fops]
+    )
+
+
+def test_a_fop(tmp_path: Path) -> None:
+    rates = two_looks(
+        tmp_path,
+        segments.Segment(
+            fops={
+                "read": segments.Fop({0: 7, 27: 5}, nanoseconds=9000, errnos={5: 1}),
+                "write": segments.Fop({3: 1}, nanoseconds=1),
+            }
+        ),
+        segments.Segment(
+            fops={
+                # 100 calls more in the bucket of 513 to 1024 us, 2 of them errors, in 50 ms.
+                "read": segments.Fop(
+                    {0: 7, 10: 100, 27: 5}, nanoseconds=9000 + 50_000_000, errnos={5: 2, 2: 1}
+                ),
+                "write": segments.Fop({3: 1}, nanoseconds=1),
+                "stat": segments.Fop({}, in_flight=3),
+            }
+        ),
+    )
+    assert rates.interval == 4
+    assert (rates.up, rates.down, rates.problems) == (1, (), ())
+    stat, read = sorted(rates.fops, key=lambda rate: rate.in_flight, reverse=True)
+    assert (read.volume, read.brick, read.fop) == ("v0", "/bricks/b0", "read")
+    assert read.calls_per_second == 25
+    assert read.errors_per_second == 0.5
+    assert read.mean_seconds == pytest.approx(0.0005)
+    assert read.p99_seconds == pytest.approx((512 + 512 * 0.99) / 1e6)
+    assert read.in_flight == 0
+    assert (stat.fop, stat.calls_per_second, stat.in_flight) == ("stat", 0, 3)
+    assert (stat.mean_seconds, stat.p99_seconds) == (None, None)
+
+
+def test_files_old_new_and_idle(tmp_path: Path) -> None:
+    idle = file((9, 9, 9), 9, uuid.UUID(int=5 << 64))
+    rates = two_looks(
+        tmp_path,
+        segments.Segment(files={1: file((10, 20, 30), 1000), 3: idle}),
+        segments.Segment(
+            files={1: file((14, 22, 32), 5000), 3: idle, 4: file((8, 0, 0), 80, OTHER)}
+        ),
+    )
+    found = {rate.gfid: rate for rate in rates.files}
+    assert set(found) == {str(GFID), str(OTHER)}
+    assert found[str(GFID)].path == "/a"
+    assert found[str(GFID)].fops_per_second == 2
+    assert found[str(GFID)].read_bytes_per_second == 1000
+    assert found[str(GFID)].write_bytes_per_second == 2000
+    assert found[str(GFID)].seconds_per_second == pytest.approx(0.002)
+    # One that was not tracked before did all that it has counted since.
+    assert found[str(OTHER)].fops_per_second == 2
+    assert found[str(OTHER)].read_bytes_per_second == 20
+
+
+def test_a_file_with_two_slots_is_one_row(tmp_path: Path) -> None:
+    rates = two_looks(
+        tmp_path,
+        segments.Segment(files={1: file((1, 0, 0)), 2: file((100, 0, 0))}),
+        segments.Segment(files={1: file((5, 0, 0)), 2: file((108, 0, 0))}),
+    )
+    assert [rate.fops_per_second for rate in rates.files] == [3]
+
+
+def test_a_slot_given_away_and_taken_back_starts_from_zero(tmp_path: Path) -> None:
+    before = segments.Segment(files={1: file((100, 0, 0), 50_000)})
+    after = segments.Segment(files={1: file((8, 0, 0), 400)})
+    data = after.build()
+    header = layout.Header.from_buffer(data)
+    at = header.file_counters_offset + 128 + layout.FileCounters.first_seen.offset
+    clock = Clock()
+    sampler = Sampler(tmp_path, EXPIRY, clock)
+    with before.live(tmp_path / "a.seg") as path:
+        sampler.sample()
+        with path.open("r+b") as target:
+            target.write(data)
+            target.seek(at)
+            target.write((segments.CREATED_MONOTONIC + 7_000_000_000).to_bytes(8, "little"))
+        clock.now += 4
+        (rate,) = sampler.sample().files
+    assert (rate.fops_per_second, rate.read_bytes_per_second) == (2, 100)
+
+
+def test_clients(tmp_path: Path) -> None:
+    rates = two_looks(
+        tmp_path,
+        segments.Segment(clients={0: segments.Client(b"10.0.0.1", (1, 1, 1), (10, 10))}),
+        segments.Segment(
+            clients={0: segments.Client(b"10.0.0.1", (1, 1, 9), (10, 50), connections=3)}
+        ),
+    )
+    (rate,) = rates.clients
+    assert (rate.client, rate.connections) == ("10.0.0.1", 3)
+    assert (rate.fops_per_second, rate.write_bytes_per_second) == (2, 10)
+
+
+def test_a_restarted_brick_has_no_rates_until_the_look_after(tmp_path: Path) -> None:
+    one, two, three = (segments.Segment(files={1: file((n, 0, 0))}) for n in (1000, 4, 12))
+    for segment in (two, three):
+        segment.header = {"pid": 4712}
+    clock = Clock()
+    sampler = Sampler(tmp_path, EXPIRY, clock)
+    with one.live(tmp_path / "a.seg"):
+        sampler.sample()
+    with two.live(tmp_path / "a.seg") as path:
+        clock.now += 4
+        assert sampler.sample().files == ()
+        change(path, three)
+        clock.now += 4
+        assert [rate.fops_per_second for rate in sampler.sample().files] == [2]
+
+
+def test_dead_and_broken_bricks_are_named(tmp_path: Path) -> None:
+    segments.Segment(volume="dead").write(tmp_path / "dead.seg")
+    (tmp_path / "broken.seg").write_bytes(b"\0" * 8192)
+    sampler = Sampler(tmp_path, EXPIRY)
+    with segments.Segment().live(tmp_path / "a.seg"):
+        rates = sampler.sample()
+    assert (rates.up, rates.down) == (1, ("dead:/bricks/b0",))
+    assert [(p.path.name, p.reason) for p in rates.problems] == [("broken.seg", "bad_magic")]
+
+
+@pytest.mark.parametrize(
+    ("buckets", "seconds"),
+    [
+        ({}, None),
+        ({0: 100}, 0.99e-6),
+        ({1: 98, 5: 2}, 24e-6),  # rank 99 is half-way from 16 to 32 us
+        ({27: 1}, 2**26 / 1e6),
+    ],
+)
+def test_quantile(buckets: dict[int, int], seconds: float | None) -> None:
+    counts = [buckets.get(index, 0) for index in range(layout.LATENCY_BUCKETS)]
+    found = quantile(0.99, counts)
+    assert found == (None if seconds is None else pytest.approx(seconds))

@@ -73,10 +73,11 @@ class Selector:
         seconds.
 
         ``key`` tells one brick's table from another's. ``tags`` and each of ``orders`` (counts that
-        only grow) are by slot; a slot whose tag is 0 is not selected. A row's score is its count, of which what
-        was added ``half_life`` seconds ago weighs half; a row seen for the first time brings all it
-        has counted. Rows that count nothing in an order are not among its busiest. ``now`` is in
-        seconds on a monotonic clock. Tables that nobody asked for in KEEP seconds are forgotten.
+        only grow) are by slot; a slot whose tag is 0 is not selected. A row's score is its count,
+        of which what was added ``half_life`` seconds ago weighs half; a row seen for the first time
+        brings all it has counted. Rows that count nothing in an order are not among its busiest.
+        ``now`` is in seconds on a monotonic clock. Tables that nobody asked for in KEEP seconds are
+        forgotten.
         """
         state = self._states.pop(key, None)
         self._states = {k: s for k, s in self._states.items() if now - s.seen <= KEEP}

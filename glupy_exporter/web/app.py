@@ -17,7 +17,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
-from glupy_exporter.web import landing, negotiation
+from glupy_exporter.web import api, landing, negotiation
 
 MAX_PENDING = 16
 """Scrapes and pages that may wait or run at a time; more are told to come back later."""
@@ -41,14 +41,16 @@ class App(Application):
         """Requests that are being answered."""
         self._executor = executor
         self._pending = 0
-        routes: dict[str, type[Handler]] = {
-            "/": Landing,
-            HEALTHY_PATH: Healthy,
-            READY_PATH: Ready,
-            config.telemetry_path: Metrics,
+        routes: dict[str, tuple[type[Handler], dict[str, Any]]] = {
+            "/": (Landing, {}),
+            HEALTHY_PATH: (Healthy, {}),
+            READY_PATH: (Ready, {}),
+            config.telemetry_path: (Metrics, {}),
+            api.OPENAPI_PATH: (OpenApi, {}),
+            **{resource.path: (Api, {"resource": resource}) for resource in api.RESOURCES},
         }
         super().__init__(
-            [(re.escape(path), handler) for path, handler in routes.items()],
+            [(re.escape(path), *handler) for path, handler in routes.items()],
             default_handler_class=NotFound,
             log_function=_log_request,
         )
@@ -100,7 +102,11 @@ class Handler(RequestHandler):
         """The status in words; details, if any, are in the log."""
         if status_code == 405:
             self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
-        self.finish(f"{status_code} {responses.get(status_code, 'Unknown')}\n")
+        self.finish(self.error_body(f"{status_code} {responses.get(status_code, 'Unknown')}"))
+
+    def error_body(self, message: str) -> str | bytes:
+        """The body of an error."""
+        return f"{message}\n"
 
     async def get(self) -> None:
         """Answer, and give up on a client that does not read its answer."""
@@ -126,25 +132,65 @@ class Handler(RequestHandler):
         """The body of the answer; may set headers."""
         raise NotImplementedError
 
+    async def compressed(self, work: Callable[..., bytes], *args: Any) -> bytes:
+        """The result of ``work``, called outside the event loop; with gzip if the client may."""
+        compress = negotiation.gzip_accepted(self.request.headers.get("Accept-Encoding", ""))
+
+        def make() -> bytes:
+            body = work(*args)
+            return gzip.compress(body, _GZIP_LEVEL) if compress else body
+
+        body = await self.application.in_thread(make)
+        self.set_header("Vary", "Accept-Encoding")
+        if compress:
+            self.set_header("Content-Encoding", "gzip")
+        return body
+
 
 class Metrics(Handler):
     """One scrape."""
 
     async def body(self) -> bytes:
         """The metrics in the format and compression that the client prefers."""
-        accept = self.request.headers.get("Accept", "")
-        compress = negotiation.gzip_accepted(self.request.headers.get("Accept-Encoding", ""))
-        encoder, content_type = negotiation.encoder(accept)
-        body = await self.application.in_thread(self._scrape, encoder, compress)
+        encoder, content_type = negotiation.encoder(self.request.headers.get("Accept", ""))
+        body = await self.compressed(encoder, self.application.scraper)
         self.set_header("Content-Type", content_type)
         self.set_header("Vary", "Accept, Accept-Encoding")
-        if compress:
-            self.set_header("Content-Encoding", "gzip")
         return body
 
-    def _scrape(self, encoder: negotiation.Encoder, compress: bool) -> bytes:
-        body = encoder(self.application.scraper)
-        return gzip.compress(body, _GZIP_LEVEL) if compress else body
+
+class OpenApi(Handler):
+    """The document of the API."""
+
+    def set_default_headers(self) -> None:
+        """Headers of every answer, errors included."""
+        super().set_default_headers()
+        self.set_header("Content-Type", "application/json")
+
+    def error_body(self, message: str) -> bytes:
+        """The body of an error, as JSON."""
+        return api.error(message)
+
+    async def body(self) -> bytes:
+        """The OpenAPI document."""
+        return api.openapi()
+
+
+class Api(OpenApi):
+    """A table as JSON."""
+
+    def initialize(self, resource: api.Resource) -> None:
+        """Which table; Tornado calls this in place of ``__init__``."""
+        self._resource = resource
+
+    async def body(self) -> bytes:
+        """The rows that were asked for, or what is wrong with the question."""
+        try:
+            query = api.query(self._resource, self.request.query_arguments)
+        except ValueError as error:
+            self.set_status(400)
+            return api.error(str(error))
+        return await self.compressed(api.answer, self._resource, query, self.application.config)
 
 
 class Landing(Handler):

@@ -8,6 +8,7 @@ from html import escape
 from glupy_exporter import __version__
 from glupy_exporter.collectors.scrape import open_bricks
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
+from glupy_exporter.web import api
 
 _PAGE = """\
 <!DOCTYPE html>
@@ -59,7 +60,8 @@ def render(config: Config) -> bytes:
     heads = "".join(f"<th>{column}</th>" for column in _COLUMNS)
     table = "<table>\n<tr>{}</tr>\n{}\n</table>".format(heads, "\n".join(rows))
     none = f"<p>No segment in {escape(str(config.segment_dir))}: no brick has the translator.</p>"
-    paths = (config.telemetry_path, HEALTHY_PATH, READY_PATH)
+    apis = (*(resource.path for resource in api.RESOURCES), api.OPENAPI_PATH)
+    paths = (config.telemetry_path, *apis, HEALTHY_PATH, READY_PATH)
     page = _PAGE.format(
         version=escape(__version__),
         links=" ".join(f'<a href="{escape(path)}">{escape(path)}</a>' for path in paths),

@@ -1,0 +1,384 @@
+"""The tables of files and clients as JSON, and the OpenAPI document that says how to ask for them.
+
+What a request may say and what a row holds is declared once, as JSON Schema: requests are checked
+against the declarations, and the document is made of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from glupy_exporter import __version__
+from glupy_exporter.collectors import activity
+from glupy_exporter.collectors.base import OpenBrick
+from glupy_exporter.collectors.scrape import Problem, open_bricks
+from glupy_exporter.config import API_PATH, Config
+from glupy_exporter.privacy import Privacy, glob
+from glupy_exporter.segment import layout
+from glupy_exporter.segment.reader import SegmentError, escape
+
+PREFIX = f"{API_PATH}v1/"
+OPENAPI_PATH = f"{PREFIX}openapi.json"
+LIMIT_MAX = 100_000
+
+Schema = dict[str, Any]
+Query = dict[str, Any]
+"""The parameters of a request by name; those without a default that it does not have are left
+out."""
+
+
+class Item(NamedTuple):
+    """A row of a table, and what is shown of it."""
+
+    volume: str
+    brick: str
+    entry: Any
+    """A ``File`` or a ``Client``, as the resource has it."""
+    name: str
+    """A file's path or a client's address."""
+    top_client: str | None = None
+
+
+class Column(NamedTuple):
+    """A property of the rows in an answer."""
+
+    name: str
+    schema: Schema
+    value: Callable[[Item], Any]
+
+
+class Parameter(NamedTuple):
+    """Something that a request may say. Of JSON Schema, :func:`query` knows what is used here."""
+
+    name: str
+    help: str
+    schema: Schema
+
+
+def _column(name: str, kind: str | list[str], text: str, value: Callable[[Item], Any]) -> Column:
+    return Column(name, {"type": kind, "description": text}, value)
+
+
+def _of(index: int, field: str, scale: float = 1) -> Callable[[Item], Any]:
+    if scale == 1:
+        return lambda item: getattr(item.entry.activity, field)[index]
+    return lambda item: getattr(item.entry.activity, field)[index] / scale
+
+
+_WHERE = (
+    _column("volume", "string", "Volume.", lambda item: item.volume),
+    _column("brick", "string", "Path of the brick.", lambda item: item.brick),
+)
+_FILE = (
+    _column("gfid", "string", "GlusterFS's id of the file.", lambda item: item.entry.gfid),
+    _column("path", "string", "As the label path of /metrics has it.", lambda item: item.name),
+    _column(
+        "type", "string", "Empty while it is not known, else as parameter.", lambda i: i.entry.type
+    ),
+    _column("unlinked", "boolean", "Whether it is deleted.", lambda item: item.entry.unlinked),
+    _column(
+        "top_client",
+        ["string", "null"],
+        "Address of the client that does most on the file of late, an estimate.",
+        lambda item: item.top_client,
+    ),
+)
+_CLIENT = (
+    _column("client", "string", "Address of the client's host.", lambda item: item.name),
+    _column("connections", "integer", "Connections open now.", lambda item: item.entry.connections),
+)
+_ACTIVITY = (
+    _column("fops", "integer", "Fops.", lambda item: sum(item.entry.activity.fops)),
+    *(
+        _column(f"{kind}_fops", "integer", f"Fops of the kind {kind}.", _of(index, "fops"))
+        for index, kind in enumerate(layout.KINDS)
+    ),
+    *(
+        _column(f"{name}_bytes", "integer", f"Bytes by {name}s.", _of(index, "bytes"))
+        for index, name in enumerate(layout.DIRECTIONS)
+    ),
+    _column(
+        "seconds",
+        "number",
+        "Time that fops spent below the translator.",
+        lambda item: sum(item.entry.activity.nanoseconds) / 1e9,
+    ),
+    *(
+        _column(
+            f"{kind}_seconds",
+            "number",
+            f"Of them, the kind {kind}.",
+            _of(index, "nanoseconds", 1e9),
+        )
+        for index, kind in enumerate(layout.KINDS)
+    ),
+    _column("errors", "integer", "Fops that failed.", lambda item: item.entry.activity.errors),
+    _column(
+        "first_seen",
+        "number",
+        "When the row got its slot, from which on it is counted, in seconds since the epoch.",
+        lambda item: item.entry.activity.first_seen,
+    ),
+    _column(
+        "last_seen",
+        "number",
+        "When the last fop came back, in seconds since the epoch.",
+        lambda item: item.entry.activity.last_seen,
+    ),
+    _column(
+        "error_bound",
+        "integer",
+        "Fops that were done at most before the row got its slot: fops may lack so many.",
+        lambda item: item.entry.error_bound,
+    ),
+)
+
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 1000}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A table that can be asked for at :attr:`path`."""
+
+    name: str
+    help: str
+    columns: tuple[Column, ...]
+    filters: tuple[Parameter, ...]
+    items: Callable[[OpenBrick, Privacy], Iterator[Item]]
+    """Everything in a brick's table that may be shown."""
+
+    @property
+    def path(self) -> str:
+        """Where it is served."""
+        return PREFIX + self.name
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Everything that a request may say."""
+        names = [column.name for column in self.columns]
+        orders = ["asc", "desc"]
+        return (
+            Parameter(
+                "sort", "Column to sort by.", {"type": "string", "enum": names, "default": "fops"}
+            ),
+            Parameter(
+                "order", "Sort order.", {"type": "string", "enum": orders, "default": "desc"}
+            ),
+            Parameter(
+                "limit",
+                "The most rows to return.",
+                {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": 100},
+            ),
+            Parameter("volume", "Only bricks of this volume.", _TEXT),
+            Parameter("brick", "Only the bricks that have this path.", _TEXT),
+            *self.filters,
+        )
+
+
+def _files(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
+    segment = brick.segment
+    found = (file for _, file in segment.files(segment.file_table()))
+    files = activity.merge_files(filter(privacy.shown, found))
+    clients = activity.top_clients(segment, files)
+    for file in files:
+        yield Item(*brick.key, file, privacy.path(file), clients.get(file.top_client))
+
+
+def _clients(brick: OpenBrick, _: Privacy) -> Iterator[Item]:
+    segment = brick.segment
+    found = (client for _, client in segment.clients(segment.client_table()))
+    for client in activity.merge_clients(found):
+        yield Item(*brick.key, client, client.address)
+
+
+_GLOB = "a pattern of the shell, in which * and ? match / too"
+
+FILES = Resource(
+    "files",
+    "The files in the tables of this node's bricks: all that are tracked, not only the busiest.",
+    (*_WHERE, *_FILE, *_ACTIVITY),
+    (
+        Parameter("path", f"Only files whose path, as it is shown, matches this: {_GLOB}.", _TEXT),
+        Parameter(
+            "type",
+            "Only files of this type.",
+            {"type": "string", "enum": list(layout.FILE_TYPES[1:])},
+        ),
+    ),
+    _files,
+)
+CLIENTS = Resource(
+    "clients",
+    "The client hosts in the tables of this node's bricks: all that are tracked, those that went "
+    "away as well.",
+    (*_WHERE, *_CLIENT, *_ACTIVITY),
+    (Parameter("client", f"Only clients whose address matches this: {_GLOB}.", _TEXT),),
+    _clients,
+)
+RESOURCES = (FILES, CLIENTS)
+
+
+def query(resource: Resource, arguments: Mapping[str, Sequence[bytes]]) -> Query:
+    """The parameters of a request, checked; ``path`` and ``client`` become compiled patterns.
+
+    Raises:
+        ValueError: says what is wrong with which of them.
+    """
+    known = {parameter.name: parameter for parameter in resource.parameters}
+    result = {
+        name: parameter.schema["default"]
+        for name, parameter in known.items()
+        if "default" in parameter.schema
+    }
+    for name, values in arguments.items():
+        if name not in known:
+            raise ValueError(f"{name!r} is not a parameter: there are {', '.join(known)}")
+        if len(values) > 1:
+            raise ValueError(f"{name} is there more than once")
+        try:
+            result[name] = _parse(values[0].decode("utf-8"), known[name].schema)
+            if name in ("path", "client"):
+                result[name] = glob(result[name])
+        except UnicodeDecodeError:
+            raise ValueError(f"{name}: not UTF-8") from None
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return result
+
+
+def _parse(text: str, schema: Schema) -> str | int:
+    if schema["type"] == "integer":
+        least, most = schema["minimum"], schema["maximum"]
+        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+    if "enum" in schema:
+        if text not in schema["enum"]:
+            raise ValueError(f"{text!r} is not one of {', '.join(schema['enum'])}")
+    elif not schema["minLength"] <= len(text) <= schema["maxLength"]:
+        raise ValueError(f"has to be of {schema['minLength']} to {schema['maxLength']} characters")
+    return text
+
+
+def answer(resource: Resource, wanted: Query, config: Config) -> bytes:
+    """The answer to a request, as JSON."""
+    items: list[Item] = []
+    with open_bricks(config.segment_dir, config.segment_expiry) as (bricks, problems):
+        for brick in bricks:
+            volume, path = brick.key
+            if (
+                brick.brick.alive
+                and wanted.get("volume", volume) == volume
+                and wanted.get("brick", path) == path
+            ):
+                try:
+                    found = list(resource.items(brick, config.privacy))
+                except SegmentError as error:
+                    problems.append(Problem(brick.segment.path, error.reason, str(error)))
+                else:
+                    items += (item for item in found if _matches(item, wanted))
+    value = next(column.value for column in resource.columns if column.name == wanted["sort"])
+
+    def key(item: Item) -> tuple[bool, Any]:
+        sorted_by = value(item)
+        return sorted_by is not None, sorted_by
+
+    items.sort(key=key, reverse=wanted["order"] == "desc")
+    rows = [
+        {column.name: column.value(item) for column in resource.columns}
+        for item in items[: wanted["limit"]]
+    ]
+    troubles = [
+        {
+            "segment": escape(os.fsencode(problem.path)),
+            "reason": problem.reason,
+            "message": problem.message,
+        }
+        for problem in problems
+    ]
+    return encode({"matched": len(items), resource.name: rows, "problems": troubles})
+
+
+def _matches(item: Item, wanted: Query) -> bool:
+    pattern = wanted.get("path") or wanted.get("client")
+    if pattern is not None and not pattern.match(item.name):
+        return False
+    return "type" not in wanted or item.entry.type == wanted["type"]
+
+
+def encode(value: object) -> bytes:
+    """``value`` as JSON in ASCII, with a newline at the end."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def error(message: str) -> bytes:
+    """The body of an answer that is none."""
+    return encode({"error": message})
+
+
+def _object(properties: dict[str, Schema]) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _content(schema: Schema) -> Schema:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _operation(resource: Resource) -> Schema:
+    row = {"type": "array", "items": {"$ref": f"#/components/schemas/{resource.name}"}}
+    problems = {"type": "array", "items": {"$ref": "#/components/schemas/problem"}}
+    body = _object(
+        {
+            "matched": {"type": "integer", "description": "Rows there are, whatever the limit."},
+            resource.name: row,
+            "problems": problems,
+        }
+    )
+    failures = {"400": "A parameter is wrong.", "503": "Too many requests wait already."}
+    return {
+        "operationId": f"list_{resource.name}",
+        "summary": resource.help,
+        "parameters": [
+            {
+                "name": parameter.name,
+                "in": "query",
+                "description": parameter.help,
+                "schema": parameter.schema,
+            }
+            for parameter in resource.parameters
+        ],
+        "responses": {
+            "200": {"description": "The rows.", **_content(body)},
+            **{
+                status: {"description": text, **_content({"$ref": "#/components/schemas/error"})}
+                for status, text in failures.items()
+            },
+        },
+    }
+
+
+def openapi() -> bytes:
+    """The OpenAPI document of all this, as JSON."""
+    text = {"type": "string"}
+    schemas = {
+        resource.name: _object({column.name: column.schema for column in resource.columns})
+        for resource in RESOURCES
+    }
+    schemas["problem"] = {
+        "description": "A segment that could not be read: rows of its brick are missing.",
+        **_object({"segment": text, "reason": text, "message": text}),
+    }
+    schemas["error"] = _object({"error": text})
+    return encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "glupy-exporter", "version": __version__},
+            "paths": {resource.path: {"get": _operation(resource)} for resource in RESOURCES},
+            "components": {"schemas": schemas},
+        }
+    )

@@ -1,0 +1,287 @@
+"""The tables as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import segments
+
+from glupy_exporter import config
+from glupy_exporter.web import api
+
+HOT, COLD, LOST = (uuid.UUID(int=(number + 1) << 64) for number in range(3))
+TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    first = segments.Segment(
+        files={
+            3: segments.File(
+                b"/vm/hot.img", HOT, (7, 8, 9), (70, 80), (10**9, 2, 3), 4, top_client=1
+            ),
+            5: segments.File(b"/log/cold", COLD, (1, 0, 0), (500, 0), unlinked=True),
+            9: segments.File(b"", LOST, (0, 0, 2), type="directory", top_client=99),
+        },
+        clients={
+            0: segments.Client(b"192.0.2.1", (10, 0, 2), connections=3),
+            7: segments.Client(b"2001:db8::1", (0, 1, 0), connections=0, last_seen=0),
+        },
+    )
+    second = segments.Segment(
+        volume="v1",
+        brick="/bricks/b1",
+        files={0: segments.File(b"/vm/hot.img", HOT, (30, 0, 0))},
+        clients={0: segments.Client(b"192.0.2.1", (30, 0, 0))},
+    )
+    with first.live(tmp_path / "a.seg"), second.live(tmp_path / "b.seg"):
+        dead = segments.Segment(volume="v2", files={0: segments.File(b"/dead", HOT, (99, 0, 0))})
+        dead.write(tmp_path / "c.seg")
+        yield tmp_path
+
+
+def settings(directory: Path, *flags: str) -> config.Config:
+    parser = argparse.ArgumentParser()
+    config.add_flags(parser)
+    return config.load(parser.parse_args([f"--segment.dir={directory}", *flags]))
+
+
+def ask(
+    directory: Path, resource: api.Resource, *flags: str, **arguments: str
+) -> list[dict[str, Any]]:
+    """The rows of an answer without problems."""
+    raw = {name: [value.encode()] for name, value in arguments.items()}
+    answer = json.loads(api.answer(resource, api.query(resource, raw), settings(directory, *flags)))
+    assert answer["problems"] == []
+    if "limit" not in arguments:
+        assert answer["matched"] == len(answer[resource.name])
+    rows: list[dict[str, Any]] = answer[resource.name]
+    return rows
+
+
+def paths(directory: Path, *flags: str, **arguments: str) -> list[str]:
+    return [row["path"] for row in ask(directory, api.FILES, *flags, **arguments)]
+
+
+NAMELESS = f"<gfid:{LOST}>"
+
+
+def test_a_file_has_everything(directory: Path) -> None:
+    (row,) = ask(directory, api.FILES, volume="v0", path="/vm/*")
+    assert row == {
+        "volume": "v0",
+        "brick": "/bricks/b0",
+        "gfid": str(HOT),
+        "path": "/vm/hot.img",
+        "type": "file",
+        "unlinked": False,
+        "top_client": "192.0.2.1",
+        "fops": 24,
+        "read_fops": 7,
+        "write_fops": 8,
+        "metadata_fops": 9,
+        "read_bytes": 70,
+        "write_bytes": 80,
+        "seconds": 1.000000005,
+        "read_seconds": 1.0,
+        "write_seconds": 2e-9,
+        "metadata_seconds": 3e-9,
+        "errors": 0,
+        "first_seen": 1_700_000_005.0,
+        "last_seen": 1_700_000_006.0,
+        "error_bound": 4,
+    }
+
+
+def test_a_client_has_everything(directory: Path) -> None:
+    row = ask(directory, api.CLIENTS, volume="v0")[0]
+    assert (row["client"], row["connections"], row["fops"]) == ("192.0.2.1", 3, 12)
+    assert row.keys() == {column.name for column in api.CLIENTS.columns}
+
+
+def test_busiest_first_and_no_dead_bricks(directory: Path) -> None:
+    assert paths(directory) == ["/vm/hot.img", "/vm/hot.img", NAMELESS, "/log/cold (deleted)"]
+    assert [row["fops"] for row in ask(directory, api.FILES)] == [30, 24, 2, 1]
+
+
+def test_clients_that_went_away_are_there(directory: Path) -> None:
+    rows = ask(directory, api.CLIENTS, sort="client", order="asc")
+    assert [(row["client"], row["volume"]) for row in rows] == [
+        ("192.0.2.1", "v0"),
+        ("192.0.2.1", "v1"),
+        ("2001:db8::1", "v0"),
+    ]
+
+
+@pytest.mark.parametrize("resource", api.RESOURCES, ids=lambda resource: resource.name)
+def test_any_column_sorts(directory: Path, resource: api.Resource) -> None:
+    for column in resource.columns:
+        for order, reverse in (("asc", False), ("desc", True)):
+            rows = ask(directory, resource, sort=column.name, order=order)
+            found = [(row[column.name] is not None, row[column.name]) for row in rows]
+            assert found == sorted(found, reverse=reverse), column.name
+
+
+def test_limit_says_how_many_there_are(directory: Path) -> None:
+    wanted = api.query(api.FILES, {"limit": [b"1"]})
+    answer = json.loads(api.answer(api.FILES, wanted, settings(directory)))
+    assert (answer["matched"], len(answer["files"])) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"volume": "v1"}, ["/vm/hot.img"]),
+        ({"brick": "/bricks/b1"}, ["/vm/hot.img"]),
+        ({"volume": "v1", "brick": "/bricks/b0"}, []),
+        ({"volume": "v"}, []),
+        ({"path": "*.img"}, ["/vm/hot.img"] * 2),
+        ({"path": "hot.img"}, []),
+        ({"path": "*(deleted)"}, ["/log/cold (deleted)"]),
+        ({"type": "directory"}, [NAMELESS]),
+        ({"type": "file", "path": "/l*"}, ["/log/cold (deleted)"]),
+        ({"type": "socket"}, []),
+    ],
+)
+def test_filters(directory: Path, arguments: dict[str, str], found: list[str]) -> None:
+    assert paths(directory, **arguments) == found
+
+
+def test_client_filter(directory: Path) -> None:
+    rows = ask(directory, api.CLIENTS, client="2001:*")
+    assert [row["client"] for row in rows] == ["2001:db8::1"]
+
+
+def test_one_file_in_two_slots_is_one_row(tmp_path: Path) -> None:
+    files = {
+        0: segments.File(b"/f", HOT, (1, 0, 0), error_bound=1),
+        1: segments.File(b"/f", HOT, (2, 0, 0), error_bound=2),
+    }
+    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+        (row,) = ask(tmp_path, api.FILES)
+    assert (row["fops"], row["error_bound"]) == (3, 3)
+
+
+def test_privacy_holds_here_too(directory: Path) -> None:
+    assert paths(directory, "--files.exclude=/vm/*") == [NAMELESS, "/log/cold (deleted)"]
+    assert set(paths(directory, "--privacy.paths=none")) == {""}
+    cut = paths(directory, "--privacy.path-depth=1", volume="v1")
+    assert cut == ["/vm/..."]
+    # A pattern must not find out what is not shown.
+    for flag in ("--privacy.paths=none", "--privacy.paths=hash", "--privacy.path-depth=1"):
+        assert paths(directory, flag, path="*hot.img") == []
+
+
+def test_bad_segments_are_problems_and_the_rest_is_served(directory: Path) -> None:
+    (directory / "bad.seg").write_bytes(b"\0" * 5000)
+    answer = json.loads(api.answer(api.FILES, api.query(api.FILES, {}), settings(directory)))
+    assert answer["matched"] == 4
+    (problem,) = answer["problems"]
+    assert problem == {
+        "segment": str(directory / "bad.seg"),
+        "reason": "bad_magic",
+        "message": "not a glupy segment",
+    }
+
+
+def test_missing_directory_is_a_problem(tmp_path: Path) -> None:
+    answer = json.loads(
+        api.answer(api.CLIENTS, api.query(api.CLIENTS, {}), settings(tmp_path / "none"))
+    )
+    assert answer["clients"] == []
+    assert [problem["reason"] for problem in answer["problems"]] == ["no_directory"]
+
+
+def test_hostile_names_stay_inside_their_strings(tmp_path: Path) -> None:
+    evil = b'"}]}<script>\n\x00\xff\\ \xe2\x80\xa8'
+    segment = segments.Segment(
+        files={0: segments.File(evil, HOT, (1, 0, 0))},
+        clients={0: segments.Client(evil, (1, 0, 0))},
+    )
+    with segment.live(tmp_path / "a.seg"):
+        raw = api.answer(api.FILES, api.query(api.FILES, {}), settings(tmp_path))
+        (client,) = ask(tmp_path, api.CLIENTS)
+    assert raw.isascii()
+    shown = '"}]}<script>\\x0a\\x00\\xff\\\\ \u2028'
+    assert [row["path"] for row in json.loads(raw)["files"]] == [shown]
+    assert client["client"] == shown
+
+
+BAD = {
+    "unknown": (
+        {"colour": [b"red"]},
+        "'colour' is not a parameter: there are sort, order, limit, ",
+    ),
+    "of the other table": ({"client": [b"x"]}, "'client' is not a parameter"),
+    "twice": ({"limit": [b"1", b"2"]}, "limit is there more than once"),
+    "sort": ({"sort": [b"size"]}, "sort: 'size' is not one of volume, brick, gfid, "),
+    "order": ({"order": [b"up"]}, "order: 'up' is not one of asc, desc"),
+    "type": ({"type": [b"dir"]}, "type: 'dir' is not one of file, directory, "),
+    "no type": ({"type": [b""]}, "type: '' is not one of "),
+    "zero": ({"limit": [b"0"]}, "limit: '0' is not a whole number from 1 to 100000"),
+    "too many": ({"limit": [b"100001"]}, "limit: '100001' is not "),
+    "endless": ({"limit": [b"9" * 5000]}, "limit: '999"),
+    "negative": ({"limit": [b"-1"]}, "limit: '-1' is not "),
+    "not ASCII": ({"limit": ["\u0665".encode()]}, "limit: '\u0665' is not "),
+    "empty": ({"volume": [b""]}, "volume: has to be of 1 to 1000 characters"),
+    "long": ({"path": [b"*" * 1001]}, "path: has to be of 1 to 1000 characters"),
+    "not UTF-8": ({"path": [b"\xff"]}, "path: not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_parameters(name: str) -> None:
+    arguments, message = BAD[name]
+    with pytest.raises(ValueError) as caught:
+        api.query(api.FILES, arguments)
+    assert str(caught.value).startswith(message)
+
+
+def test_openapi_describes_the_parameters_and_the_rows(directory: Path) -> None:
+    document = json.loads(api.openapi())
+    assert document["openapi"] == "3.1.0"
+    assert list(document["paths"]) == ["/api/v1/files", "/api/v1/clients"]
+    for resource in api.RESOURCES:
+        operation = document["paths"][resource.path]["get"]
+        for parameter in operation["parameters"]:
+            schema = parameter["schema"]
+            good = schema.get("default", schema.get("enum", ["x"])[0])
+            api.query(resource, {parameter["name"]: [str(good).encode()]})
+        row_schema = document["components"]["schemas"][resource.name]
+        rows = ask(directory, resource)
+        assert rows
+        for row in rows:
+            assert list(row) == row_schema["required"] == list(row_schema["properties"])
+            for name, value in row.items():
+                kinds = row_schema["properties"][name]["type"]
+                assert any(
+                    isinstance(value, TYPES[kind])
+                    for kind in ([kinds] if isinstance(kinds, str) else kinds)
+                ), name
+
+
+def test_openapi_references_lead_somewhere() -> None:
+    document = json.loads(api.openapi())
+
+    def references(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if key == "$ref":
+                    yield item
+                else:
+                    yield from references(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from references(item)
+
+    found = set(references(document))
+    assert found == {
+        f"#/components/schemas/{name}" for name in ("files", "clients", "problem", "error")
+    }
+    assert {f"#/components/schemas/{name}" for name in document["components"]["schemas"]} == found

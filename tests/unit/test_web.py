@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import http.client
+import json
 import os
 import queue
 import re
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -93,7 +95,8 @@ def ask(port: int, path: str, method: str = "GET", host: str = "127.0.0.1", **he
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("segments")
     fops = {"read": segments.Fop({3: 7}, nanoseconds=10**6)}
-    live = segments.Segment(volume="<b>v0</b>", fops=fops)
+    files = {0: segments.File(b"/f&", uuid.UUID(int=1), (1, 0, 0))}
+    live = segments.Segment(volume="<b>v0</b>", fops=fops, files=files)
     with live.live(path / "a.seg"):
         segments.Segment(volume="gone").write(path / "b.seg")
         (path / os.fsdecode(b"<bad\xff>.seg")).write_bytes(b"?" * 5000)
@@ -132,7 +135,54 @@ def test_gzip(port: int) -> None:
     assert b"glupy_brick_up" in body
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
+API = ["/api/v1/files", "/api/v1/clients", "/api/v1/openapi.json"]
+
+
+@pytest.mark.parametrize("path", API)
+def test_api(port: int, path: str) -> None:
+    answer, body = ask(port, path)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert json.loads(body)
+
+
+def test_api_answers_what_was_asked_for(port: int) -> None:
+    answer, body = ask(port, "/api/v1/files?volume=%3Cb%3Ev0%3C/b%3E&limit=1&sort=read_bytes")
+    assert answer.status == 200
+    (file,) = json.loads(body)["files"]
+    assert (file["volume"], file["path"]) == ("<b>v0</b>", "/f&")
+    assert json.loads(ask(port, "/api/v1/files?volume=v0")[1])["files"] == []
+    assert json.loads(ask(port, "/api/v1/files?path=/%66%26")[1])["matched"] == 1
+
+
+def test_api_gzip(port: int) -> None:
+    answer, body = ask(port, "/api/v1/files", Accept_Encoding="gzip")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert json.loads(gzip.decompress(body))["matched"] == 1
+
+
+@pytest.mark.parametrize(
+    "question", ["limit=x", "limit=1&limit=2", "colour=red", "path=", "path=%ff", "path=%C3%28"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_api_says_what_is_wrong_with_a_question(port: int, question: str, method: str) -> None:
+    answer, body = ask(port, f"/api/v1/files?{question}", method)
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/json"
+    if method == "GET":
+        assert json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("path", API)
+def test_api_is_read_only(port: int, path: str) -> None:
+    answer, body = ask(port, path, "POST")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert json.loads(body) == {"error": "405 Method Not Allowed"}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", *API])
 def test_head(port: int, path: str) -> None:
     answer, body = ask(port, path, "HEAD")
     assert (answer.status, body) == (200, b"")
@@ -373,6 +423,9 @@ def test_too_many_scrapes_at_once_are_told_so() -> None:
             await busy(app, web.MAX_PENDING)
             assert (await fetch(port)).startswith(b"HTTP/1.1 503 ")
             assert (await fetch(port, "/")).startswith(b"HTTP/1.1 503 ")
+            assert (await fetch(port, "/api/v1/files")).endswith(
+                b'\r\n\r\n{"error":"503 Service Unavailable"}\n'
+            )
             assert (await fetch(port, "/-/healthy")).startswith(b"HTTP/1.1 200 ")
             source.go.set()
             for answer in await asyncio.gather(*accepted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar, Union
 
@@ -44,7 +44,8 @@ class _Work:
     fops_per_second: float
     read_bytes_per_second: float
     write_bytes_per_second: float
-    errors_per_second: float
+    errors_per_second: float | None
+    """None where errors are not counted."""
     seconds_per_second: float
     """Time spent below the translator; more than 1 where fops overlap."""
 
@@ -64,10 +65,12 @@ class FileRate(_Work):
 
 @dataclass(frozen=True)
 class ClientRate(_Work):
-    """One client host of one brick."""
+    """One client host of one brick, or, if ``internal``, a service of GlusterFS's own."""
 
     client: str
-    connections: int
+    connections: int | None
+    """None for an internal one."""
+    internal: bool
 
 
 Rate = Union[FopRate, FileRate, ClientRate]
@@ -115,6 +118,7 @@ class _Look:
     fops: dict[str, Fop]
     files: _Slots[File]
     clients: _Slots[Client]
+    internal: dict[str, Activity]
 
 
 class Sampler:
@@ -184,6 +188,10 @@ def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
         fops={fop.name: fop for fop in segment.fops()},
         files=_slots(segment.file_table(), segment.file, before.files if before else {}),
         clients=_slots(segment.client_table(), segment.client, before.clients if before else {}),
+        internal={
+            origin: Activity(done.fops, done.nanoseconds, done.bytes, 0, 0, 0)
+            for origin, done in segment.internal().items()
+        },
     )
 
 
@@ -315,8 +323,23 @@ def _client_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[Clien
         name = client.address or "unknown"
         done.setdefault(name, _Done()).add(client.activity, old.entry.activity if old else None)
         connections[name] = connections.get(name, 0) + client.connections
-    return [
-        ClientRate(*key, *work.per_second(elapsed), client=name, connections=connections[name])
+    rates = [
+        ClientRate(
+            *key,
+            *work.per_second(elapsed),
+            client=name,
+            connections=connections[name],
+            internal=False,
+        )
         for name, work in done.items()
         if work.fops
     ]
+    for origin, activity in now.internal.items():
+        work = _Done()
+        work.add(activity, before.internal.get(origin))
+        if work.fops:
+            rate = ClientRate(
+                *key, *work.per_second(elapsed), client=origin, connections=None, internal=True
+            )
+            rates.append(replace(rate, errors_per_second=None))
+    return rates

@@ -97,10 +97,8 @@ def size(value: float) -> str:
     return _scaled(value, 1024)
 
 
-def duration(seconds: float | None) -> str:
-    """A latency: ``85us``, ``1.2ms``, ``3.4s``, ``-`` for none."""
-    if seconds is None:
-        return "-"
+def duration(seconds: float) -> str:
+    """A latency: ``85us``, ``1.2ms``, ``3.4s``."""
     if seconds < 0.9995e-3:
         return f"{seconds * 1e6:.0f}us"
     if seconds < 0.9995:

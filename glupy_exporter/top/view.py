@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.top import text
-from glupy_exporter.top.model import FileRate, Rate, Rates
+from glupy_exporter.top.model import ClientRate, FileRate, Rate, Rates
 
 HEAD_LINES = 3
 """Lines of a screen above the rows: what is looked at, the views, the columns' titles."""
@@ -33,11 +33,12 @@ Only rows that did something since the last look are shown.
 ms/s          time spent in the brick per second, over 1000 where fops overlap
 p99           99 of 100 calls took at most this long, about
 \\xNN \\uNNNN   a character of a name that cannot be shown
-...           a name that is cut"""
+...           a name that is cut
+[self-heal]   a service of GlusterFS's own, not an application"""
 
 
 class Column(NamedTuple):
-    """A number of a row: its title, the row's field, and how it is written."""
+    """A number of a row: its title, the row's field, and how it is written unless it is None."""
 
     title: str
     field: str
@@ -138,6 +139,8 @@ def sort_by(state: State, title: str) -> None:
 
 def _label(view: View, row: Rate) -> str:
     label: str = getattr(row, view.label)
+    if isinstance(row, ClientRate) and row.internal:
+        return f"[{label}]"
     if not isinstance(row, FileRate):
         return label
     label = label or f"<gfid:{row.gfid}>"
@@ -148,6 +151,11 @@ def _label(view: View, row: Rate) -> str:
 
 def _brick(row: Rate) -> str:
     return f"{row.volume}:{row.brick}"
+
+
+def _cell(column: Column, row: Rate) -> str:
+    value = getattr(row, column.field)
+    return "-" if value is None else column.write(value)
 
 
 def select(view: View, rates: Rates, sort: Sort, contains: str) -> list[Rate]:
@@ -187,7 +195,7 @@ def table(
     return [
         line(titles, "brick", view.label),
         *(
-            line([c.write(getattr(row, c.field)) for c in view.columns], brick, label)
+            line([_cell(column, row) for column in view.columns], brick, label)
             for row, brick, label in zip(rows, bricks, labels)
         ),
     ]

@@ -365,7 +365,7 @@ def test_the_screen_before_is_restored(brick: Brick) -> None:
         assert b"\x1b[?1049l" in terminal.raw[terminal.raw.index(b"\x1b[?1049h") :]
 
 
-BRICK = ("gv0", "/bricks/b0")
+BRICK = ("v0", "/bricks/b0")
 RATES = Rates(
     time=0,
     interval=2,
@@ -387,13 +387,23 @@ RATES = Rates(
             ]
         )
     ),
-    clients=(ClientRate(*BRICK, 1, 0, 0, 0, 0, client="10.0.0.1", connections=2),),
+    clients=(
+        ClientRate(*BRICK, 1, 0, 0, 0, 0, client="10.0.0.1", connections=2, internal=False),
+        ClientRate(*BRICK, 2, 0, 0, None, 0, client="quota", connections=None, internal=True),
+    ),
 )
 
 
 def test_how_files_are_named() -> None:
     rows = view.table(view.VIEWS[1], RATES.files[:3], None)[1:]
     assert [row.split("  ")[-1] for row in rows] == ["<gfid:0>", "/d/", "/x (unlinked)"]
+
+
+def test_internal_services_look_like_no_client() -> None:
+    rows = view.select(view.VIEWS[2], RATES, view.Sort(), "")
+    quota, client = view.table(view.VIEWS[2], rows, None)[1:]
+    assert quota.split() == ["2", "0", "0", "0", "-", "-", "v0:/bricks/b0", "[quota]"]
+    assert client.split() == ["1", "0", "0", "0", "0", "2", "v0:/bricks/b0", "10.0.0.1"]
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -140,8 +140,23 @@ def test_clients(tmp_path: Path) -> None:
         ),
     )
     (rate,) = rates.clients
-    assert (rate.client, rate.connections) == ("10.0.0.1", 3)
+    assert (rate.client, rate.connections, rate.internal) == ("10.0.0.1", 3, False)
     assert (rate.fops_per_second, rate.write_bytes_per_second) == (2, 10)
+
+
+def test_internal_services_are_told_apart(tmp_path: Path) -> None:
+    def healing(times: int) -> segments.Segment:
+        done = segments.Internal((2 * times, times, 0), (8 * times, 4 * times), (10**9, 0, 0))
+        return segments.Segment(
+            internal={"self-heal": done, "rebalance": segments.Internal((1, 1, 1))}
+        )
+
+    (rate,) = two_looks(tmp_path, healing(1), healing(5)).clients
+    assert (rate.client, rate.internal) == ("self-heal", True)
+    assert (rate.connections, rate.errors_per_second) == (None, None)
+    assert rate.fops_per_second == 3
+    assert (rate.read_bytes_per_second, rate.write_bytes_per_second) == (8, 4)
+    assert rate.seconds_per_second == 0
 
 
 def test_a_restarted_brick_has_no_rates_until_the_look_after(tmp_path: Path) -> None:

@@ -93,7 +93,6 @@ def test_size(value: float, shown: str) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, "-"),
         (85e-6, "85us"),
         (999.6e-6, "1ms"),
         (0.0012, "1.2ms"),
@@ -101,5 +100,5 @@ def test_size(value: float, shown: str) -> None:
         (67.1, "67s"),
     ],
 )
-def test_duration(value: float | None, shown: str) -> None:
+def test_duration(value: float, shown: str) -> None:
     assert text.duration(value) == shown

@@ -35,6 +35,10 @@ NOT_FED = {
     "glupy_file_untracked_fops_total": "all files of the workload fit into the table",
     "glupy_file_count_error_bound": "counts are exact while no file is evicted",
     "glupy_clients_evicted_total": "there is one client",
+    "glupy_client_count_error_bound": "counts are exact while no client is evicted",
+    "glupy_internal_fops_total": "the workload is an application's",
+    "glupy_internal_io_bytes_total": "the workload is an application's",
+    "glupy_internal_fop_seconds_total": "the workload is an application's",
     "glupy_client_untracked_fops_total": "there is one client",
     "glupy_segment_errors_total": "no segment is broken",
 }

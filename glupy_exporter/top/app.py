@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import curses
 import os
 import signal
@@ -61,6 +62,9 @@ def _loop(window: curses.window, sampler: Sampler, first: Rates, state: State) -
         curses.use_default_colors()
     with suppress(curses.error):
         curses.curs_set(0)
+    with suppress(curses.error):
+        curses.meta(True)  # all eight bits of what is typed
+    decoder = codecs.getincrementaldecoder(window.encoding)("ignore")
     shown = first
     due = time.monotonic() + min(_FIRST_WAIT, state.interval)
     while True:
@@ -76,9 +80,11 @@ def _loop(window: curses.window, sampler: Sampler, first: Rates, state: State) -
             due = time.monotonic() + state.interval
             continue
         window.timeout(int(min(wait, _SIZE_SECONDS) * 1000) + 1)
-        with suppress(curses.error):  # raised if no key came in time
-            if not press(state, window.get_wch()):
-                return
+        # Not get_wch: after a byte that is not UTF-8 it swallows the keys that follow.
+        code = window.getch()
+        key = decoder.decode(bytes([code])) if 0 <= code <= 255 else code
+        if key not in ("", curses.ERR) and not press(state, key):
+            return
 
 
 def _follow_size() -> None:

@@ -22,7 +22,7 @@ _BRICK_SHARE = 3  # bricks get a third of what the numbers leave, or what the na
 HELP = """\
 1 2 3, Tab    fops, files, clients
 s, S          sort by the next column, the other way round
-/             show only rows whose names contain a text (Enter: done, Esc: as before)
+/             show only names that contain a text; Esc keeps the filter before
 p, Space      pause: keep what is shown
 + -           look less often, more often
 Up Down PgUp PgDn Home    move through the rows

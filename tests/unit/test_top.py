@@ -205,7 +205,7 @@ class Terminal:
         self._resize(columns, lines)
 
     def press(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
+        os.write(self._master, keys.encode("utf-8", "surrogateescape"))
 
     def lines(self) -> list[str]:
         return [line.rstrip() for line in self._screen.display]
@@ -286,7 +286,9 @@ def test_sort_filter_and_help(brick: Brick) -> None:
         terminal.wait_for_rows("path", *HOSTILE.values())
         terminal.press("ssss")
         terminal.wait_for("by path, ascending")
-        terminal.press("/TXT")
+        terminal.press("/\u202e\udcff\x01字")
+        terminal.wait_for("/\\u202e")
+        terminal.press("\x15TXT")
         terminal.wait_for("/TXT_")
         terminal.wait_for_rows("path", "/漢字.txt")
         terminal.press("\r")
@@ -392,6 +394,12 @@ RATES = Rates(
         ClientRate(*BRICK, 2, 0, 0, None, 0, client="quota", connections=None, internal=True),
     ),
 )
+
+
+def test_the_help_fits_80x24() -> None:
+    lines = view.screen(view.State(interval=2, help=True), RATES, 24, 80)
+    shown = [line.text.rstrip() for line in lines[view.HEAD_LINES :]]
+    assert shown == view.HELP.splitlines()
 
 
 def test_how_files_are_named() -> None:

@@ -1,4 +1,4 @@
-"""What may be shown of files: the same for metrics, API and terminal."""
+"""What may be shown of files: the same for metrics and API."""
 
 from __future__ import annotations
 

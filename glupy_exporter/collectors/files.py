@@ -10,7 +10,7 @@ from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Family, Sample
 from glupy_exporter.collectors.selector import KEEP, Selector
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment.reader import FileTable, Segment
+from glupy_exporter.segment.reader import FileTable
 
 _WHICH = (
     "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while the "
@@ -100,7 +100,7 @@ class Files(Collector):
         yield UNTRACKED, (), health.untracked_fops
         table = segment.file_table()
         now = time.monotonic()
-        tags = self._shown(brick.key, segment, table, now) if self.privacy.selective else table.tags
+        tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
         slots = self._selector.select(
             brick.key, tags, activity.orders(table), segment.half_life, now
         )
@@ -117,12 +117,13 @@ class Files(Collector):
             if file.top_client in clients:
                 yield TOP_CLIENT, (file.gfid, names[file.gfid], clients[file.top_client]), 1
 
-    def _shown(self, key: Hashable, segment: Segment, table: FileTable, now: float) -> list[int]:
+    def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> list[int]:
         """The tags of the table, 0 in place of those of files that may not be shown.
 
         A verdict holds until the slot's name changes: it would be slow to read every name at every
         scrape.
         """
+        key = (*brick.key, brick.brick.created)
         _, before = self._verdicts.pop(key, (now, {}))
         verdicts: dict[_Version, bool] = {}
         tags = list(table.tags)
@@ -130,7 +131,7 @@ class Files(Collector):
             version = (*row[:2], seq)
             shown = before.get(version)
             if shown is None:
-                file = segment.file(table, row)
+                file = brick.segment.file(table, row)
                 shown = file is not None and self.privacy.shown(file)
             verdicts[version] = shown
             if not shown:

@@ -460,6 +460,17 @@ def test_file_renamed_out_of_sight_and_back(tmp_path: Path) -> None:
                 assert file_paths(scrape(source)) == shown
 
 
+def test_brick_that_was_restarted_is_judged_anew(tmp_path: Path) -> None:
+    source = scraper(tmp_path, privacy=Privacy(include=("/open/*",)))
+    for created, name, shown in ((1, b"/shut/f", []), (2, b"/open/f", ["/open/f"])):
+        segment = segments.Segment(
+            files={0: segments.File(name, HOT, (1, 0, 0))},
+            header={"created_realtime": created * 10**18},
+        )
+        with segment.live(tmp_path / "a.seg"):
+            assert file_paths(scrape(source)) == shown
+
+
 def test_error_bound_is_that_of_served_files(tmp_path: Path) -> None:
     files = {
         0: segments.File(b"/hot", HOT, (100, 0, 0), error_bound=3),

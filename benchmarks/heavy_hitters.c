@@ -150,6 +150,7 @@ main(int argc, char **argv)
         .fop_count = 1,
         .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
+        .group = (gid_t)-1,
     };
     uint64_t operation, operations;
     uint32_t file, shift = 0;

@@ -121,10 +121,13 @@ class Fop:
 
     @property
     def reply_file(self) -> str:
-        """C expression for the gfid in the reply of a fop that makes or finds an inode."""
+        """C expression for the file that the reply describes, where the arguments may not do.
+
+        That is so for fops that make or find an inode; of a renamed one the type is of interest.
+        """
         declarations = [declaration for declaration, _ in self.unwind.parameters]
-        found = "inode_t *inode" in declarations and "struct iatt *buf" in declarations
-        return "iatt_file(buf)" if found else "no_file()"
+        found = "inode_t *inode" in declarations or self.member == "rename"
+        return "iatt_file(buf)" if found and "struct iatt *buf" in declarations else "no_file()"
 
 
 def _statements(start: int, body: str, separator: str) -> Iterator[tuple[int, str]]:

@@ -296,12 +296,16 @@ struct glupy_outcome {
 };
 
 /* What a fop is worth in a table: one unit, and one more for each 64 KiB it moved and for each
- * millisecond it took, since a key may also be busy by its bytes or by its time. */
+ * millisecond it took, since a key may also be busy by its bytes or by its time. A lock may be
+ * waited for all day; that is worth no more than a second. */
 static inline uint64_t
 glupy_score(const struct glupy_outcome *outcome)
 {
-    return GLUPY_SCORE_UNIT + (outcome->bytes >> 16) * GLUPY_SCORE_UNIT +
-           (outcome->ns >> 20) * GLUPY_SCORE_UNIT;
+    uint64_t milliseconds = outcome->ns >> 20;
+
+    if (milliseconds > 1000)
+        milliseconds = 1000;
+    return (1 + (outcome->bytes >> 16) + milliseconds) * GLUPY_SCORE_UNIT;
 }
 
 static inline void

@@ -23,6 +23,10 @@ _Static_assert(FILE_BITS + FILE_GENERATION_BITS + 1 + CLIENT_BITS + CLIENT_GENER
 _Static_assert(GLUPY_FILE_SLOTS_MAX < 1UL << FILE_BITS, "file slots fit the cookie");
 _Static_assert(GLUPY_CLIENT_SLOTS_MAX < 1UL << CLIENT_BITS, "client slots fit the cookie");
 
+/* In place of a slot: the file is known, but has none. */
+#define FILE_REFUSED ((1U << FILE_BITS) - 1)
+_Static_assert(GLUPY_FILE_SLOTS_MAX < FILE_REFUSED, "no slot looks like that");
+
 struct cookie {
     uint64_t file : FILE_BITS;
     uint64_t file_generation : FILE_GENERATION_BITS;
@@ -136,7 +140,8 @@ iatt_file(const struct iatt *iatt)
     return iatt ? named(iatt->ia_gfid, iatt->ia_type) : no_file();
 }
 
-/* The place of the file, or for a shard that of the file it belongs to. */
+/* The place of the file, or for a shard that of the file it belongs to. GLUPY_NO_SLOT if the file
+ * is not known yet, the one that makes FILE_REFUSED of the cookie if it is and has none. */
 static inline struct glupy_place
 file_place(struct glupy_segment *segment, struct named file, uint64_t now, bool *shard)
 {
@@ -151,8 +156,14 @@ file_place(struct glupy_segment *segment, struct named file, uint64_t now, bool 
         *shard = glupy_alias_find(&segment->aliases, glupy_hash(file.gfid, 16), base);
     }
     if (*shard)
-        return glupy_file_place(segment, base, IA_IFREG, now);
-    return file.gfid ? glupy_file_place(segment, file.gfid, file.type, now) : place;
+        place = glupy_file_place(segment, base, IA_IFREG, now);
+    else if (file.gfid)
+        place = glupy_file_place(segment, file.gfid, file.type, now);
+    else
+        return place;
+    if (place.slot == GLUPY_NO_SLOT)
+        place.slot = FILE_REFUSED - 1;
+    return place;
 }
 
 /* Whose fop it is: 0 an application's, otherwise one of GlusterFS's own clients', plus one. */
@@ -177,6 +188,9 @@ client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t n
     if (glupy_seated(segment, root->client, root->client->tbl_index, &place))
         return place;
     length = strnlen(address, sizeof(root->identifier));
+    /* A flush for a client that is gone, by which the server closes its files. */
+    if (!length)
+        return (struct glupy_place){.slot = GLUPY_NO_SLOT};
     port = memrchr(address, ':', length);
     return glupy_take_seat(segment, root->client, root->client->tbl_index, address,
                            port ? (size_t)(port - address) : length, now);
@@ -209,17 +223,29 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
 
 /* A name has changed or gone: the maintenance thread had better look again. */
 static inline void
-name_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop)
+name_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop, ia_type_t type)
 {
-    struct glupy_name_due *due = &segment->names_due[slot == GLUPY_NO_SLOT ? 0 : slot];
+    struct glupy_name_due *due;
 
-    if (fop == GF_FOP_RENAME &&
-        (slot == GLUPY_NO_SLOT || segment->file_names[slot].type == IA_IFDIR)) {
+    if (fop == GF_FOP_RENAME && type == IA_IFDIR)
         __atomic_store_n(&segment->names_stale, 1, __ATOMIC_RELAXED);
-    } else if (slot != GLUPY_NO_SLOT) {
-        __atomic_store_n(&due->unlinked, fop != GF_FOP_RENAME, __ATOMIC_RELAXED);
-        __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
-    }
+    if (slot == GLUPY_NO_SLOT)
+        return;
+    due = &segment->names_due[slot];
+    __atomic_store_n(&due->unlinked, fop != GF_FOP_RENAME, __ATOMIC_RELAXED);
+    __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
+}
+
+/* The shard was found or made just now: its file is the one in the slot, if that is still so. */
+static inline void
+learn_shard(struct glupy_segment *segment, struct cookie cookie, const uint8_t *shard)
+{
+    uint8_t base[16];
+
+    memcpy(base, segment->file_names[cookie.file - 1].gfid, sizeof(base));
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (still_held(&segment->files, cookie.file - 1, cookie.file_generation, FILE_GENERATION_BITS))
+        glupy_alias_learn(&segment->aliases, glupy_hash(shard, 16), base);
 }
 
 /* Adds an application's fop to its file and client, where they have slots and still hold them. */
@@ -229,15 +255,13 @@ count_places(struct glupy_segment *segment, struct cookie cookie, uint32_t fop, 
 {
     uint32_t file = GLUPY_NO_SLOT, client = GLUPY_NO_SLOT;
 
-    if (cookie.file &&
+    if (cookie.file && cookie.file != FILE_REFUSED &&
         still_held(&segment->files, cookie.file - 1, cookie.file_generation, FILE_GENERATION_BITS))
         file = cookie.file - 1;
     else if (!cookie.file && !cookie.shard && reply.gfid && !outcome->failed)
         file = glupy_file_place(segment, reply.gfid, reply.type, outcome->now).slot;
-    /* The shard was found or made just now: its file is the one in the slot. */
     if (file != GLUPY_NO_SLOT && cookie.shard && reply.gfid && !outcome->failed)
-        glupy_alias_learn(&segment->aliases, glupy_hash(reply.gfid, 16),
-                          segment->file_names[file].gfid);
+        learn_shard(segment, cookie, reply.gfid);
     if (cookie.client && still_held(&segment->clients, cookie.client - 1, cookie.client_generation,
                                     CLIENT_GENERATION_BITS))
         client = cookie.client - 1;
@@ -249,7 +273,7 @@ count_places(struct glupy_segment *segment, struct cookie cookie, uint32_t fop, 
         glupy_vote(segment, file, client);
     if ((fop == GF_FOP_RENAME || fop == GF_FOP_UNLINK || fop == GF_FOP_RMDIR) && !outcome->failed &&
         !cookie.shard)
-        name_changed(segment, file, fop);
+        name_changed(segment, file, fop, reply.type);
 }
 
 /* Counts a fop that comes back; `reply` names the file for fops that did not know it. */

@@ -18,7 +18,7 @@ glupy_publish(xlator_t *this, char *error, size_t error_size)
     struct glupy_segment *old = private->segment, *segment;
     struct glupy_segment_options options = {
         .directory = private->options.segment_dir,
-        .group = "gluster",
+        .group = private->identity.group,
         .volume = private->identity.volume,
         .brick = private->identity.brick,
         .host = private->identity.host,
@@ -28,6 +28,8 @@ glupy_publish(xlator_t *this, char *error, size_t error_size)
         .fop_count = GF_FOP_MAXVALUE,
         .file_slots = private->options.file_slots,
         .client_slots = private->options.client_slots,
+        .half_life = private->options.half_life,
+        .enabled = private->options.enabled,
     };
 
     segment = glupy_segment_create(&options, error, error_size);
@@ -35,8 +37,6 @@ glupy_publish(xlator_t *this, char *error, size_t error_size)
         return -1;
     segment->epoch = private->epochs++;
     segment->retired = old;
-    segment->header->enabled = private->options.enabled;
-    segment->header->half_life = private->options.half_life;
     __atomic_store_n(&private->segment, segment, __ATOMIC_RELEASE);
     __atomic_store_n(&private->counting, private->options.enabled ? segment : NULL,
                      __ATOMIC_RELEASE);
@@ -182,8 +182,12 @@ static int32_t
 client_gone(xlator_t *this, client_t *client)
 {
     struct glupy_private *private = this->private;
-    struct glupy_segment *segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
+    struct glupy_segment *segment;
 
+    /* Clients of other bricks in the process come by as well, perhaps after fini. */
+    if (!private)
+        return 0;
+    segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
     if (segment)
         glupy_connection_leave(segment, client, client->tbl_index);
     return 0;

@@ -11,6 +11,7 @@ struct glupy_identity {
     char *brick;
     char *host;
     int32_t subvolume; /* -1: unknown */
+    gid_t group;       /* that reads segments; (gid_t)-1: there is none */
 };
 
 struct glupy_options {

@@ -1,10 +1,12 @@
 /* Who this translator works for: volume, brick, host, and which replica or disperse set. */
 #include <glusterfs/common-utils.h>
+#include <grp.h>
 
 #include "glupy.h"
 
 #define GLUSTERD_VOLUMES "/var/lib/glusterd/vols"
 #define NAME_SUFFIX "-glupy"
+#define READERS "gluster"
 
 static const char *
 brick_directory(xlator_t *this)
@@ -86,6 +88,18 @@ subvolume(const struct glupy_identity *identity)
     return found < 0 ? -1 : found / bricks_a_set;
 }
 
+/* Asked once: the answer may come over the network. */
+static gid_t
+reading_group(void)
+{
+    struct group group, *found = NULL;
+    char buffer[4096];
+
+    if (getgrnam_r(READERS, &group, buffer, sizeof(buffer), &found) != 0 || !found)
+        return (gid_t)-1;
+    return found->gr_gid;
+}
+
 int
 glupy_identify(xlator_t *this, struct glupy_identity *identity)
 {
@@ -101,6 +115,7 @@ glupy_identify(xlator_t *this, struct glupy_identity *identity)
     if (!identity->host)
         return -1;
     identity->subvolume = subvolume(identity);
+    identity->group = reading_group();
     return 0;
 }
 

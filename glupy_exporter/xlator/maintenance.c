@@ -8,6 +8,7 @@
 #include "glupy.h"
 
 #define NAMES_A_ROUND 4096 /* bounds how long one round holds up inode_find's table lock */
+#define NEVER UINT32_MAX   /* a round */
 #define SHARDS "/.shard/"
 #define NAME_DELAY_MAX 32 /* rounds between two looks at one file's name */
 #define PUBLISH_DELAY 30  /* rounds between two tries to make a segment */
@@ -27,15 +28,12 @@ inode_table(xlator_t *this)
 /* The path of a file from the brick's inode table; NULL if it is not there, or nothing of its name
  * is. *failed if it is no use to ask again: inode_path logs when a path is longer than PATH_MAX. */
 static char *
-look_up(inode_table_t *table, const uint8_t *gfid, bool *failed)
+look_up(inode_table_t *table, uuid_t gfid, bool *failed)
 {
-    inode_t *inode;
+    inode_t *inode = inode_find(table, gfid);
     char *path = NULL;
-    uuid_t copy;
 
     *failed = false;
-    memcpy(copy, gfid, sizeof(copy));
-    inode = inode_find(table, copy);
     if (!inode)
         return NULL;
     *failed = inode_path(inode, NULL, &path) < 0;
@@ -51,12 +49,12 @@ look_up(inode_table_t *table, const uint8_t *gfid, bool *failed)
 /* A shard whose name nobody saw go by: after a restart of the brick clients know it by its gfid.
  * Its own slot has counted so far and will be given away. */
 static void
-learn_shard(struct glupy_segment *segment, uint32_t slot, const char *path)
+learn_shard(struct glupy_segment *segment, const uint8_t *gfid, const char *path)
 {
     uint8_t base[16];
 
     if (strncmp(path, SHARDS, strlen(SHARDS)) == 0 && glupy_shard_base(path + strlen(SHARDS), base))
-        glupy_alias_learn(&segment->aliases, glupy_load(&segment->files.tags[slot]), base);
+        glupy_alias_learn(&segment->aliases, glupy_hash(gfid, 16), base);
 }
 
 /* Looks for one file's name. It may be unknown in the inode table, or known only below some
@@ -69,14 +67,17 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, inode_t
     struct glupy_name_due *due = &segment->names_due[slot];
     bool unlinked = __atomic_exchange_n(&due->unlinked, 0, __ATOMIC_RELAXED);
     bool failed, full;
-    char *path = look_up(table, name->gfid, &failed);
+    uuid_t gfid;
+    char *path;
 
+    /* The slot may be given away while we look; what is found is this file's. */
+    memcpy(gfid, name->gfid, sizeof(gfid));
+    path = look_up(table, gfid, &failed);
     full = path && path[0] == '/';
     if (full)
-        learn_shard(segment, slot, path);
+        learn_shard(segment, gfid, path);
     due->delay = due->delay ? min(due->delay * 2, NAME_DELAY_MAX) : 1;
-    __atomic_store_n(&due->round,
-                     failed ? UINT32_MAX : round + (full ? NAME_DELAY_MAX : due->delay),
+    __atomic_store_n(&due->round, failed ? NEVER : round + (full ? NAME_DELAY_MAX : due->delay),
                      __ATOMIC_RELAXED);
     if (full || (path && !name->path_length))
         glupy_segment_set_path(segment, slot, seq, path);
@@ -97,7 +98,8 @@ resolve_names(xlator_t *this, struct glupy_segment *segment, uint32_t round)
     if (!table)
         return;
     for (slot = 0; stale && slot < slots; slot++)
-        __atomic_store_n(&segment->names_due[slot].round, 0, __ATOMIC_RELAXED);
+        if (segment->names_due[slot].round != NEVER)
+            __atomic_store_n(&segment->names_due[slot].round, 0, __ATOMIC_RELAXED);
     for (visited = 0; visited < slots && looked < NAMES_A_ROUND; visited++) {
         slot = segment->names_cursor++ % slots;
         seq = __atomic_load_n(&segment->files.seqs[slot], __ATOMIC_ACQUIRE);
@@ -142,7 +144,8 @@ decay(struct glupy_segment *segment, uint32_t half_life)
     glupy_table_decay(&segment->clients, share);
     for (slot = 0; slot < segment->files.sets * GLUPY_WAYS; slot++) {
         lead = &segment->file_counters[slot].top_client_lead;
-        glupy_store(lead, (uint64_t)((double)glupy_load(lead) * (1 - share)));
+        if (glupy_load(lead))
+            glupy_store(lead, (uint64_t)((double)glupy_load(lead) * (1 - share)));
     }
 }
 
@@ -153,16 +156,22 @@ maintain(void *argument)
     struct glupy_private *private = this->private;
     struct glupy_segment *segment;
     struct timespec until;
-    uint32_t round;
+    uint32_t round, half_life;
 
     THIS = this;
     pthread_mutex_lock(&private->mutex);
     for (round = 1; !private->stop; round++) {
         segment = ensure_segment(this, round);
+        half_life = private->options.half_life;
         if (segment) {
+            /* Not under the mutex: an inode's last reference may go here, and whatever forgetting
+             * it takes must not keep a change of options waiting. A segment that is replaced
+             * meanwhile stays in memory until this thread has ended. */
+            pthread_mutex_unlock(&private->mutex);
             glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
             resolve_names(this, segment, round);
-            decay(segment, private->options.half_life);
+            decay(segment, half_life);
+            pthread_mutex_lock(&private->mutex);
         }
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;

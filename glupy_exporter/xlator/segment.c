@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +127,8 @@ describe(struct glupy_header *header, const struct glupy_segment_options *option
     header->created_realtime = clock_ns(CLOCK_REALTIME);
     header->created_monotonic = glupy_monotonic_ns();
     header->heartbeat = header->created_monotonic;
+    header->enabled = options->enabled;
+    header->half_life = options->half_life;
     read_line("/proc/sys/kernel/random/boot_id", header->boot_id, sizeof(header->boot_id));
     snprintf(header->glusterfs_version, sizeof(header->glusterfs_version), "%s",
              options->glusterfs_version);
@@ -163,14 +164,6 @@ locate(struct glupy_segment *segment, char *base, const struct glupy_header *pla
     segment->fop_count = plan->fop_count;
     segment->shard_mask = plan->shard_count - 1;
     segment->size = plan->total_size;
-}
-
-static gid_t
-group_id(const char *name)
-{
-    struct group *group = name ? getgrnam(name) : NULL;
-
-    return group ? group->gr_gid : (gid_t)-1;
 }
 
 /* Makes the last component of the directory, and its parent if that is missing too (/run/gluster
@@ -268,7 +261,7 @@ glupy_segment_create(const struct glupy_segment_options *options, char *error, s
 {
     struct glupy_segment *segment = calloc(1, sizeof(*segment));
     struct glupy_header header = {0};
-    gid_t group = group_id(options->group);
+    gid_t group = options->group;
     const char *step = "map";
     char *temporary = NULL;
     char *base = MAP_FAILED;
@@ -349,11 +342,17 @@ glupy_segment_name(const struct glupy_segment *segment)
 void
 glupy_segment_retire(struct glupy_segment *segment)
 {
+    void *anonymous;
+
     if (glupy_segment_name(segment) == GLUPY_NAME_OURS)
         unlink(segment->path);
-    /* If this fails the file's pages simply stay until the segment is freed. */
-    (void)!mmap(segment->header, segment->size, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    /* Made elsewhere and then moved here, so that at no time there is nothing. If it cannot be made
+     * the file's pages stay until the segment is freed. */
+    anonymous = mmap(NULL, segment->size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (anonymous != MAP_FAILED)
+        (void)!mremap(anonymous, segment->size, segment->size, MREMAP_MAYMOVE | MREMAP_FIXED,
+                      segment->header);
     close(segment->fd);
     segment->fd = -1;
 }

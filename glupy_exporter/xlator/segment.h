@@ -13,7 +13,7 @@
 
 struct glupy_segment_options {
     const char *directory;
-    const char *group; /* may read the segment; skipped where it does not exist */
+    gid_t group; /* may read the segment; (gid_t)-1: nobody but the owner's own */
     const char *volume;
     const char *brick;
     const char *host;
@@ -23,6 +23,8 @@ struct glupy_segment_options {
     uint32_t fop_count;
     uint32_t file_slots;
     uint32_t client_slots;
+    uint32_t half_life; /* seconds; like `enabled` only told to readers */
+    bool enabled;
 };
 
 /* A connection and the packed place of the host it comes from. */

@@ -120,9 +120,9 @@ consider(const struct glupy_table *table, uint32_t set, struct candidate *best)
 
     for (slot = set * GLUPY_WAYS; slot < (set + 1) * GLUPY_WAYS; slot++) {
         owner = load(&table->tags[slot]);
-        score = owner ? load(&table->meta[slot]) & ((1UL << GLUPY_SCORE_BITS) - 1) : 0;
-        /* Without an owner and locked: somebody is just taking it. */
-        if (!owner && __atomic_load_n(&table->seqs[slot], __ATOMIC_RELAXED) % 2)
+        score = owner ? load(&table->meta[slot]) & GLUPY_SCORE_MASK : 0;
+        /* Locked: somebody is just taking it. */
+        if (__atomic_load_n(&table->seqs[slot], __ATOMIC_RELAXED) % 2)
             continue;
         if (best->slot == GLUPY_NO_SLOT || score < best->score)
             *best = (struct candidate){slot, owner, score};
@@ -265,9 +265,10 @@ glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t tag)
 {
     uint64_t *bound = &table->counters[slot * GLUPY_COUNTER_WORDS + GLUPY_BOUND_WORD];
 
-    glupy_name_unlock(table, slot);
+    /* The name stays locked until the slot has its owner: it must not look free before that. */
     __atomic_store_n(&table->tags[slot], tag, __ATOMIC_SEQ_CST);
     __atomic_store_n(bound, missed(table, tag), __ATOMIC_RELAXED);
+    glupy_name_unlock(table, slot);
     unbar(&table->admitting[glupy_first_set(table, tag)]);
 }
 
@@ -283,10 +284,12 @@ decay_score(uint64_t *meta, double share)
 {
     uint64_t before = load(meta), score;
 
-    do
-        score = before & ((1UL << GLUPY_SCORE_BITS) - 1);
-    while (!__atomic_compare_exchange_n(meta, &before, before - (uint64_t)((double)score * share),
-                                        false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    do {
+        score = before & GLUPY_SCORE_MASK;
+        if (!score)
+            return;
+    } while (!__atomic_compare_exchange_n(meta, &before, before - (uint64_t)((double)score * share),
+                                          false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 void
@@ -298,7 +301,8 @@ glupy_table_decay(struct glupy_table *table, double share)
         decay_score(&table->meta[index], share);
     for (index = 0; index < table->width * GLUPY_SKETCH_ROWS; index++) {
         here = __atomic_load_n(&table->recent[index], __ATOMIC_RELAXED);
-        __atomic_fetch_sub(&table->recent[index], (uint32_t)(here * share), __ATOMIC_RELAXED);
+        if (here)
+            __atomic_fetch_sub(&table->recent[index], (uint32_t)(here * share), __ATOMIC_RELAXED);
     }
     add(&table->recent_sum, -(uint64_t)((double)load(&table->recent_sum) * share));
 }

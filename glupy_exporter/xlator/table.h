@@ -26,6 +26,7 @@
 
 /* A slot's meta word: its generation, which changes with its owner, above its score. */
 #define GLUPY_SCORE_BITS 40
+#define GLUPY_SCORE_MASK ((1UL << GLUPY_SCORE_BITS) - 1)
 #define GLUPY_SCORE_UNIT 1024UL /* what one fop scores: leaves room for a slow decay */
 
 #define GLUPY_BOUND_WORD (offsetof(struct glupy_file_counters, error_bound) / sizeof(uint64_t))
@@ -100,7 +101,11 @@ glupy_table_generation(const struct glupy_table *table, uint32_t slot)
 static inline void
 glupy_table_score(struct glupy_table *table, uint32_t slot, uint64_t units)
 {
-    __atomic_fetch_add(&table->meta[slot], units, __ATOMIC_RELAXED);
+    uint64_t score = __atomic_load_n(&table->meta[slot], __ATOMIC_RELAXED) & GLUPY_SCORE_MASK;
+
+    /* It must never carry into the generation. */
+    if (score < GLUPY_SCORE_MASK / 2)
+        __atomic_fetch_add(&table->meta[slot], units, __ATOMIC_RELAXED);
 }
 
 /* For a key that was found to have no slot: gives it one if it deserves one. A *fresh slot comes

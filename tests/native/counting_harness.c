@@ -79,6 +79,8 @@ main(int argc, char **argv)
         .fop_count = 3,
         .file_slots = 64,
         .client_slots = 8,
+        .group = (gid_t)-1,
+        .enabled = true,
     };
     pthread_t threads[64];
     char error[512], path[3 * GLUPY_PATH_SIZE];

@@ -514,7 +514,8 @@ class Segment:
             address=escape(bytes(name.address[:length])),
             activity=self._activity(counters),
             error_bound=counters.error_bound,
-            connections=counters.connections,
+            # A connection that went while its host's slot changed hands may be taken off twice.
+            connections=counters.connections if counters.connections < 1 << 63 else 0,
         )
 
     def _activity(self, counters: layout.FileCounters | layout.ClientCounters) -> Activity:

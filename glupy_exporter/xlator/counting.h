@@ -309,15 +309,22 @@ glupy_score(const struct glupy_outcome *outcome)
 }
 
 static inline void
+glupy_add_outcome(const struct glupy_outcome *outcome, uint64_t fops[GLUPY_KINDS],
+                  uint64_t nanoseconds[GLUPY_KINDS], uint64_t bytes[GLUPY_DIRECTIONS])
+{
+    glupy_add(&fops[outcome->kind], 1);
+    glupy_add(&nanoseconds[outcome->kind], outcome->ns);
+    if (outcome->bytes)
+        glupy_add(&bytes[outcome->kind], outcome->bytes);
+}
+
+static inline void
 glupy_count_file(struct glupy_segment *segment, uint32_t slot, const struct glupy_outcome *outcome)
 {
     struct glupy_file_counters *file = &segment->file_counters[slot];
 
     glupy_table_score(&segment->files, slot, glupy_score(outcome));
-    glupy_add(&file->fops[outcome->kind], 1);
-    glupy_add(&file->nanoseconds[outcome->kind], outcome->ns);
-    if (outcome->bytes)
-        glupy_add(&file->bytes[outcome->kind], outcome->bytes);
+    glupy_add_outcome(outcome, file->fops, file->nanoseconds, file->bytes);
     if (outcome->failed)
         glupy_add(&file->errors, 1);
     glupy_store(&file->last_seen, outcome->now);
@@ -349,10 +356,7 @@ glupy_count_client(struct glupy_segment *segment, uint32_t slot,
     struct glupy_client_counters *client = &segment->client_counters[slot];
 
     glupy_table_score(&segment->clients, slot, glupy_score(outcome));
-    glupy_add(&client->fops[outcome->kind], 1);
-    glupy_add(&client->nanoseconds[outcome->kind], outcome->ns);
-    if (outcome->bytes)
-        glupy_add(&client->bytes[outcome->kind], outcome->bytes);
+    glupy_add_outcome(outcome, client->fops, client->nanoseconds, client->bytes);
     if (outcome->failed)
         glupy_add(&client->errors, 1);
     glupy_store(&client->last_seen, outcome->now);
@@ -365,10 +369,7 @@ glupy_count_internal(struct glupy_segment *segment, uint32_t origin,
 {
     struct glupy_internal_counters *internal = &segment->internal[origin];
 
-    glupy_add(&internal->fops[outcome->kind], 1);
-    glupy_add(&internal->nanoseconds[outcome->kind], outcome->ns);
-    if (outcome->bytes)
-        glupy_add(&internal->bytes[outcome->kind], outcome->bytes);
+    glupy_add_outcome(outcome, internal->fops, internal->nanoseconds, internal->bytes);
 }
 
 #endif

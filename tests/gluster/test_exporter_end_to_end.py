@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 import workload
-from cluster import Volume, volume, wait_for
-from compare import read_counts, settled
+from cluster import Profile, Volume, volume, wait_for
+from compare import Counts, read_counts, settled
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -95,8 +95,13 @@ def scrape(exporter: str, subject: Volume) -> Samples:
 
 
 def test_counts_arrive(exporter: str, subject: Volume) -> None:
-    bricks = settled(subject)
-    samples = scrape(exporter, subject)
+    def quiet_scrape() -> tuple[dict[Path, tuple[Profile, Counts]], Samples] | None:
+        """Counts and samples between which the self-heal daemon did nothing."""
+        before = settled(subject)
+        samples = scrape(exporter, subject)
+        return (before, samples) if settled(subject) == before else None
+
+    bricks, samples = wait_for(quiet_scrape, "a scrape while nothing was going on")
 
     def value(name: str, brick: Path, **labels: str) -> float:
         return samples[name, frozenset({"brick": str(brick), **labels}.items())]

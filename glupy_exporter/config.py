@@ -19,6 +19,7 @@ from glupy_exporter import log
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.errors import UserError
 from glupy_exporter.privacy import HASH_KEY_MAX, PATHS, Privacy, glob
+from glupy_exporter.segment import layout
 
 API_PATH = "/api/"
 HEALTHY_PATH = "/-/healthy"
@@ -159,7 +160,7 @@ def _settings() -> dict[str, _Setting]:
         ),
         "web.telemetry-path": _Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
         "segment.dir": _Setting(
-            _directory, "/run/gluster/glupy", "where the bricks' segments are", "DIR"
+            _directory, layout.DIRECTORY, "where the bricks' segments are", "DIR"
         ),
         "segment.expiry": _Setting(
             _duration, "24h", "how long a dead brick is served as down", "DURATION"

@@ -8,8 +8,6 @@ from typing import Any
 
 from glupy_exporter.segment import layout
 
-CACHE_LINE = 64
-
 _C_TYPES: dict[Any, str] = {
     ctypes.c_char: "char",
     ctypes.c_uint8: "uint8_t",

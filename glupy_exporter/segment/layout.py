@@ -36,6 +36,9 @@ MAGIC = 0x4745535950554C47
 VERSION = 1
 """Changes whenever any size, offset or meaning below changes."""
 
+DIRECTORY = "/run/gluster/glupy"
+"""Where the translator puts segments and readers look for them, unless told otherwise."""
+
 HEADER_SIZE = 4096
 NAME_SIZE = 32
 """Bytes for one fop's name, terminating NUL included."""

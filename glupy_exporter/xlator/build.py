@@ -21,7 +21,6 @@ from glupy_exporter.segment import header, layout
 from glupy_exporter.xlator import codegen
 
 SHARED_OBJECT = "glupy.so"
-SEGMENT_DIRECTORY = "/run/gluster/glupy"
 
 _SOURCES = Path(__file__).parent
 _MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64")
@@ -158,7 +157,7 @@ def defines(gluster: GlusterFS) -> list[str]:
         *_MACROS,
         f"GLUPY_GLUSTERFS_VERSION={_quoted(gluster.version)}",
         f"GLUPY_XLATOR_VERSION={_quoted(__version__)}",
-        f"GLUPY_SEGMENT_DIR={_quoted(SEGMENT_DIRECTORY)}",
+        f"GLUPY_SEGMENT_DIR={_quoted(layout.DIRECTORY)}",
         f"GLUPY_STAMP={_quoted(stamp(gluster.version))}",
     ]
     if has_spinlock(gluster):

@@ -16,24 +16,6 @@
 
 #include "segment.h"
 
-static inline void
-glupy_add(uint64_t *counter, uint64_t amount)
-{
-    __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
-}
-
-static inline void
-glupy_store(uint64_t *word, uint64_t value)
-{
-    __atomic_store_n(word, value, __ATOMIC_RELAXED);
-}
-
-static inline uint64_t
-glupy_load(const uint64_t *word)
-{
-    return __atomic_load_n(word, __ATOMIC_RELAXED);
-}
-
 /* The CPU, not the thread, picks the shard: adds then mostly find their line in the own cache, and
  * no thread-local storage is needed. A move in between costs a miss, never a count. */
 static inline uint32_t

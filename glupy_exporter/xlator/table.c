@@ -39,18 +39,6 @@ glupy_table_free(struct glupy_table *table)
     free(table->missed);
 }
 
-static inline uint64_t
-load(const uint64_t *word)
-{
-    return __atomic_load_n(word, __ATOMIC_RELAXED);
-}
-
-static inline void
-add(uint64_t *word, uint64_t amount)
-{
-    __atomic_fetch_add(word, amount, __ATOMIC_RELAXED);
-}
-
 /* The cell of a key in one row. A tag is a hash already; odd multipliers make four of it
  * (Dietzfelbinger et al.: A Reliable Randomized Algorithm for the Closest-Pair Problem, 1997). */
 static uint32_t
@@ -100,8 +88,8 @@ recent(struct glupy_table *table, uint64_t tag)
         if (now < least)
             least = now;
     }
-    add(&table->recent_sum, GLUPY_SKETCH_UNIT);
-    noise = load(&table->recent_sum) / table->width;
+    glupy_add(&table->recent_sum, GLUPY_SKETCH_UNIT);
+    noise = glupy_load(&table->recent_sum) / table->width;
     return least > noise ? (least - noise) * (GLUPY_SCORE_UNIT / GLUPY_SKETCH_UNIT) : 0;
 }
 
@@ -119,8 +107,8 @@ consider(const struct glupy_table *table, uint32_t set, struct candidate *best)
     uint64_t owner, score;
 
     for (slot = set * GLUPY_WAYS; slot < (set + 1) * GLUPY_WAYS; slot++) {
-        owner = load(&table->tags[slot]);
-        score = owner ? load(&table->meta[slot]) & GLUPY_SCORE_MASK : 0;
+        owner = glupy_load(&table->tags[slot]);
+        score = owner ? glupy_load(&table->meta[slot]) & GLUPY_SCORE_MASK : 0;
         /* Locked: somebody is just taking it. */
         if (__atomic_load_n(&table->seqs[slot], __ATOMIC_RELAXED) % 2)
             continue;
@@ -169,23 +157,23 @@ vacate(struct glupy_table *table, const struct candidate *victim)
 
     if (!glupy_name_lock(table, victim->slot, seq))
         return false;
-    if (load(&table->tags[victim->slot]) != victim->owner) {
+    if (glupy_load(&table->tags[victim->slot]) != victim->owner) {
         glupy_name_unlock(table, victim->slot);
         return false;
     }
     /* From here on no fop finds the slot, and those under way see that it is not theirs. */
-    __atomic_store_n(&table->tags[victim->slot], 0, __ATOMIC_RELAXED);
-    __atomic_store_n(meta, ((load(meta) >> GLUPY_SCORE_BITS) + 1) << GLUPY_SCORE_BITS,
+    glupy_store(&table->tags[victim->slot], 0);
+    __atomic_store_n(meta, ((glupy_load(meta) >> GLUPY_SCORE_BITS) + 1) << GLUPY_SCORE_BITS,
                      __ATOMIC_RELEASE);
     for (word = 0; word < GLUPY_KINDS; word++)
-        fops += load(&counters[word]);
+        fops += glupy_load(&counters[word]);
     for (word = 0; word < GLUPY_COUNTER_WORDS; word++)
-        __atomic_store_n(&counters[word], 0, __ATOMIC_RELAXED);
+        glupy_store(&counters[word], 0);
     if (victim->owner) {
         miss(table, victim->owner, fops);
-        add(table->evicted, 1);
+        glupy_add(table->evicted, 1);
     } else {
-        add(table->tracked, 1);
+        glupy_add(table->tracked, 1);
     }
     return true;
 }
@@ -267,7 +255,7 @@ glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t tag)
 
     /* The name stays locked until the slot has its owner: it must not look free before that. */
     __atomic_store_n(&table->tags[slot], tag, __ATOMIC_SEQ_CST);
-    __atomic_store_n(bound, missed(table, tag), __ATOMIC_RELAXED);
+    glupy_store(bound, missed(table, tag));
     glupy_name_unlock(table, slot);
     unbar(&table->admitting[glupy_first_set(table, tag)]);
 }
@@ -282,7 +270,7 @@ glupy_decay_share(uint32_t half_life)
 static void
 decay_score(uint64_t *meta, double share)
 {
-    uint64_t before = load(meta), score;
+    uint64_t before = glupy_load(meta), score;
 
     do {
         score = before & GLUPY_SCORE_MASK;
@@ -304,5 +292,5 @@ glupy_table_decay(struct glupy_table *table, double share)
         if (here)
             __atomic_fetch_sub(&table->recent[index], (uint32_t)(here * share), __ATOMIC_RELAXED);
     }
-    add(&table->recent_sum, -(uint64_t)((double)load(&table->recent_sum) * share));
+    glupy_add(&table->recent_sum, -(uint64_t)((double)glupy_load(&table->recent_sum) * share));
 }

@@ -52,6 +52,24 @@ struct glupy_table {
     uint32_t width; /* a power of two */
 };
 
+static inline void
+glupy_add(uint64_t *counter, uint64_t amount)
+{
+    __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
+}
+
+static inline void
+glupy_store(uint64_t *word, uint64_t value)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+glupy_load(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
 /* What a table needs besides its arrays in the segment. False if memory runs out. */
 bool
 glupy_table_make(struct glupy_table *table, uint32_t slots);
@@ -95,17 +113,17 @@ glupy_table_find(const struct glupy_table *table, uint64_t tag)
 static inline uint32_t
 glupy_table_generation(const struct glupy_table *table, uint32_t slot)
 {
-    return (uint32_t)(__atomic_load_n(&table->meta[slot], __ATOMIC_RELAXED) >> GLUPY_SCORE_BITS);
+    return (uint32_t)(glupy_load(&table->meta[slot]) >> GLUPY_SCORE_BITS);
 }
 
 static inline void
 glupy_table_score(struct glupy_table *table, uint32_t slot, uint64_t units)
 {
-    uint64_t score = __atomic_load_n(&table->meta[slot], __ATOMIC_RELAXED) & GLUPY_SCORE_MASK;
+    uint64_t score = glupy_load(&table->meta[slot]) & GLUPY_SCORE_MASK;
 
     /* It must never carry into the generation. */
     if (score < GLUPY_SCORE_MASK / 2)
-        __atomic_fetch_add(&table->meta[slot], units, __ATOMIC_RELAXED);
+        glupy_add(&table->meta[slot], units);
 }
 
 /* For a key that was found to have no slot: gives it one if it deserves one. A *fresh slot comes

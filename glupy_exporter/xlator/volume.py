@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.xlator import build, gluster, install, peer
+from glupy_exporter.segment import layout
+from glupy_exporter.xlator import gluster, install, peer
 from glupy_exporter.xlator.gluster import Brick, Volume
 
 OPTION = "user.xlator.glupy"
@@ -109,7 +110,7 @@ def _ours(volume: Volume) -> list[str]:
 
 def segment_directory(volume: Volume) -> Path:
     """Where the volume's bricks keep their segments."""
-    return Path(volume.options.get(f"{OPTION}.segment-dir", build.SEGMENT_DIRECTORY))
+    return Path(volume.options.get(f"{OPTION}.segment-dir", layout.DIRECTORY))
 
 
 def _check_nodes(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:

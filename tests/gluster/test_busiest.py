@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cluster import HOST, Volume, gluster, heal, volume, wait_for
@@ -190,11 +191,15 @@ def test_churn_costs_no_memory(xlator: None) -> None:
 def _churn(mount: Path, count: int) -> None:
     directory = mount / "churn"
     directory.mkdir()
-    for number in range(count):
+
+    def one(number: int) -> None:
         path = directory / str(number)
         path.write_bytes(b"x")
         assert path.read_bytes() == b"x"
         path.unlink()
+
+    with ThreadPoolExecutor(8) as workers:  # a file is mostly waiting
+        assert sum(1 for _ in workers.map(one, range(count))) == count
     directory.rmdir()
 
 

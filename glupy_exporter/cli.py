@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 
 from glupy_exporter import __version__, config, log
 from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
 from glupy_exporter.top.model import Sampler
@@ -26,12 +27,13 @@ from glupy_exporter.xlator import build, install, status, volume
 def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
     settings = config.load(args)
     log.configure(settings.log_level, settings.log_format)
+    resolver = Resolver() if settings.resolve else None
     collectors = [
-        collector(settings.limits.get(collector.name), settings.privacy)
+        collector(settings.limits.get(collector.name), settings.privacy, resolver)
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]
-    return settings, Scraper(settings.segment_dir, settings.segment_expiry, collectors)
+    return settings, Scraper(settings.segment_dir, settings.segment_expiry, collectors, resolver)
 
 
 def serve(args: argparse.Namespace) -> int:

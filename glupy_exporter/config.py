@@ -53,6 +53,8 @@ class Config:
     limits: Mapping[str, int]
     """How many rows a brick a collector exports, for those collectors that have a limit."""
     privacy: Privacy
+    resolve: bool
+    """Whether the file systems of the bricks are asked for names that no brick knows."""
     log_level: str
     log_format: str
 
@@ -192,6 +194,12 @@ def _settings() -> dict[str, _Setting]:
         "files.exclude": _Setting(
             _globs, [], "do not show files whose path matches, may be repeated", "GLOB"
         ),
+        "files.resolve": _Setting(
+            _switch,
+            False,
+            "look for names that no brick of this node knows in .glusterfs of the bricks, which "
+            "needs CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN",
+        ),
         "log.level": _Setting(
             _one_of(log.LEVELS), "info", f"least level to log: {', '.join(log.LEVELS)}", "LEVEL"
         ),
@@ -281,6 +289,7 @@ def load(args: argparse.Namespace) -> Config:
             include=values["files.include"],
             exclude=values["files.exclude"],
         ),
+        resolve=values["files.resolve"],
         log_level=values["log.level"],
         log_format=values["log.format"],
     )

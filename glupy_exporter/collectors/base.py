@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from prometheus_client.core import Metric
 
 from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import Brick, Segment
 
@@ -19,6 +20,8 @@ class OpenBrick:
 
     segment: Segment
     brick: Brick
+    siblings: list[OpenBrick] = field(default_factory=list, compare=False, repr=False)
+    """The other bricks of the volume on this node that run."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -40,9 +43,15 @@ class Collector:
     """Set in a collector that exports the busiest N rows of a table by each order: the N without a
     flag."""
 
-    def __init__(self, limit: int | None = None, privacy: Privacy | None = None) -> None:
+    def __init__(
+        self,
+        limit: int | None = None,
+        privacy: Privacy | None = None,
+        resolver: Resolver | None = None,
+    ) -> None:
         self.limit = limit or self.default_limit or 0
         self.privacy = privacy or Privacy()
+        self.resolver = resolver
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:
         """Samples of a brick that runs."""

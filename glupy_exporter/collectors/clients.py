@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.selector import Selector
 from glupy_exporter.privacy import Privacy
 
@@ -99,8 +100,13 @@ class Clients(Collector):
     )
     default_limit = 100
 
-    def __init__(self, limit: int | None = None, privacy: Privacy | None = None) -> None:
-        super().__init__(limit, privacy)
+    def __init__(
+        self,
+        limit: int | None = None,
+        privacy: Privacy | None = None,
+        resolver: Resolver | None = None,
+    ) -> None:
+        super().__init__(limit, privacy, resolver)
         self._selector = Selector(self.limit)
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:

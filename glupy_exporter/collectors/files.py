@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Iterable
 
-from glupy_exporter.collectors import activity
+from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.selector import KEEP, Selector
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment.reader import FileTable
+from glupy_exporter.segment.reader import File, FileTable, Row
 
 _WHICH = (
-    "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while the "
-    "brick has not learned it, ends in ... where cut and in (deleted) if the file is, and has "
+    "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
+    "brick of the volume on this node knows it, ends in ... where cut and in (deleted) if the file is, and has "
     "\\xNN for bytes that are not UTF-8 and for control characters; type is file, directory, "
     "symlink, block, char, fifo, socket, or empty while it is not known."
 )
@@ -85,8 +86,13 @@ class Files(Collector):
     )
     default_limit = 50
 
-    def __init__(self, limit: int | None = None, privacy: Privacy | None = None) -> None:
-        super().__init__(limit, privacy)
+    def __init__(
+        self,
+        limit: int | None = None,
+        privacy: Privacy | None = None,
+        resolver: Resolver | None = None,
+    ) -> None:
+        super().__init__(limit, privacy, resolver)
         self._selector = Selector(self.limit)
         self._verdicts: dict[Hashable, tuple[float, dict[_Version, bool]]] = {}
 
@@ -104,24 +110,29 @@ class Files(Collector):
         slots = self._selector.select(
             brick.key, tags, activity.orders(table), segment.half_life, now
         )
-        found = filter(None, (segment.file(table, table.row(slot)) for slot in slots))
+        rows = map(table.row, slots)
+        found = ((row, file) for row in rows if (file := segment.file(table, row)))
         # Asked again: a file may have got another name since its slot was judged.
-        files = activity.merge_files(filter(self.privacy.shown, found))
+        named = names.complete(brick, found, self.resolver)
+        files = activity.merge_files(filter(self.privacy.shown, named))
         yield ERROR_BOUND, (), max((file.error_bound for file in files), default=0)
-        names = {file.gfid: self.privacy.path(file) for file in files}
-        labels = [(file.gfid, names[file.gfid], file.type) for file in files]
+        paths = {file.gfid: self.privacy.path(file) for file in files}
+        labels = [(file.gfid, paths[file.gfid], file.type) for file in files]
         activities = (file.activity for file in files)
         yield from activity.samples(zip(labels, activities), FOPS, IO_BYTES, SECONDS)
         clients = activity.top_clients(segment, files)
         for file in files:
             if file.top_client in clients:
-                yield TOP_CLIENT, (file.gfid, names[file.gfid], clients[file.top_client]), 1
+                yield TOP_CLIENT, (file.gfid, paths[file.gfid], clients[file.top_client]), 1
+
+    def _may_show(self, brick: OpenBrick, row: Row, file: File) -> bool:
+        return all(map(self.privacy.shown, names.complete(brick, [(row, file)], self.resolver)))
 
     def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> list[int]:
         """The tags of the table, 0 in place of those of files that may not be shown.
 
         A verdict holds until the slot's name changes: it would be slow to read every name at every
-        scrape.
+        scrape. Where the brick has no name it does not hold, as the node may learn one any time.
         """
         key = (*brick.key, brick.brick.created)
         _, before = self._verdicts.pop(key, (now, {}))
@@ -132,8 +143,11 @@ class Files(Collector):
             shown = before.get(version)
             if shown is None:
                 file = brick.segment.file(table, row)
-                shown = file is not None and self.privacy.shown(file)
-            verdicts[version] = shown
+                shown = file is not None and self._may_show(brick, row, file)
+                if file and file.path:
+                    verdicts[version] = shown
+            else:
+                verdicts[version] = shown
             if not shown:
                 tags[row[0]] = 0
         self._verdicts = {k: v for k, v in self._verdicts.items() if now - v[0] <= KEEP}

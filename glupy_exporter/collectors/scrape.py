@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.exporter import DURATION, SEGMENT_ERRORS, SUCCESS
 from glupy_exporter.collectors.family import Family, Value
+from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.segment import reader
 
 REASONS = (*reader.REASONS, "duplicate", "no_directory", "internal")
@@ -54,6 +55,14 @@ def open_bricks(directory: Path, expiry: float) -> Iterator[tuple[list[OpenBrick
                 winner = bricks[brick.key].segment.path.name
                 message = f"{winner} stands for the same brick: remove the one that is not in use"
                 problems.append(Problem(loser.segment.path, "duplicate", message))
+        for brick in bricks.values():
+            brick.siblings.extend(
+                other
+                for other in bricks.values()
+                if other is not brick
+                and other.brick.alive
+                and other.brick.volume == brick.brick.volume
+            )
         yield [bricks[key] for key in sorted(bricks)], problems
 
 
@@ -101,7 +110,14 @@ class Scraper:
     other down, and collectors need no locks.
     """
 
-    def __init__(self, directory: Path, expiry: float, collectors: Sequence[Collector]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        expiry: float,
+        collectors: Sequence[Collector],
+        resolver: Resolver | None = None,
+    ) -> None:
+        self.resolver = resolver
         self._directory = directory
         self._expiry = expiry
         self._collectors = collectors

@@ -20,6 +20,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -209,8 +210,15 @@ class Table(Generic[_C, _N]):
         self._types = counters, name
         self.tags: list[int] = segment.words(self._tags, count).tolist()
         """Of each slot, 0 where it is free."""
-        self._words = segment.words(self._counters, count * _COUNTER_WORDS)
-        self.fops = self.sums("fops")
+
+    @cached_property
+    def _words(self) -> memoryview:
+        return self._segment.words(self._counters, len(self.tags) * _COUNTER_WORDS)
+
+    @cached_property
+    def fops(self) -> list[int]:
+        """Of each slot."""
+        return self.sums("fops")
 
     def column(self, field: str, index: int = 0) -> list[int]:
         """The counter ``field``, or one element of it, of each slot."""
@@ -319,6 +327,7 @@ class Segment:
             os.close(self._fd)
             raise
         self._fop_names: list[str] | None = None
+        self._tagged: tuple[FileTable, dict[int, int]] | None = None
 
     def close(self) -> None:
         """Close the file."""
@@ -476,6 +485,14 @@ class Segment:
         """Every row of ``table`` with its file; cheaper than :meth:`file` for each."""
         for row, counters, name in table.entries():
             yield row, self._file(counters, name)
+
+    def file_by_tag(self, tag: int) -> File | None:
+        """The file whose slot has ``tag``, None if there is none."""
+        if self._tagged is None:
+            table = self.file_table()
+            self._tagged = table, {tag: slot for slot, tag in enumerate(table.tags) if tag}
+        table, slots = self._tagged
+        return self.file(table, (slots[tag], tag, 0)) if tag in slots else None
 
     def _file(self, counters: layout.FileCounters, name: layout.FileName) -> File:
         length = min(name.path_length, layout.PATH_SIZE)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from glupy_exporter import __version__
-from glupy_exporter.collectors import activity
+from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import OpenBrick
+from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.config import API_PATH, Config
 from glupy_exporter.privacy import Privacy, glob
@@ -149,7 +150,7 @@ class Resource:
     help: str
     columns: tuple[Column, ...]
     filters: tuple[Parameter, ...]
-    items: Callable[[OpenBrick, Privacy], Iterator[Item]]
+    items: Callable[[OpenBrick, Privacy, Resolver | None], Iterator[Item]]
     """Everything in a brick's table that may be shown."""
 
     @property
@@ -180,16 +181,16 @@ class Resource:
         )
 
 
-def _files(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
+def _files(brick: OpenBrick, privacy: Privacy, resolver: Resolver | None) -> Iterator[Item]:
     segment = brick.segment
-    found = (file for _, file in segment.files(segment.file_table()))
-    files = activity.merge_files(filter(privacy.shown, found))
+    named = names.complete(brick, segment.files(segment.file_table()), resolver)
+    files = activity.merge_files(filter(privacy.shown, named))
     clients = activity.top_clients(segment, files)
     for file in files:
         yield Item(*brick.key, file, privacy.path(file), clients.get(file.top_client))
 
 
-def _clients(brick: OpenBrick, _: Privacy) -> Iterator[Item]:
+def _clients(brick: OpenBrick, _: Privacy, __: Resolver | None) -> Iterator[Item]:
     segment = brick.segment
     found = (client for _, client in segment.clients(segment.client_table()))
     for client in activity.merge_clients(found):
@@ -265,7 +266,9 @@ def _parse(text: str, schema: Schema) -> str | int:
     return text
 
 
-def answer(resource: Resource, wanted: Query, config: Config) -> bytes:
+def answer(
+    resource: Resource, wanted: Query, config: Config, resolver: Resolver | None = None
+) -> bytes:
     """The answer to a request, as JSON."""
     items: list[Item] = []
     with open_bricks(config.segment_dir, config.segment_expiry) as (bricks, problems):
@@ -277,7 +280,7 @@ def answer(resource: Resource, wanted: Query, config: Config) -> bytes:
                 and wanted.get("brick", path) == path
             ):
                 try:
-                    found = list(resource.items(brick, config.privacy))
+                    found = list(resource.items(brick, config.privacy, resolver))
                 except SegmentError as error:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))
                 else:

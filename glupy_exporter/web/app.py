@@ -190,7 +190,13 @@ class Api(OpenApi):
         except ValueError as error:
             self.set_status(400)
             return api.error(str(error))
-        return await self.compressed(api.answer, self._resource, query, self.application.config)
+        return await self.compressed(
+            api.answer,
+            self._resource,
+            query,
+            self.application.config,
+            self.application.scraper.resolver,
+        )
 
 
 class Landing(Handler):

@@ -203,10 +203,21 @@ def test_columns_are_by_slot(path: Path) -> None:
     segments.Segment(files={5: file}, file_slots=8).write(path)
     with reader.Segment(path) as segment:
         table = segment.file_table()
-    assert table.fops == [0, 0, 0, 0, 0, 6, 0, 0]
-    assert table.column("bytes", 1) == [0, 0, 0, 0, 0, 20, 0, 0]
-    assert table.sums("nanoseconds") == [0, 0, 0, 0, 0, 15, 0, 0]
-    assert table.row(5) == table.rows[0]
+        assert table.fops == [0, 0, 0, 0, 0, 6, 0, 0]
+        assert table.column("bytes", 1) == [0, 0, 0, 0, 0, 20, 0, 0]
+        assert table.sums("nanoseconds") == [0, 0, 0, 0, 0, 15, 0, 0]
+        assert table.row(5) == table.rows[0]
+
+
+def test_a_file_by_its_tag(path: Path) -> None:
+    segments.Segment(files={5: segments.File(b"/f", GFID, (1, 2, 3))}).write(path)
+    with reader.Segment(path) as segment:
+        ((_, tag, _),) = segment.file_table().rows
+        file = segment.file_by_tag(tag)
+        assert file
+        assert file.path == "/f"
+        assert segment.file_by_tag(tag + 2) is None
+        assert segment.file_by_tag(0) is None
 
 
 def test_row_that_changed_hands_is_not_read(path: Path) -> None:

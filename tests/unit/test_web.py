@@ -374,6 +374,8 @@ def test_json_log(tmp_path: Path) -> None:
 class Slow:
     """A source of metrics that gives its answer when it is told to."""
 
+    resolver = None
+
     def __init__(self, size: int = 1) -> None:
         self.go = threading.Event()
         self._size = size
@@ -383,7 +385,9 @@ class Slow:
         yield GaugeMetricFamily("slow", "x" * self._size, 1)
 
 
-CONFIG = Config((), "/metrics", Path("/nonexistent"), 1.0, (), {}, Privacy(), "info", "logfmt")
+CONFIG = Config(
+    (), "/metrics", Path("/nonexistent"), 1.0, (), {}, Privacy(), False, "info", "logfmt"
+)
 
 
 @contextlib.asynccontextmanager

@@ -58,29 +58,27 @@ def merge_files(files: Iterable[File]) -> list[File]:
 
 
 def merge_clients(clients: Iterable[Client]) -> list[Client]:
-    """The clients, each address once; ``unknown`` for those that have none."""
+    """The clients, each once."""
     merged: dict[str, Client] = {}
     for client in clients:
-        address = client.address or "unknown"
-        same = merged.get(address)
-        if same is None:
-            merged[address] = replace(client, address=address)
-        else:
-            merged[address] = Client(
-                address=address,
+        same = merged.get(client.name)
+        if same is not None:
+            client = replace(
+                client,
                 activity=_add(same.activity, client.activity),
                 error_bound=same.error_bound + client.error_bound,
                 connections=same.connections + client.connections,
             )
+        merged[client.name] = client
     return list(merged.values())
 
 
-def top_clients(segment: Segment, files: Iterable[File]) -> dict[int, str]:
-    """The addresses of the files' top clients by tag, of those that still have a slot."""
+def top_clients(segment: Segment, files: Iterable[File]) -> dict[int, Client]:
+    """The files' top clients by tag, of those that still have a slot."""
     wanted = {file.top_client for file in files}
     table = segment.client_table()
     found = ((row[1], segment.client(table, row)) for row in table.rows if row[1] in wanted)
-    return {tag: client.address or "unknown" for tag, client in found if client}
+    return {tag: client for tag, client in found if client}
 
 
 def samples(

@@ -16,64 +16,67 @@ AWAY = 900.0
 """Seconds after a client's last fop until it is no longer exported, if it has no connection."""
 
 _WHICH = (
-    "Only for the busiest clients of the brick, by address; several mounts of a host are "
-    f"one. Without a connection and a fop for {AWAY / 60:.0f} minutes a client is no longer served."
+    "Only for the busiest clients of the brick, by address; several mounts of a host are one and "
+    "process is empty, unless the volume option user.xlator.glupy.client-detail is process: then "
+    "process is the client's process id on its host. "
+    f"Without a connection and a fop for {AWAY / 60:.0f} minutes a client is no longer served."
 )
+_LABELS = ("client", "process")
 
 FOPS = Family(
     "glupy_client_fops_total",
     "counter",
     "Fops a client asked for that came back through the translator, failed ones included. "
     + _WHICH,
-    ("client", "kind"),
+    (*_LABELS, "kind"),
 )
 IO_BYTES = Family(
     "glupy_client_io_bytes_total",
     "counter",
     f"Bytes that a client's reads returned and its writes stored, at the translator. {_WHICH}",
-    ("client", "direction"),
+    (*_LABELS, "direction"),
 )
 SECONDS = Family(
     "glupy_client_fop_seconds_total",
     "counter",
     f"Time that a client's fops spent below the translator in the brick. {_WHICH}",
-    ("client", "kind"),
+    (*_LABELS, "kind"),
 )
 ERRORS = Family(
     "glupy_client_fop_errors_total",
     "counter",
     f"Fops of a client that came back with an error, ENOENT of a lookup included. {_WHICH}",
-    ("client",),
+    _LABELS,
 )
 CONNECTIONS = Family(
     "glupy_client_connections",
     "gauge",
     f"Connections that a client has open to the brick. {_WHICH}",
-    ("client",),
+    _LABELS,
 )
 FIRST_SEEN = Family(
     "glupy_client_first_seen_timestamp_seconds",
     "gauge",
     f"When a client got its slot, which is when its counters began at 0. {_WHICH}",
-    ("client",),
+    _LABELS,
 )
 LAST_SEEN = Family(
     "glupy_client_last_seen_timestamp_seconds",
     "gauge",
     f"When a client's last fop came back. {_WHICH}",
-    ("client",),
+    _LABELS,
 )
 CONNECTED = Family(
     "glupy_clients_connected",
     "gauge",
-    "Tracked client hosts that have a connection to the brick open.",
+    "Tracked clients that have a connection to the brick open.",
 )
 TRACKED = Family(
-    "glupy_clients_tracked", "gauge", "Client hosts that have a slot in the brick's client table."
+    "glupy_clients_tracked", "gauge", "Clients that have a slot in the brick's client table."
 )
 SLOTS = Family("glupy_clients_slots", "gauge", "Slots in the brick's client table, used or free.")
 EVICTED = Family(
-    "glupy_clients_evicted_total", "counter", "Client hosts that lost their slot to a busier one."
+    "glupy_clients_evicted_total", "counter", "Clients that lost their slot to a busier one."
 )
 UNTRACKED = Family(
     "glupy_client_untracked_fops_total",
@@ -90,7 +93,7 @@ ERROR_BOUND = Family(
 
 
 class Clients(Collector):
-    """The busiest client hosts, chosen as the busiest files are."""
+    """The busiest clients, chosen as the busiest files are."""
 
     name = "clients"
     help = "the busiest clients of each brick"
@@ -130,10 +133,13 @@ class Clients(Collector):
         clients = activity.merge_clients(filter(None, (segment.client(table, row) for row in rows)))
         yield ERROR_BOUND, (), max((client.error_bound for client in clients), default=0)
         yield from activity.samples(
-            (((client.address,), client.activity) for client in clients), FOPS, IO_BYTES, SECONDS
+            (((client.address, client.process), client.activity) for client in clients),
+            FOPS,
+            IO_BYTES,
+            SECONDS,
         )
         for client in clients:
-            labels = (client.address,)
+            labels = (client.address, client.process)
             yield ERRORS, labels, client.activity.errors
             yield CONNECTIONS, labels, client.connections
             yield FIRST_SEEN, labels, client.activity.first_seen

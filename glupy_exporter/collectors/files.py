@@ -15,9 +15,9 @@ from glupy_exporter.segment.reader import File, FileTable, Row
 
 _WHICH = (
     "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
-    "brick of the volume on this node knows it, ends in ... where cut and in (deleted) if the file is, and has "
-    "\\xNN for bytes that are not UTF-8 and for control characters; type is file, directory, "
-    "symlink, block, char, fifo, socket, or empty while it is not known."
+    "brick of the volume on this node knows it, ends in ... where cut and in (deleted) if the file "
+    "is, and has \\xNN for bytes that are not UTF-8 and for control characters; type is file, "
+    "directory, symlink, block, char, fifo, socket, or empty while it is not known."
 )
 _LABELS = ("gfid", "path", "type")
 
@@ -62,7 +62,7 @@ TOP_CLIENT = Family(
     "gauge",
     "The client that does most on a file of late, always 1. An estimate: right if one client does "
     "more than half of the fops, else any of the busier ones; not there while it is not known.",
-    ("gfid", "path", "client"),
+    ("gfid", "path", "client", "process"),
 )
 
 _Version = tuple[int, int, int]  # slot, tag, seq of its name
@@ -110,20 +110,21 @@ class Files(Collector):
         slots = self._selector.select(
             brick.key, tags, activity.orders(table), segment.half_life, now
         )
-        rows = map(table.row, slots)
-        found = ((row, file) for row in rows if (file := segment.file(table, row)))
+        held = map(table.row, slots)
+        found = ((row, file) for row in held if (file := segment.file(table, row)))
         # Asked again: a file may have got another name since its slot was judged.
         named = names.complete(brick, found, self.resolver)
         files = activity.merge_files(filter(self.privacy.shown, named))
         yield ERROR_BOUND, (), max((file.error_bound for file in files), default=0)
         paths = {file.gfid: self.privacy.path(file) for file in files}
-        labels = [(file.gfid, paths[file.gfid], file.type) for file in files]
-        activities = (file.activity for file in files)
-        yield from activity.samples(zip(labels, activities), FOPS, IO_BYTES, SECONDS)
+        rows = (((f.gfid, paths[f.gfid], f.type), f.activity) for f in files)
+        yield from activity.samples(rows, FOPS, IO_BYTES, SECONDS)
         clients = activity.top_clients(segment, files)
         for file in files:
-            if file.top_client in clients:
-                yield TOP_CLIENT, (file.gfid, paths[file.gfid], clients[file.top_client]), 1
+            client = clients.get(file.top_client)
+            if client:
+                labels = (file.gfid, paths[file.gfid], client.address, client.process)
+                yield TOP_CLIENT, labels, 1
 
     def _may_show(self, brick: OpenBrick, row: Row, file: File) -> bool:
         return all(map(self.privacy.shown, names.complete(brick, [(row, file)], self.resolver)))

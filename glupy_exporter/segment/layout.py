@@ -248,11 +248,14 @@ class ClientCounters(ctypes.Structure):
 
 
 class ClientName(ctypes.Structure):
-    """Which client a slot stands for: its address as the RPC layer names it, without the port."""
+    """Which client a slot stands for: its address as the RPC layer names it, without the port.
+
+    ``process`` is 0 where the whole host is meant or the process is not known.
+    """
 
     _fields_ = [
         ("length", _u32),
-        ("reserved", _u32),
+        ("process", _u32),
         ("address", ctypes.c_uint8 * CLIENT_SIZE),
     ]
 

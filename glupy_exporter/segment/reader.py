@@ -150,13 +150,20 @@ class File:
 
 @dataclass(frozen=True)
 class Client:
-    """One tracked client host."""
+    """One tracked client: a host, or one process on it."""
 
     address: str
+    process: str
+    """Its process id there, empty for all of the host's."""
     activity: Activity
     error_bound: int
     """Fops the client may have done at most before it had its slot; ``activity`` lacks them."""
     connections: int
+
+    @property
+    def name(self) -> str:
+        """Both in one, for people."""
+        return f"{self.address} {self.process}" if self.process else self.address
 
 
 @dataclass(frozen=True)
@@ -528,7 +535,8 @@ class Segment:
     def _client(self, counters: layout.ClientCounters, name: layout.ClientName) -> Client:
         length = min(name.length, layout.CLIENT_SIZE)
         return Client(
-            address=escape(bytes(name.address[:length])),
+            address=escape(bytes(name.address[:length])) or "unknown",
+            process=str(name.process or ""),
             activity=self._activity(counters),
             error_bound=counters.error_bound,
             # A connection that went while its host's slot changed hands may be taken off twice.

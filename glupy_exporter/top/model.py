@@ -320,7 +320,7 @@ def _client_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[Clien
         if slot is old:
             continue
         client = slot.entry
-        name = client.address or "unknown"
+        name = client.name
         done.setdefault(name, _Done()).add(client.activity, old.entry.activity if old else None)
         connections[name] = connections.get(name, 0) + client.connections
     rates = [

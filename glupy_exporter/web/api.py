@@ -21,7 +21,7 @@ from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.config import API_PATH, Config
 from glupy_exporter.privacy import Privacy, glob
 from glupy_exporter.segment import layout
-from glupy_exporter.segment.reader import SegmentError, escape
+from glupy_exporter.segment.reader import Client, SegmentError, escape
 
 PREFIX = f"{API_PATH}v1/"
 OPENAPI_PATH = f"{PREFIX}openapi.json"
@@ -42,7 +42,7 @@ class Item(NamedTuple):
     """A ``File`` or a ``Client``, as the resource has it."""
     name: str
     """A file's path or a client's address."""
-    top_client: str | None = None
+    top_client: Client | None = None
 
 
 class Column(NamedTuple):
@@ -86,11 +86,23 @@ _FILE = (
         "top_client",
         ["string", "null"],
         "Address of the client that does most on the file of late, an estimate.",
-        lambda item: item.top_client,
+        lambda item: item.top_client and item.top_client.address,
+    ),
+    _column(
+        "top_client_process",
+        ["string", "null"],
+        "Its process, as for clients.",
+        lambda item: item.top_client and item.top_client.process,
     ),
 )
 _CLIENT = (
     _column("client", "string", "Address of the client's host.", lambda item: item.name),
+    _column(
+        "process",
+        "string",
+        "Process id on that host, empty for all of the host's.",
+        lambda item: item.entry.process,
+    ),
     _column("connections", "integer", "Connections open now.", lambda item: item.entry.connections),
 )
 _ACTIVITY = (
@@ -215,7 +227,7 @@ FILES = Resource(
 )
 CLIENTS = Resource(
     "clients",
-    "The client hosts in the tables of this node's bricks: all that are tracked, those that went "
+    "The clients in the tables of this node's bricks: all that are tracked, those that went "
     "away as well.",
     (*_WHERE, *_CLIENT, *_ACTIVITY),
     (Parameter("client", f"Only clients whose address matches this: {_GLOB}.", _TEXT),),

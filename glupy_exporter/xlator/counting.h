@@ -152,24 +152,35 @@ glupy_file_place(struct glupy_segment *segment, const uint8_t gfid[16], uint32_t
     return glupy_place(table, slot);
 }
 
-/* The place of a client host, likewise. */
+/* Who is behind a connection: a host, or if `process` is not 0 one process on it. */
+struct glupy_peer {
+    const char *address;
+    size_t length;
+    uint32_t process;
+};
+
+/* The place of a client, likewise. */
 static inline struct glupy_place
-glupy_client_place(struct glupy_segment *segment, const char *address, size_t length, uint64_t now)
+glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer, uint64_t now)
 {
     struct glupy_table *table = &segment->clients;
     struct glupy_client_name *name;
-    uint64_t tag = glupy_hash(address, length);
-    uint32_t slot = glupy_table_find(table, tag);
+    uint64_t tag = glupy_hash(peer->address, peer->length);
+    uint32_t slot;
     bool fresh;
 
+    if (peer->process)
+        tag = glupy_hash((uint64_t[]){tag, peer->process}, 2 * sizeof(tag));
+    slot = glupy_table_find(table, tag);
     if (slot == GLUPY_NO_SLOT) {
         slot = glupy_table_admit(table, tag, &fresh);
         if (slot == GLUPY_NO_SLOT) {
             glupy_add(&segment->header->clients_untracked_fops, 1);
         } else if (fresh) {
             name = &segment->client_names[slot];
-            name->length = length < GLUPY_CLIENT_SIZE ? length : GLUPY_CLIENT_SIZE;
-            memcpy(name->address, address, name->length);
+            name->length = peer->length < GLUPY_CLIENT_SIZE ? peer->length : GLUPY_CLIENT_SIZE;
+            name->process = peer->process;
+            memcpy(name->address, peer->address, name->length);
             glupy_store(&segment->client_counters[slot].first_seen, now);
             glupy_table_settle(table, slot, tag);
         }
@@ -224,12 +235,12 @@ glupy_connected(const struct glupy_segment *segment, uint64_t packed, uint64_t a
         glupy_add(&segment->client_counters[place.slot].connections, amount);
 }
 
-/* The place of the host behind a connection, which gets a seat if its number is not too high. */
+/* The place of the client behind a connection, which gets a seat if its number is not too high. */
 static inline struct glupy_place
 glupy_take_seat(struct glupy_segment *segment, const void *connection, int index,
-                const char *address, size_t length, uint64_t now)
+                const struct glupy_peer *peer, uint64_t now)
 {
-    struct glupy_place place = glupy_client_place(segment, address, length, now);
+    struct glupy_place place = glupy_client_place(segment, peer, now);
     uint64_t packed = glupy_pack(place), packed_before;
     const void *before;
     struct glupy_seat *seat;

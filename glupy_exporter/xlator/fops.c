@@ -177,23 +177,44 @@ internal_origin(const call_stack_t *root)
     return origin < GLUPY_ORIGINS ? origin + 1 : 1;
 }
 
+/* The process id in what a client calls itself: CTX_ID:UUID-GRAPH_ID:0-PID:1234-HOST:... (see
+ * client_setvolume of protocol/client). 0 if there is none. Once a connection. */
+static inline uint32_t
+client_process(const char *uid)
+{
+    const char *digits = uid ? strstr(uid, "-PID:") : NULL;
+    uint64_t process = 0;
+
+    if (!digits)
+        return 0;
+    for (digits += strlen("-PID:"); *digits >= '0' && *digits <= '9'; digits++) {
+        process = process * 10 + (uint64_t)(*digits - '0');
+        if (process > INT32_MAX)
+            return 0;
+    }
+    return *digits == '-' ? (uint32_t)process : 0;
+}
+
 /* protocol/server writes the peer's ADDRESS:PORT into the call stack, or the path of its socket. */
 static inline struct glupy_place
 client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t now)
 {
-    const char *address = root->identifier, *port;
+    struct glupy_peer peer = {.address = root->identifier};
     struct glupy_place place;
-    size_t length;
+    const char *port;
 
     if (glupy_seated(segment, root->client, root->client->tbl_index, &place))
         return place;
-    length = strnlen(address, sizeof(root->identifier));
+    peer.length = strnlen(peer.address, sizeof(root->identifier));
     /* A flush for a client that is gone, by which the server closes its files. */
-    if (!length)
+    if (!peer.length)
         return (struct glupy_place){.slot = GLUPY_NO_SLOT};
-    port = memrchr(address, ':', length);
-    return glupy_take_seat(segment, root->client, root->client->tbl_index, address,
-                           port ? (size_t)(port - address) : length, now);
+    port = memrchr(peer.address, ':', peer.length);
+    if (port)
+        peer.length = (size_t)(port - peer.address);
+    if (segment->client_processes)
+        peer.process = client_process(root->client->client_uid);
+    return glupy_take_seat(segment, root->client, root->client->tbl_index, &peer, now);
 }
 
 /* Counts a fop that sets out. False if nothing is counted now: then it need not come back here. */

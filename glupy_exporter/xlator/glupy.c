@@ -28,6 +28,7 @@ glupy_publish(xlator_t *this, char *error, size_t error_size)
         .fop_count = GF_FOP_MAXVALUE,
         .file_slots = private->options.file_slots,
         .client_slots = private->options.client_slots,
+        .client_processes = private->options.client_processes,
         .half_life = private->options.half_life,
         .enabled = private->options.enabled,
     };
@@ -116,12 +117,14 @@ reshape(xlator_t *this, struct glupy_options *now, struct glupy_options *before)
     char *directory = now->segment_dir;
 
     if (now->file_slots == before->file_slots && now->client_slots == before->client_slots &&
+        now->client_processes == before->client_processes &&
         strcmp(now->segment_dir, before->segment_dir) == 0)
         return;
     if (publish_or_log(this) || !((struct glupy_private *)this->private)->segment)
         return;
     now->file_slots = before->file_slots;
     now->client_slots = before->client_slots;
+    now->client_processes = before->client_processes;
     now->segment_dir = before->segment_dir;
     before->segment_dir = directory;
 }
@@ -262,8 +265,13 @@ static volume_option_t options[] = {
                     "starts all counters anew."},
     {.key = {"client-slots"},
      SETTABLE,
-     .description = "How many client hosts are tracked at most; rounded up to a power of two. A "
+     .description = "How many clients are tracked at most; rounded up to a power of two. A "
                     "change starts all counters anew."},
+    {.key = {"client-detail"},
+     SETTABLE,
+     .default_value = "host",
+     .description = "What a client is: \"host\", all mounts and programs of a host together, or "
+                    "\"process\", each of them by itself. A change starts all counters anew."},
     {.key = {"half-life"},
      SETTABLE,
      .description = "Seconds after which what a file or client did counts half when the table "

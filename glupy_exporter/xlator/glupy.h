@@ -18,7 +18,8 @@ struct glupy_options {
     bool enabled;
     uint32_t file_slots;
     uint32_t client_slots;
-    uint32_t half_life; /* of the scores of files and clients, in seconds */
+    bool client_processes; /* a client is a process, not a host */
+    uint32_t half_life;    /* of the scores of files and clients, in seconds */
     char *segment_dir;
 };
 

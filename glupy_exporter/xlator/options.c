@@ -43,6 +43,17 @@ read_number(xlator_t *this, const char *key, const char *value, uint32_t least, 
     return true;
 }
 
+static void
+read_detail(xlator_t *this, const char *key, const char *value, bool *processes)
+{
+    if (strcmp(value, "process") == 0)
+        *processes = true;
+    else if (strcmp(value, "host") == 0)
+        *processes = false;
+    else
+        reject(this, key, value, "host or process");
+}
+
 /* A number of slots, rounded up to the next power of two. */
 static void
 read_slots(xlator_t *this, const char *key, const char *value, uint32_t least, uint32_t most,
@@ -89,6 +100,10 @@ glupy_read_options(xlator_t *this, dict_t *dict, struct glupy_options *options)
     value = "on";
     (void)!dict_get_str(dict, "enabled", &value);
     read_boolean(this, "enabled", value, &options->enabled);
+
+    value = "host";
+    (void)!dict_get_str(dict, "client-detail", &value);
+    read_detail(this, "client-detail", value, &options->client_processes);
 
     value = NULL;
     if (dict_get_str(dict, "half-life", &value) == 0)

@@ -273,6 +273,7 @@ glupy_segment_create(const struct glupy_segment_options *options, char *error, s
         return NULL;
     }
     segment->fd = -1;
+    segment->client_processes = options->client_processes;
     segment->path = segment_path(options);
     segment->seats = calloc(GLUPY_SEATS, sizeof(*segment->seats));
     segment->aliases.slots = calloc(GLUPY_ALIASES, sizeof(*segment->aliases.slots));

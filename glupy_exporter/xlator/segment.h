@@ -23,11 +23,12 @@ struct glupy_segment_options {
     uint32_t fop_count;
     uint32_t file_slots;
     uint32_t client_slots;
-    uint32_t half_life; /* seconds; like `enabled` only told to readers */
+    bool client_processes; /* a client is a process, not a host */
+    uint32_t half_life;    /* seconds; like `enabled` only told to readers */
     bool enabled;
 };
 
-/* A connection and the packed place of the host it comes from. */
+/* A connection and the packed place of the client it comes from. */
 struct glupy_seat {
     const void *connection;
     uint64_t place;
@@ -59,6 +60,7 @@ struct glupy_segment {
     struct glupy_aliases aliases;
     struct glupy_seat *seats; /* by GlusterFS's client table index */
     struct glupy_name_due *names_due;
+    bool client_processes;
     uint32_t names_cursor;
     uint32_t names_stale; /* a directory was renamed: any name may be wrong */
     uint32_t fop_count;

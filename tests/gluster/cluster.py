@@ -149,6 +149,10 @@ class Volume:
         pid = _pid(RUN / "vols" / self.name / f"{HOST}{_dashed(brick)}.pid")
         return pid if pid and runs(pid) else None
 
+    def client(self, mount: Path) -> int | None:
+        """The pid of the process behind a mount."""
+        return _process_of(str(mount))
+
     def log(self, brick: Path) -> str:
         """All that a brick has logged."""
         return _brick_log(brick).read_text(errors="replace")

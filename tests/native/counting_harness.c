@@ -28,8 +28,9 @@ drive(void *argument)
     char host[32];
     struct glupy_place file, client;
     uint32_t shard;
-    int length = snprintf(host, sizeof(host), "192.0.2.%lu", thread % HOSTS);
+    struct glupy_peer peer = {.address = host};
 
+    peer.length = (size_t)snprintf(host, sizeof(host), "192.0.2.%lu", thread % HOSTS);
     for (round = 0; round < rounds; round++) {
         gfid[0] = 1 + round % FILES;
         gfid[15] = gfid[0];
@@ -38,7 +39,7 @@ drive(void *argument)
         outcome.bytes = round % 5000 + 1;
         file = glupy_file_place(segment, gfid, 1, outcome.now);
         if (!glupy_seated(segment, host, (int)thread, &client))
-            client = glupy_take_seat(segment, host, (int)thread, host, (size_t)length, outcome.now);
+            client = glupy_take_seat(segment, host, (int)thread, &peer, outcome.now);
         shard = glupy_shard(segment);
         glupy_count_start(segment, shard, 1);
         glupy_count_end(segment, shard, 1, outcome.ns);

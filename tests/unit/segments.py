@@ -59,6 +59,7 @@ class Client:
     connections: int = 1
     error_bound: int = 0
     last_seen: int = CREATED_MONOTONIC + 6_000_000_000
+    process: int = 0
 
 
 @dataclass
@@ -157,7 +158,7 @@ class Segment:
             tag = int.from_bytes(file.gfid.bytes[:8], "little") | 1
             _fill_slot(data, header, "file", slot, tag, counters, name, file)
         for slot, client in self.clients.items():
-            client_name = layout.ClientName(length=len(client.address))
+            client_name = layout.ClientName(length=len(client.address), process=client.process)
             client_name.address[: len(client.address)] = client.address
             client_counters = layout.ClientCounters(
                 first_seen=CREATED_MONOTONIC + 5_000_000_000,

@@ -82,6 +82,7 @@ def test_a_file_has_everything(directory: Path) -> None:
         "type": "file",
         "unlinked": False,
         "top_client": "192.0.2.1",
+        "top_client_process": "",
         "fops": 24,
         "read_fops": 7,
         "write_fops": 8,

@@ -121,17 +121,19 @@ def test_files(path: Path) -> None:
 def test_clients(path: Path) -> None:
     clients = {
         0: segments.Client(b"192.0.2.1", (1, 2, 3), connections=4),
-        9: segments.Client(b"2001:db8::1", connections=0),
+        9: segments.Client(b"2001:db8::1", connections=0, process=4711),
+        11: segments.Client(b""),
     }
     segments.Segment(clients=clients).write(path)
     with reader.Segment(path) as segment:
         table = segment.client_table()
         found = [segment.client(table, row) for row in table.rows]
         assert [table.column("connections")[slot] for slot in (0, 9)] == [4, 0]
-        assert segment.client_health() == reader.TableHealth(2, 0, 0, 16)
-    assert [(c.address, c.activity.fops, c.connections) for c in found if c] == [
-        ("192.0.2.1", (1, 2, 3), 4),
-        ("2001:db8::1", (0, 0, 0), 0),
+        assert segment.client_health() == reader.TableHealth(3, 0, 0, 16)
+    assert [(c.name, c.process, c.activity.fops, c.connections) for c in found if c] == [
+        ("192.0.2.1", "", (1, 2, 3), 4),
+        ("2001:db8::1 4711", "4711", (0, 0, 0), 0),
+        ("unknown", "", (0, 0, 0), 1),
     ]
 
 

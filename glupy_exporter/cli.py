@@ -69,7 +69,7 @@ def top(args: argparse.Namespace) -> int:
         if once and not args.view:
             raise UserError("--sort needs --view, as each view has other columns")
         sort_by(state, args.sort)
-    sampler = Sampler(settings.segment_dir, settings.segment_expiry)
+    sampler = Sampler(settings.segment_dir, settings.segment_expiry, settings.privacy)
     rates = sampler.sample()
     for problem in rates.problems:
         if problem.reason == "no_directory":
@@ -164,7 +164,13 @@ def _number(kind: type[float], least: float, most: float) -> Callable[[str], flo
 
 
 def _add_top(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config.file", dest="config.file", type=Path, metavar="FILE")
+    command.add_argument(
+        "--config.file",
+        dest="config.file",
+        type=Path,
+        metavar="FILE",
+        help="the exporter's, whose privacy options hold here too",
+    )
     command.add_argument(
         "--segment.dir",
         dest="segment.dir",

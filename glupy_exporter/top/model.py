@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar, Union
 
+from glupy_exporter.collectors import names
 from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.scrape import Problem, open_bricks
+from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
 from glupy_exporter.segment.reader import (
     Activity,
@@ -52,20 +54,20 @@ class _Work:
 
 @dataclass(frozen=True)
 class FileRate(_Work):
-    """One file of one brick; ``path`` and ``type`` are empty while the brick has not learned them.
-
-    ``path`` ends in three dots if it is cut, and is the last one of an ``unlinked`` file.
-    """
+    """One file of one brick; ``type`` is empty while the brick has not learned it."""
 
     gfid: str
     path: str
+    """As :meth:`Privacy.path` shows it."""
     type: str
     unlinked: bool
+    top_client: str | None
+    """The client that does most on it of late, an estimate; None while it is not known."""
 
 
 @dataclass(frozen=True)
 class ClientRate(_Work):
-    """One client host of one brick, or, if ``internal``, a service of GlusterFS's own."""
+    """One client of one brick, or, if ``internal``, a service of GlusterFS's own."""
 
     client: str
     connections: int | None
@@ -124,13 +126,19 @@ class _Look:
 class Sampler:
     """Looks at the bricks whose segments are in ``directory``, and remembers the last look.
 
-    Bricks dead for more than ``expiry`` seconds are left out. ``clock`` gives seconds.
+    Bricks dead for more than ``expiry`` seconds are left out, and files that ``privacy`` does not
+    let be shown. ``clock`` gives seconds.
     """
 
     def __init__(
-        self, directory: Path, expiry: float, clock: Callable[[], float] = time.monotonic
+        self,
+        directory: Path,
+        expiry: float,
+        privacy: Privacy | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
+        self._privacy = privacy or Privacy()
         self._directory = directory
         self._expiry = expiry
         self._looks: dict[tuple[str, str], _Look] = {}
@@ -161,7 +169,7 @@ class Sampler:
                 looks[brick.key] = look
                 if before and before.written_by == look.written_by:
                     fops += _fop_rates(brick.key, before, look)
-                    files += _file_rates(brick.key, before, look)
+                    files += _file_rates(brick, self._privacy, before, look)
                     clients += _client_rates(brick.key, before, look)
         interval = now - self._taken if self._taken is not None else 0.0
         self._looks, self._taken = looks, now
@@ -285,7 +293,9 @@ class _Done:
         )
 
 
-def _file_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[FileRate]:
+def _file_rates(
+    brick: OpenBrick, privacy: Privacy, before: _Look, now: _Look
+) -> Iterator[FileRate]:
     elapsed = now.taken - before.taken
     done: dict[str, _Done] = {}
     files: dict[str, File] = {}
@@ -293,22 +303,24 @@ def _file_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[FileRat
         old = before.files.get(place)
         if slot is old:
             continue
-        file = slot.entry
+        (file,) = names.complete(brick, [((*place, slot.fops), slot.entry)])
         done.setdefault(file.gfid, _Done()).add(file.activity, old.entry.activity if old else None)
         if file.gfid not in files or file.path:
             files[file.gfid] = file
-    return [
-        FileRate(
-            *key,
-            *work.per_second(elapsed),
-            gfid=gfid,
-            path=f"{files[gfid].path}..." if files[gfid].truncated else files[gfid].path,
-            type=files[gfid].type,
-            unlinked=files[gfid].unlinked,
-        )
-        for gfid, work in done.items()
-        if work.fops
-    ]
+    clients = {tag: slot.entry for (_, tag), slot in now.clients.items()}
+    for gfid, work in done.items():
+        file = files[gfid]
+        if work.fops and privacy.shown(file):
+            client = clients.get(file.top_client)
+            yield FileRate(
+                *brick.key,
+                *work.per_second(elapsed),
+                gfid=gfid,
+                path=privacy.path(file),
+                type=file.type,
+                unlinked=file.unlinked,
+                top_client=client.name if client else None,
+            )
 
 
 def _client_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[ClientRate]:

@@ -144,9 +144,8 @@ def _label(view: View, row: Rate) -> str:
     if not isinstance(row, FileRate):
         return label
     label = label or f"<gfid:{row.gfid}>"
-    if row.type == "directory" and not label.endswith("/"):
-        label += "/"
-    return f"{label} (unlinked)" if row.unlinked else label
+    named = label.startswith("/") and not row.unlinked
+    return f"{label}/" if row.type == "directory" and named and label != "/" else label
 
 
 def _brick(row: Rate) -> str:

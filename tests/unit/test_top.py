@@ -388,12 +388,24 @@ RATES = Rates(
         FopRate(*BRICK, "stat", 0, 0, None, None, 1),
     ),
     files=tuple(
-        FileRate(*BRICK, n, 1e30, 0, 0, 0, gfid=f"{n}", path=path, type=kind, unlinked=unlinked)
+        FileRate(
+            *BRICK,
+            n,
+            1e30,
+            0,
+            0,
+            0,
+            gfid=f"{n}",
+            path=path,
+            type=kind,
+            unlinked=unlinked,
+            top_client=None,
+        )
         for n, (path, kind, unlinked) in enumerate(
             [
                 ("", "", False),
                 ("/d", "directory", False),
-                ("/x", "file", True),
+                ("/x (deleted)", "directory", True),
                 ("/漢" * 99, "", False),
             ]
         )
@@ -413,7 +425,7 @@ def test_the_help_fits_80x24() -> None:
 
 def test_how_files_are_named() -> None:
     rows = view.table(view.VIEWS[1], RATES.files[:3], None)[1:]
-    assert [row.split("  ")[-1] for row in rows] == ["<gfid:0>", "/d/", "/x (unlinked)"]
+    assert [row.split("  ")[-1] for row in rows] == ["<gfid:0>", "/d/", "/x (deleted)"]
 
 
 def test_internal_services_look_like_no_client() -> None:

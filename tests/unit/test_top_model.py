@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import segments
 
+from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
 from glupy_exporter.top.model import Rates, Sampler, quantile
 
@@ -25,16 +27,19 @@ class Clock:
 
 
 def two_looks(
-    directory: Path, before: segments.Segment, after: segments.Segment, seconds: float = 4
+    directory: Path,
+    before: segments.Segment,
+    after: segments.Segment,
+    privacy: Privacy | None = None,
 ) -> Rates:
     """The rates after the segment changed in place, as a running brick changes it."""
     clock = Clock()
-    sampler = Sampler(directory, EXPIRY, clock)
+    sampler = Sampler(directory, EXPIRY, privacy, clock)
     with before.live(directory / "a.seg") as path:
         first = sampler.sample()
         assert (first.interval, first.fops, first.files, first.clients) == (0, (), (), ())
         change(path, after)
-        clock.now += seconds
+        clock.now += 4
         return sampler.sample()
 
 
@@ -103,6 +108,33 @@ def test_files_old_new_and_idle(tmp_path: Path) -> None:
     assert found[str(OTHER)].read_bytes_per_second == 20
 
 
+@pytest.mark.parametrize(
+    ("privacy", "paths"),
+    [
+        (Privacy(), ["/a"]),
+        (Privacy(paths="none"), [""]),
+        (Privacy(exclude=("/a",)), []),
+        (Privacy(include=("/b",)), []),
+    ],
+)
+def test_privacy_holds_as_in_the_exporter(
+    tmp_path: Path, privacy: Privacy, paths: list[str]
+) -> None:
+    before, after = (segments.Segment(files={1: file((count, 0, 0))}) for count in (1, 5))
+    rates = two_looks(tmp_path, before, after, privacy)
+    assert [rate.path for rate in rates.files] == paths
+
+
+def test_the_top_client_of_a_file(tmp_path: Path) -> None:
+    clients = {0: segments.Client(b"10.0.0.1", process=7)}
+    before, after = (
+        segments.Segment(files={1: replace(file((count, 0, 0)), top_client=1)}, clients=clients)
+        for count in (1, 5)
+    )
+    (rate,) = two_looks(tmp_path, before, after).files
+    assert rate.top_client == "10.0.0.1 7"
+
+
 def test_a_file_with_two_slots_is_one_row(tmp_path: Path) -> None:
     rates = two_looks(
         tmp_path,
@@ -119,7 +151,7 @@ def test_a_slot_given_away_and_taken_back_starts_from_zero(tmp_path: Path) -> No
     header = layout.Header.from_buffer(data)
     at = header.file_counters_offset + 128 + layout.FileCounters.first_seen.offset
     clock = Clock()
-    sampler = Sampler(tmp_path, EXPIRY, clock)
+    sampler = Sampler(tmp_path, EXPIRY, clock=clock)
     with before.live(tmp_path / "a.seg") as path:
         sampler.sample()
         with path.open("r+b") as target:
@@ -164,7 +196,7 @@ def test_a_restarted_brick_has_no_rates_until_the_look_after(tmp_path: Path) -> 
     for segment in (two, three):
         segment.header = {"pid": 4712}
     clock = Clock()
-    sampler = Sampler(tmp_path, EXPIRY, clock)
+    sampler = Sampler(tmp_path, EXPIRY, clock=clock)
     with one.live(tmp_path / "a.seg"):
         sampler.sample()
     with two.live(tmp_path / "a.seg") as path:

@@ -1,7 +1,8 @@
 /*
  * Drives the file table with streams whose true counts are known; see heavy_hitters.py.
  *
- * Usage: heavy_hitters DIRECTORY STREAM EXPONENT OPERATIONS
+ * Usage: heavy_hitters ALGORITHM DIRECTORY STREAM EXPONENT OPERATIONS
+ * ALGORITHM is table, which is the translator's, or space-saving or heavy-keeper (rivals.h).
  * STREAM is plain, scan (half-way, between the stream's own, one fop on each of FILES others),
  * burst (the same all at once) or moving (every minute other files are the hot ones).
  * Time is simulated: OPERATIONS_A_SECOND fops make a second. Prints one line of name=value pairs.
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 
 #include "counting.h"
+#include "rivals.h"
 
 #define FILES 1000000U
 #define TOP 20U
@@ -19,6 +21,7 @@
 #define MINUTE (60 * OPERATIONS_A_SECOND)
 
 static struct glupy_segment *segment;
+static const struct rival *rival; /* NULL: the table */
 static double cumulative[FILES];
 static uint64_t truth[2 * FILES], random_state = 88172645463325252UL, clock_ns;
 
@@ -65,6 +68,10 @@ operate(uint32_t file)
     uint8_t gfid[16];
 
     truth[file]++;
+    if (rival) {
+        rival->count(file);
+        return;
+    }
     gfid_of(file, gfid);
     place = glupy_file_place(segment, gfid, 1, clock_ns);
     if (place.slot != GLUPY_NO_SLOT)
@@ -79,13 +86,22 @@ tick(uint64_t operation)
         glupy_table_decay(&segment->files, glupy_decay_share(HALF_LIFE));
 }
 
-static uint32_t
-slot_of(uint32_t file)
+/* False if the file is not tracked. The true count is said to be from least to most. */
+static bool
+find(uint32_t file, uint64_t *counted, uint64_t *least, uint64_t *most)
 {
     uint8_t gfid[16];
+    uint32_t slot;
 
+    if (rival)
+        return rival->find(file, counted, least, most);
     gfid_of(file, gfid);
-    return glupy_table_find(&segment->files, glupy_hash(gfid, 16));
+    slot = glupy_table_find(&segment->files, glupy_hash(gfid, 16));
+    if (slot == GLUPY_NO_SLOT)
+        return false;
+    *counted = *least = segment->file_counters[slot].fops[GLUPY_READ];
+    *most = *counted + segment->file_counters[slot].error_bound;
+    return true;
 }
 
 static int
@@ -99,10 +115,11 @@ by_truth(const void *a, const void *b)
 static uint32_t
 tracked(uint32_t first)
 {
+    uint64_t counted, least, most;
     uint32_t file, found = 0;
 
     for (file = first; file < first + TOP; file++)
-        found += slot_of(file) != GLUPY_NO_SLOT;
+        found += find(file, &counted, &least, &most);
     return found;
 }
 
@@ -110,31 +127,25 @@ static void
 report(void)
 {
     static uint32_t order[2 * FILES];
-    uint32_t file, slot, found = 0, broken = 0;
+    uint32_t file, found = 0, broken = 0;
+    uint64_t counted, least, most;
     double error, worst = 0;
-    uint64_t counted;
 
     for (file = 0; file < 2 * FILES; file++) {
         order[file] = file;
-        slot = slot_of(file);
-        if (slot == GLUPY_NO_SLOT)
-            continue;
-        counted = segment->file_counters[slot].fops[GLUPY_READ];
-        broken += counted > truth[file] ||
-                  truth[file] - counted > segment->file_counters[slot].error_bound;
+        if (find(file, &counted, &least, &most))
+            broken += truth[file] < least || truth[file] > most;
     }
     qsort(order, 2 * FILES, sizeof(order[0]), by_truth);
     for (file = 0; file < TOP; file++) {
-        slot = slot_of(order[file]);
-        if (slot == GLUPY_NO_SLOT)
+        if (!find(order[file], &counted, &least, &most))
             continue;
         found++;
-        counted = segment->file_counters[slot].fops[GLUPY_READ];
-        error = (double)(truth[order[file]] - counted) / (double)truth[order[file]];
+        error = fabs((double)truth[order[file]] - (double)counted) / (double)truth[order[file]];
         worst = error > worst ? error : worst;
     }
     printf("recall=%.4f error=%.6f broken_bounds=%u evicted=%lu\n", (double)found / TOP, worst,
-           broken, segment->header->files_evicted);
+           broken, rival ? rival->evicted() : segment->header->files_evicted);
 }
 
 int
@@ -158,8 +169,12 @@ main(int argc, char **argv)
     char error[512];
     char stream;
 
-    if (argc != 5)
+    if (argc != 6)
         return 2;
+    rival = argv[1][0] == 's' ? &space_saving : argv[1][0] == 'h' ? &heavy_keeper : NULL;
+    if (rival && !rival->make(options.file_slots, 2 * FILES))
+        return 1;
+    argv++;
     options.directory = argv[1];
     stream = argv[2][0];
     exponent = strtod(argv[3], NULL);

@@ -34,19 +34,19 @@ NOT_FED = {
     "glupy_files_evicted_total": "all files of the workload fit into the table",
     "glupy_file_untracked_fops_total": "all files of the workload fit into the table",
     "glupy_file_count_error_bound": "counts are exact while no file is evicted",
-    "glupy_clients_evicted_total": "there is one client",
+    "glupy_clients_evicted_total": "all clients fit into the table",
     "glupy_client_count_error_bound": "counts are exact while no client is evicted",
     "glupy_internal_fops_total": "the workload is an application's",
     "glupy_internal_io_bytes_total": "the workload is an application's",
     "glupy_internal_fop_seconds_total": "the workload is an application's",
-    "glupy_client_untracked_fops_total": "there is one client",
+    "glupy_client_untracked_fops_total": "all clients fit into the table",
     "glupy_segment_errors_total": "no segment is broken",
 }
 """Families that may be missing or 0 after the workload, and why."""
 
 BUSIEST = (
     "topk(10, sum by (path) "
-    f'(volume_gfid_path_kind:glupy_file_fops:rate5m{{volume="{machine.VOLUME}",path!=""}}))'
+    f'(cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{volume="{machine.VOLUME}",path!=""}}))'
 )
 
 
@@ -76,31 +76,38 @@ def report(exporter: str, prometheus: monitoring.Prometheus) -> None:
     print(f"  exporter        {exporter}/")
     print(f"  metrics         {exporter}/metrics")
     print(f"  busiest files   {prometheus.graph(BUSIEST)}")
-    print(f"  fops            {prometheus.graph(f'volume_fop:glupy_fops:rate5m{volume}')}")
-    latency = f"volume_fop:glupy_fop_duration_seconds:p99_rate5m{volume}"
+    print(f"  fops            {prometheus.graph(f'cluster_volume_fop:glupy_fops:rate5m{volume}')}")
+    latency = f"cluster_volume_fop:glupy_fop_duration_seconds:p99_rate5m{volume}"
     print(f"  p99 latency     {prometheus.graph(latency)}")
     print(f"  alerts          {prometheus.pages}/alerts", flush=True)
 
 
-def demo(once: bool) -> int:
-    """Set everything up, work, report; then go on until interrupted unless ``once``."""
+def demo(once: bool, then: str | None) -> int:
+    """Set everything up, work, report; then go on, unless ``once``, until ``then`` has ended or,
+    without it, until interrupted.
+    """
     machine.LOGS.mkdir()
     machine.start_glusterd()
     machine.install_translator()
     machine.create_volume()
     exporter = monitoring.start_exporter()
     prometheus = monitoring.Prometheus(exporter)
-    workload = Workload(machine.MOUNT_POINT / "work")
+    workload = Workload([mount_point / "work" for mount_point in machine.MOUNT_POINTS])
     try:
-        return show(workload, exporter, prometheus, once)
+        # At full speed, the first seconds would dwarf all others in the graphs of a command.
+        code = show(workload, exporter, prometheus, BACKGROUND_PAUSE if then else 0.0)
+        if once or (code != 0 and then):
+            return code
+        return go_on(workload, prometheus, then)
     finally:
         workload.stop.set()
 
 
-def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, once: bool) -> int:
-    """Work, check what Prometheus has, report."""
-    say(f"working on {machine.MOUNT_POINT} for {WORKLOAD_SECONDS:.0f} s")
-    for line in workload.run(WORKLOAD_SECONDS):
+def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, pause: float) -> int:
+    """Work, check what Prometheus has, report; 1 if it has nothing of something."""
+    code = 0
+    say(f"working on the volume for {WORKLOAD_SECONDS:.0f} s")
+    for line in workload.run(WORKLOAD_SECONDS, pause):
         print(f"  {line}", flush=True)
 
     say("asking Prometheus for every family that the workload fed")
@@ -115,20 +122,33 @@ def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, o
     except UserError:
         print(f"demo: Prometheus has nothing for: {', '.join(missing) or 'the busiest files'}")
         machine.print_logs()
-        if once:
-            return 1
+        code = 1
     else:
         fed = len(FAMILIES) - len(NOT_FED)
         print(f"  all {fed} are there; the workload does not feed the other {len(NOT_FED)}:")
         for name, reason in NOT_FED.items():
             print(f"    {name}: {reason}")
     report(exporter, prometheus)
-    if once:
+    return code
+
+
+def go_on(workload: Workload, prometheus: monitoring.Prometheus, then: str | None) -> int:
+    """Work lightly while a command of the shell runs and return its exit code, or for ever."""
+    work = workload.run(float("inf"), pause=BACKGROUND_PAUSE)
+    if then is None:
+        say("a light workload goes on; Ctrl-C ends the demo and removes everything that it made")
+        for _ in work:
+            pass
         return 0
-    say("a light workload goes on; Ctrl-C ends the demo and removes everything that it made")
-    for _ in workload.run(float("inf"), pause=BACKGROUND_PAUSE):
-        pass
-    return 0
+    say(f"a light workload goes on while this runs: {then}")
+    process = subprocess.Popen(then, shell=True, env={**os.environ, "PROMETHEUS": prometheus.url})
+    try:
+        for _ in work:
+            if process.poll() is not None:
+                break
+    finally:
+        process.terminate()
+    return process.wait()
 
 
 @contextmanager
@@ -154,8 +174,14 @@ def _interrupt(number: int, frame: object) -> None:
 def main() -> int:
     """Run, or clean up after, a demo and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--once", action="store_true", help="exit after the check")
-    parser.add_argument("--clean", action="store_true", help="remove what an earlier demo left")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--once", action="store_true", help="exit after the check")
+    mode.add_argument("--clean", action="store_true", help="remove what an earlier demo left")
+    mode.add_argument(
+        "--then",
+        metavar="COMMAND",
+        help="after the check, run COMMAND with Prometheus's URL in $PROMETHEUS, and exit with it",
+    )
     args = parser.parse_args()
     if os.geteuid() != 0:
         raise UserError("the demo starts bricks and mounts a volume, so it has to be run by root")
@@ -170,10 +196,10 @@ def main() -> int:
                     say("removing what an earlier demo left")
                     if not machine.remove():
                         raise UserError("what an earlier demo left cannot be removed")
-                code = demo(args.once)
+                code = demo(args.once, args.then)
         except KeyboardInterrupt:
             print()
-            code = 130 if args.once else 0
+            code = 130 if args.once or args.then else 0
         except (UserError, OSError, subprocess.SubprocessError) as error:
             machine.print_logs()
             print(f"demo: {error}", file=sys.stderr)

@@ -23,7 +23,13 @@ from glupy_exporter.errors import UserError
 from glupy_exporter.xlator import gluster, install
 
 DIRECTORY = Path("/var/lib/glupy-demo")
-MOUNT_POINT = DIRECTORY / "mnt"
+MOUNT_POINTS = {
+    DIRECTORY / "mnt-1": "127.0.0.1",
+    DIRECTORY / "mnt-2": "127.0.0.2",
+    DIRECTORY / "mnt-3": "127.0.0.3",
+}
+"""Where the volume is mounted, and the address that the bricks see as that client's."""
+
 LOGS = DIRECTORY / "logs"
 VOLUME = "glupy-demo"
 USER = "nobody"
@@ -192,7 +198,7 @@ def install_translator() -> None:
 
 
 def create_volume() -> None:
-    """Create, instrument and start the volume, and mount it."""
+    """Create, instrument and start the volume, and mount it as several clients."""
     say(f"creating volume {VOLUME}: two replicas under {DIRECTORY}/bricks")
     if _VOLFILES.exists():
         raise UserError(f"volume {VOLUME} exists and is not the demo's; rename or delete it")
@@ -203,14 +209,19 @@ def create_volume() -> None:
     gluster.command("volume", "create", VOLUME, "replica", "2", *bricks, "force")
     glupy_exporter("xlator", "enable", VOLUME, "--yes")
     gluster.command("volume", "start", VOLUME)
-    say(f"mounting it on {MOUNT_POINT}")
-    MOUNT_POINT.mkdir()
-    # Without the kernel's page cache, so that the reads of the workload reach the bricks.
-    options = f"direct-io-mode=enable,log-file={LOGS / 'mount.log'}"
-    subprocess.run(
-        ["mount", "-t", "glusterfs", "-o", options, f"{node}:/{VOLUME}", str(MOUNT_POINT)],
-        check=True,
-    )
+    for mount_point, address in MOUNT_POINTS.items():
+        say(f"mounting it on {mount_point} as client {address}")
+        mount_point.mkdir()
+        options = [
+            # Without the kernel's page cache, so that the reads of the workload reach the bricks.
+            "direct-io-mode=enable",
+            f"log-file={LOGS / mount_point.name}.log",
+            f"xlator-option=*-client-*.transport.socket.source-addr={address}",
+        ]
+        subprocess.run(
+            ["mount", "-t", "glusterfs", "-o", ",".join(options), f"{node}:/{VOLUME}", mount_point],
+            check=True,
+        )
 
 
 def _remove_services() -> None:
@@ -223,9 +234,9 @@ def _remove_mount() -> None:
     def gone() -> bool:  # an interrupted mount may still be on its way
         for point in _mounts():
             subprocess.run(["umount", "--lazy", point], check=True)
-        return not _started_for(MOUNT_POINT)
+        return not any(map(_started_for, MOUNT_POINTS))
 
-    wait_for("the end of the mount's process", gone, 30)
+    wait_for("the end of the mounts' processes", gone, 30)
 
 
 def _remove_volume() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import random
 import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,26 +20,27 @@ SHARED_FILES = 20
 SIZES = (0, 700, 4 << 10, 64 << 10, 1 << 20)
 BLOCK = 64 << 10
 PROGRESS_SECONDS = 5.0
+SWELL_SECONDS = 600.0
 
 
 class Workload:
-    """Works in a directory until told to stop."""
+    """Works in a directory until told to stop, seen through one or more mounts."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directories: Sequence[Path]) -> None:
         self.stop = threading.Event()
-        self._directory = directory
-        self._shared = [directory / "shared" / f"table-{i:02}.db" for i in range(SHARED_FILES)]
+        self._directories = directories
+        self._shared = [f"shared/table-{i:02}.db" for i in range(SHARED_FILES)]
         self._weights = [1 / (rank + 1) for rank in range(SHARED_FILES)]
         self._lock = threading.Lock()
         self._done: Counter[str] = Counter()
-        shutil.rmtree(directory, ignore_errors=True)
-        (directory / "shared").mkdir(parents=True)
-        for path in self._shared:
-            path.write_bytes(os.urandom(1 << 20))
+        shutil.rmtree(directories[0], ignore_errors=True)
+        (directories[0] / "shared").mkdir(parents=True)
+        for name in self._shared:
+            (directories[0] / name).write_bytes(os.urandom(1 << 20))
 
     def run(self, seconds: float, pause: float = 0.0) -> Iterator[str]:
-        """Work for ``seconds`` with ``pause`` after every step, yielding a line of progress now
-        and then.
+        """Work for ``seconds`` with ``pause`` after every step, on average, yielding a line of
+        progress now and then.
 
         Raises:
             OSError: the file system did not do what it should.
@@ -72,23 +74,26 @@ class Workload:
     def _work(self, number: int, end: float, pause: float) -> None:
         dice = random.Random(number)
         steps = (self._files, self._names, self._attributes, self._locks, self._errors)
-        own = self._directory / f"worker-{number}"
+        directory = self._directories[number % len(self._directories)]
+        own = directory / f"worker-{number}"
         while True:
             own.mkdir()
             for step in steps:
                 step(own, dice)
                 for _ in range(10):
-                    self._database(dice)
-                if time.monotonic() > end or self.stop.wait(pause):
+                    self._database(directory, dice)
+                # Graphs have a shape if the load comes and goes, of each worker at another time.
+                swell = math.sin(2 * math.pi * time.monotonic() / SWELL_SECONDS + number)
+                if time.monotonic() > end or self.stop.wait(pause * (1 + 0.8 * swell)):
                     shutil.rmtree(own)
                     return
             shutil.rmtree(own)
             self._count(steps=1)
 
-    def _database(self, dice: random.Random) -> None:
+    def _database(self, directory: Path, dice: random.Random) -> None:
         """Three reads and a write in one of the shared files, the first ones far more often."""
-        [path] = dice.choices(self._shared, self._weights)
-        with path.open("r+b", buffering=0) as file:
+        [name] = dice.choices(self._shared, self._weights)
+        with (directory / name).open("r+b", buffering=0) as file:
             for _ in range(3):
                 file.seek(dice.randrange(16) * BLOCK)
                 self._count(read=len(file.read(BLOCK)))
@@ -135,7 +140,7 @@ class Workload:
         os.statvfs(path)
 
     def _locks(self, own: Path, dice: random.Random) -> None:
-        with self._shared[0].open("r+b") as file:
+        with (own.parent / self._shared[0]).open("r+b") as file:
             fcntl.lockf(file, fcntl.LOCK_EX)
             fcntl.lockf(file, fcntl.LOCK_UN)
 

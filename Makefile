@@ -64,6 +64,22 @@ docs: $(BIN)/.runtime ## write docs/metrics.md from the code
 	$(BIN)/python -m glupy_exporter.collectors.docs > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 
+PREVIEW := grafana/preview
+
+$(PREVIEW)/node_modules/.package-lock.json: $(PREVIEW)/package-lock.json
+	npm ci --no-audit --no-fund --prefix $(PREVIEW)
+	touch $@
+
+.PHONY: preview
+preview: $(PREVIEW)/node_modules/.package-lock.json ## draw the dashboards with PROMETHEUS=URL, or with a demo's data
+ifdef PROMETHEUS
+	PROMETHEUS=$(PROMETHEUS) node $(PREVIEW)/preview.mjs
+else
+	@deploy/demo/packages.sh chromium
+	@$(MAKE) --no-print-directory --silent $(BIN)/.runtime
+	$(BIN)/python -B deploy/demo/demo.py --then 'node $(PREVIEW)/preview.mjs --set volume=glupy-demo'
+endif
+
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf build $(VENV)
+	rm -rf build $(VENV) $(PREVIEW)/node_modules

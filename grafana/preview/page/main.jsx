@@ -1,0 +1,131 @@
+// The page: one dashboard, drawn once.
+
+import '@fontsource/inter/400.css';
+import '@fontsource/inter/500.css';
+import { createTheme, dateTime, ThemeContext } from '@grafana/data';
+import { GlobalStyles, PanelChrome, PortalContainer } from '@grafana/ui';
+import { flushSync } from 'react-dom';
+import { createRoot } from 'react-dom/client';
+
+import { prepare } from './dashboard.js';
+import { Panel } from './panels.jsx';
+
+const COLUMNS = 24;
+const CELL = 38; // Grafana's: rows of 30 px, 8 px between them
+const GAP = 8;
+const HEADER = 48;
+
+// Grafana's components fetch their icons.
+let fetching = 0;
+const realFetch = window.fetch.bind(window);
+window.fetch = async (...words) => {
+  fetching++;
+  try {
+    return await realFetch(...words);
+  } finally {
+    fetching--;
+  }
+};
+
+const frame = () => new Promise((done) => requestAnimationFrame(done));
+
+/** Resolves when nothing is being fetched and two frames have been painted since. */
+window.settled = async () => {
+  await document.fonts.ready;
+  for (let quiet = 0; quiet < 2; quiet = fetching === 0 ? quiet + 1 : 0) {
+    await frame();
+  }
+};
+
+function Header({ dashboard, variables, minutes }) {
+  const style = { height: HEADER, padding: '0 8px', display: 'flex', alignItems: 'center', gap: 24 };
+  return (
+    <div style={style}>
+      <h1 style={{ fontSize: 20, margin: 0 }}>{dashboard.title}</h1>
+      {variables.map(([label, value]) => (
+        <span key={label} style={{ opacity: 0.8 }}>
+          {label}: <b>{value}</b>
+        </span>
+      ))}
+      <span style={{ opacity: 0.6, marginLeft: 'auto' }}>preview, last {minutes} minutes, UTC</span>
+    </div>
+  );
+}
+
+function Row({ panel }) {
+  return (
+    <h2 style={{ fontSize: 16, margin: 0, lineHeight: '30px', paddingLeft: 8 }}>
+      {panel.collapsed ? '\u203a' : '\u2304'} {panel.title}
+    </h2>
+  );
+}
+
+function place({ x, y, w, h }, width) {
+  const column = (width - GAP) / COLUMNS;
+  return {
+    position: 'absolute',
+    left: GAP + x * column,
+    top: HEADER + y * CELL,
+    width: w * column - GAP,
+    height: h * CELL - GAP,
+  };
+}
+
+function Dashboard({ prepared, width, theme, timeRange }) {
+  return prepared.panels.map(({ panel, frames, error, complain }, index) => {
+    const style = place(panel.gridPos, width);
+    const chrome = { width: style.width, height: style.height, title: panel.title };
+    chrome.description = panel.description;
+    chrome.displayMode = panel.transparent ? 'transparent' : 'default';
+    chrome.padding = panel.type === 'stat' || panel.type === 'table' ? 'sm' : 'md';
+    chrome.hoverHeader = !panel.title;
+    return (
+      <div key={index} style={style}>
+        {panel.type === 'row' ? (
+          <Row panel={panel} />
+        ) : (
+          <PanelChrome {...chrome}>
+            {(innerWidth, innerHeight) => (
+              <Panel
+                {...{ panel, frames, error, complain, theme, timeRange }}
+                interpolate={prepared.interpolate}
+                width={innerWidth}
+                height={innerHeight}
+              />
+            )}
+          </PanelChrome>
+        )}
+      </div>
+    );
+  });
+}
+
+/** Draws what the address asks for; the page's height and what is wrong with the dashboard. */
+window.drawn = async () => {
+  const words = new URLSearchParams(location.search);
+  const minutes = Number(words.get('minutes'));
+  const dashboard = await (await fetch(`/dashboards/${words.get('dashboard')}`)).json();
+  const theme = createTheme({ colors: { mode: 'dark' } });
+  const width = window.innerWidth;
+  const to = Math.floor(Date.now() / 15000) * 15; // a point in each graph for each scrape
+  const range = { from: to - minutes * 60, to };
+  const timeRange = { from: dateTime(range.from * 1000), to: dateTime(range.to * 1000) };
+  timeRange.raw = { from: `now-${minutes}m`, to: 'now' };
+  const chosen = new Map(words.getAll('set').map((word) => word.split(/=(.*)/s)));
+  const prepared = await prepare(dashboard, chosen, range, width, theme);
+  const rows = Math.max(...prepared.panels.map(({ panel }) => panel.gridPos.y + panel.gridPos.h));
+  const height = HEADER + rows * CELL + GAP;
+  flushSync(() =>
+    createRoot(document.getElementById('root')).render(
+      <ThemeContext.Provider value={theme}>
+        <GlobalStyles />
+        <div style={{ position: 'relative', width, height }}>
+          <Header {...{ dashboard, minutes }} variables={prepared.variables} />
+          <Dashboard {...{ prepared, width, theme, timeRange }} />
+        </div>
+        <PortalContainer />
+      </ThemeContext.Provider>,
+    ),
+  );
+  return { height, problems: prepared.problems };
+};

@@ -46,7 +46,8 @@ NOT_FED = {
 
 BUSIEST = (
     "topk(10, sum by (path) "
-    f'(cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{volume="{machine.VOLUME}",path!=""}}))'
+    "(cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m"
+    f'{{volume="{machine.VOLUME}",path!=""}}))'
 )
 
 

@@ -17,7 +17,7 @@ INFO = Family(
     "gauge",
     "Who wrote the brick's segment, always 1. subvolume is the index of the brick's replica or "
     "disperse set, empty if unknown.",
-    ("host", "pid", "glusterfs_version", "xlator_version", "subvolume"),
+    ("hostname", "pid", "glusterfs_version", "xlator_version", "subvolume"),
 )
 CREATED = Family(
     "glupy_segment_created_timestamp_seconds",

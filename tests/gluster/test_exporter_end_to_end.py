@@ -201,6 +201,8 @@ def test_prometheus_answers(
             "as many lookups as the brick has counted",
         )
         assert query("sum(glupy_segment_errors_total)") in ([], [({}, 0.0)])
-        wait_for(
-            lambda: query(f"volume_fop:glupy_fops:rate5m{of_volume}"), "a shipped rule to answer"
-        )
+        # A rule that stands on another: two evaluations, 15 s each, after two scrapes.
+        rule = f"cluster_volume_fop:glupy_fops:rate5m{of_volume}"
+        (labels, _) = wait_for(lambda: query(rule), "a shipped rule to answer", 120)[0]
+        assert labels["cluster"] == "main"
+        assert query(f'glupy_brick_up{{volume="{subject.name}",host="127.0.0.1"}}')

@@ -19,6 +19,12 @@ INFO = Family(
     "disperse set, empty if unknown.",
     ("hostname", "pid", "glusterfs_version", "xlator_version", "subvolume"),
 )
+VOLUME_BRICKS = Family(
+    "glupy_volume_bricks",
+    "gauge",
+    "Bricks that the volume has on all nodes, by the record of the brick's glusterd; missing where "
+    "that is unreadable. More than there are glupy_brick_info means bricks without translator.",
+)
 CREATED = Family(
     "glupy_segment_created_timestamp_seconds",
     "gauge",
@@ -41,11 +47,13 @@ class Bricks(Collector):
 
     name = "bricks"
     help = "identity and liveness of each brick"
-    families = (UP, INFO, CREATED, HEARTBEAT, COUNTING)
+    families = (UP, INFO, VOLUME_BRICKS, CREATED, HEARTBEAT, COUNTING)
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:
         """Samples of a brick that runs."""
         yield from self._identity(brick)
+        if brick.brick.volume_bricks:
+            yield VOLUME_BRICKS, (), brick.brick.volume_bricks
         yield HEARTBEAT, (), brick.brick.heartbeat
         yield COUNTING, (), int(brick.brick.enabled)
 

@@ -166,6 +166,7 @@ class Header(ctypes.Structure):
         ("clients_evicted", _u64),
         ("clients_untracked_fops", _u64),
         ("half_life", _u64),  # seconds, of the scores that decide who stays in the tables
+        ("volume_bricks", _u64),  # bricks of the volume, 0 if unknown
     ]
 
 

@@ -72,6 +72,7 @@ class Brick:
     glusterfs_version: str
     xlator_version: str
     subvolume: int | None
+    volume_bricks: int | None
     created: float
     heartbeat: float
     enabled: bool
@@ -399,6 +400,7 @@ class Segment:
             glusterfs_version=escape(header.glusterfs_version),
             xlator_version=escape(header.xlator_version),
             subvolume=header.subvolume if header.subvolume >= 0 else None,
+            volume_bricks=header.volume_bricks or None,
             created=created,
             heartbeat=heartbeat,
             enabled=bool(header.enabled),

@@ -22,7 +22,8 @@ glupy_publish(xlator_t *this, char *error, size_t error_size)
         .volume = private->identity.volume,
         .brick = private->identity.brick,
         .host = private->identity.host,
-        .subvolume = private->identity.subvolume,
+        .subvolume = private->membership.subvolume,
+        .volume_bricks = private->membership.bricks,
         .glusterfs_version = GLUPY_GLUSTERFS_VERSION,
         .fop_names = glupy_fop_names,
         .fop_count = GF_FOP_MAXVALUE,
@@ -105,6 +106,8 @@ glupy_init(xlator_t *this)
         private_free(private);
         return -1;
     }
+    private->membership.subvolume = -1;
+    glupy_read_membership(&private->identity, &private->membership);
     publish_or_log(this);
     glupy_maintenance_start(this);
     return 0;

@@ -10,8 +10,14 @@ struct glupy_identity {
     char *volume;
     char *brick;
     char *host;
-    int32_t subvolume; /* -1: unknown */
-    gid_t group;       /* that reads segments; (gid_t)-1: there is none */
+    gid_t group; /* that reads segments; (gid_t)-1: there is none */
+};
+
+/* What glusterd's record of the volume says; it changes as bricks are added and removed. */
+struct glupy_membership {
+    int32_t subvolume;        /* of this brick, -1: unknown */
+    uint32_t bricks;          /* of the volume, 0: unknown */
+    struct timespec recorded; /* the record's time of modification */
 };
 
 struct glupy_options {
@@ -36,6 +42,7 @@ struct glupy_private {
     bool stop;
     uint32_t epochs;
     struct glupy_identity identity;
+    struct glupy_membership membership;
     struct glupy_options options;
 };
 
@@ -47,6 +54,10 @@ int
 glupy_identify(xlator_t *this, struct glupy_identity *identity);
 void
 glupy_identity_free(struct glupy_identity *identity);
+
+/* Reads the record of the volume if it is not the one that `membership` is from. False if it is. */
+bool
+glupy_read_membership(const struct glupy_identity *identity, struct glupy_membership *membership);
 
 /* Takes the options that are valid; each that is not is logged and keeps its old value. */
 void

@@ -62,30 +62,39 @@ names_brick(const char *value, const struct glupy_identity *identity)
     return *path == '\0' && (*value == '\n' || *value == '\0');
 }
 
-/* The index of the brick's replica or disperse set: its place in the volume's list of bricks,
+/* The index of the brick's replica or disperse set is its place in the volume's list of bricks,
  * which is the order in which clients build their graph, over the bricks a set has. */
-static int32_t
-subvolume(const struct glupy_identity *identity)
+bool
+glupy_read_membership(const struct glupy_identity *identity, struct glupy_membership *membership)
 {
     char path[512], line[4096];
     int32_t bricks_a_set = 1, number, found = -1;
+    struct stat status;
     int value;
     FILE *info;
 
     snprintf(path, sizeof(path), "%s/%s/info", GLUSTERD_VOLUMES, identity->volume);
+    if (stat(path, &status) < 0 ||
+        memcmp(&status.st_mtim, &membership->recorded, sizeof(status.st_mtim)) == 0)
+        return false;
     info = fopen(path, "re");
     if (!info)
-        return -1;
+        return false;
+    *membership = (struct glupy_membership){.subvolume = -1, .recorded = status.st_mtim};
     while (fgets(line, sizeof(line), info)) {
         if (sscanf(line, "sub_count=%d", &number) == 1 && number > 0)
             bricks_a_set = number;
+        if (sscanf(line, "count=%d", &number) == 1 && number > 0)
+            membership->bricks = (uint32_t)number;
         value = 0;
         if (sscanf(line, "brick-%d=%n", &number, &value) == 1 && value &&
             names_brick(line + value, identity))
             found = number;
     }
     fclose(info);
-    return found < 0 ? -1 : found / bricks_a_set;
+    if (found >= 0)
+        membership->subvolume = found / bricks_a_set;
+    return true;
 }
 
 /* Asked once: the answer may come over the network. */
@@ -114,7 +123,6 @@ glupy_identify(xlator_t *this, struct glupy_identity *identity)
     identity->host = brick_host(this, identity);
     if (!identity->host)
         return -1;
-    identity->subvolume = subvolume(identity);
     identity->group = reading_group();
     return 0;
 }

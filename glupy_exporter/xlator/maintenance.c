@@ -10,8 +10,9 @@
 #define NAMES_A_ROUND 4096 /* bounds how long one round holds up inode_find's table lock */
 #define NEVER UINT32_MAX   /* a round */
 #define SHARDS "/.shard/"
-#define NAME_DELAY_MAX 32 /* rounds between two looks at one file's name */
-#define PUBLISH_DELAY 30  /* rounds between two tries to make a segment */
+#define NAME_DELAY_MAX 32    /* rounds between two looks at one file's name */
+#define PUBLISH_DELAY 30     /* rounds between two tries to make a segment */
+#define MEMBERSHIP_DELAY 10U /* rounds between looks at glusterd's record of the volume */
 
 /* On a brick the table hangs on the io-stats above, to which clients are bound. */
 static inode_table_t *
@@ -149,6 +150,22 @@ decay(struct glupy_segment *segment, uint32_t half_life)
     }
 }
 
+/* Bricks are added and removed while this one runs. The record is read without the mutex, as a disk
+ * may be slow. */
+static void
+follow_membership(struct glupy_private *private, struct glupy_header *header)
+{
+    struct glupy_membership now = private->membership;
+
+    if (!glupy_read_membership(&private->identity, &now))
+        return;
+    pthread_mutex_lock(&private->mutex);
+    private->membership = now;
+    __atomic_store_n(&header->subvolume, now.subvolume, __ATOMIC_RELAXED);
+    glupy_store(&header->volume_bricks, now.bricks);
+    pthread_mutex_unlock(&private->mutex);
+}
+
 static void *
 maintain(void *argument)
 {
@@ -171,6 +188,8 @@ maintain(void *argument)
             glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
             resolve_names(this, segment, round);
             decay(segment, half_life);
+            if (round % MEMBERSHIP_DELAY == 0)
+                follow_membership(private, segment->header);
             pthread_mutex_lock(&private->mutex);
         }
         clock_gettime(CLOCK_MONOTONIC, &until);

@@ -129,6 +129,7 @@ describe(struct glupy_header *header, const struct glupy_segment_options *option
     header->heartbeat = header->created_monotonic;
     header->enabled = options->enabled;
     header->half_life = options->half_life;
+    header->volume_bricks = options->volume_bricks;
     read_line("/proc/sys/kernel/random/boot_id", header->boot_id, sizeof(header->boot_id));
     snprintf(header->glusterfs_version, sizeof(header->glusterfs_version), "%s",
              options->glusterfs_version);

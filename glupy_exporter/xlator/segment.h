@@ -18,7 +18,8 @@ struct glupy_segment_options {
     const char *brick;
     const char *host;
     const char *glusterfs_version;
-    int32_t subvolume; /* -1: unknown */
+    int32_t subvolume;      /* -1: unknown */
+    uint32_t volume_bricks; /* 0: unknown */
     const char *const *fop_names;
     uint32_t fop_count;
     uint32_t file_slots;

@@ -111,6 +111,7 @@ class Segment:
             files_tracked=len(self.files),
             clients_tracked=len(self.clients),
             half_life=layout.HALF_LIFE_DEFAULT,
+            volume_bricks=6,
         )
         end = layout.HEADER_SIZE
         for table, size in {

@@ -16,7 +16,7 @@ export class Browser {
       flags.push('--no-sandbox'); // root has no sandbox, and the only page is our own
     }
     const stdio = ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'];
-    const chromium = spawn('chromium', flags, { stdio });
+    const chromium = spawn('chromium', flags, { stdio, env: { ...process.env, TMPDIR: home } });
     await once(chromium, 'spawn');
     return new Browser(chromium, home);
   }

@@ -17,6 +17,8 @@ import { VizLayout, VizLegend } from '@grafana/ui';
 const AXIS = 80; // px for the labels on the left
 const FOOT = 20; // px for those below
 const LABEL_PIXELS = 90;
+const MINUTE = 60_000;
+const TICKS = [1, 2, 5, 10, 15, 30, 60, 180, 360, 720, 1440].map((minutes) => minutes * MINUTE);
 
 function Text({ theme, ...props }) {
   return <text fontSize={12} fill={theme.colors.text.primary} {...props} />;
@@ -58,8 +60,11 @@ export function Heatmap({ frames, panel, width, height, theme, timeRange }) {
   const cellWidth = times.length > 1 ? x(times[1]) - x(times[0]) : 10;
   const rowHeight = (height - FOOT) / buckets.length;
   const every = Math.ceil(16 / rowHeight);
-  const ticks = Math.floor((width - AXIS) / LABEL_PIXELS);
-  const labels = Array.from({ length: ticks }, (_, i) => from + ((i + 0.5) * (to - from)) / ticks);
+  const tick = TICKS.find((step) => ((to - from) / step) * LABEL_PIXELS <= width - AXIS) ?? to - from;
+  const labels = [];
+  for (let at = Math.ceil(from / tick) * tick; at < to; at += tick) {
+    labels.push(at);
+  }
   return (
     <svg width={width} height={height}>
       {buckets.map(({ le, counts }, row) => {

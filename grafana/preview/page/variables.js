@@ -3,13 +3,12 @@
 import { ask } from './prometheus.js';
 
 const REFERENCE = /\$(\w+)|\[\[(\w+)\]\]|\$\{(\w+)(?::(\w+))?\}/g;
-const ALL = '$__all';
 
 const escapeString = (text) => text.replace(/\\/g, '\\\\').replace(/"/g, '\\"');
 const escapeRegexp = (text) =>
   text.replace(/\\/g, '\\\\\\\\').replace(/[$^*{}[\]'+?.()|]/g, '\\\\$&');
 
-/** The expression of label_values(SELECTOR, LABEL), the only kind of query known here. */
+/** The answer to label_values(SELECTOR, LABEL), the only kind of query known here. */
 async function labelValues(query, { from, to }) {
   const [, selector, label] = query.match(/^label_values\((?:(.*),)?\s*(\w+)\s*\)$/s) ?? [];
   if (!label) {
@@ -19,26 +18,31 @@ async function labelValues(query, { from, to }) {
   return ask(`label/${label}/values`, { ...matching, start: from, end: to });
 }
 
-/** A variable's possible values and the one that a dashboard opens with. */
+/** What a dashboard opens with: what it was saved with if that exists, all, or the first. */
+function choose({ current, includeAll }, options) {
+  const saved = [current?.value].flat().filter((value) => options.includes(value));
+  if (saved.length > 0) {
+    return { options: saved };
+  }
+  return includeAll ? { all: true, options } : { options: options.slice(0, 1) };
+}
+
 async function valueOf(variable, interpolate, range) {
-  if (variable.type === 'query') {
-    const query = variable.query?.query ?? variable.query;
-    let options = await labelValues(interpolate(query, 'query'), range);
-    if (variable.regex) {
-      const [, pattern] = variable.regex.match(/^\/(.*)\/\w*$/s) ?? [null, variable.regex];
-      options = options.filter((option) => new RegExp(pattern).test(option));
+  switch (variable.type) {
+    case 'query': {
+      const query = variable.query?.query ?? variable.query;
+      const options = await labelValues(interpolate(query, 'query'), range);
+      const [, pattern] = variable.regex?.match(/^\/(.*)\/\w*$/s) ?? [null, variable.regex || ''];
+      return choose(variable, options.filter((option) => new RegExp(pattern).test(option)));
     }
-    return variable.includeAll ? { all: true, options } : { options: options.slice(0, 1) };
+    case 'custom':
+    case 'interval':
+      return choose(variable, variable.query.split(',').map((option) => option.trim()));
+    case 'datasource':
+      return { options: ['Prometheus'] };
+    default: // a text or a constant
+      return { options: [variable.current?.value ?? variable.query ?? ''].flat() };
   }
-  if (variable.type === 'custom' || variable.type === 'interval') {
-    const options = String(variable.query).split(',').map((option) => option.trim());
-    const current = [variable.current?.value ?? options[0]].flat();
-    return current[0] === ALL ? { all: true, options } : { options: current };
-  }
-  if (variable.type === 'datasource') {
-    return { options: ['Prometheus'] };
-  }
-  return { options: [variable.current?.value ?? variable.query ?? ''].flat() };
 }
 
 function forQuery(variable, { all, options }) {

@@ -26,7 +26,7 @@ def complete(
             bricks = (each.brick.brick for each in (brick, *brick.siblings))
             name = resolver.name(brick.brick.volume, file.gfid, bricks)
             if name:
-                file = replace(file, path=name.path, type=name.type)
+                file = replace(file, path=name.path, type=name.type, truncated=name.truncated)
         yield file
 
 

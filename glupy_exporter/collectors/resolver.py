@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import queue
 import re
@@ -11,19 +12,21 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from glupy_exporter.segment.layout import PATH_SIZE
 from glupy_exporter.segment.reader import escape, unescape
 
 ROOT = "00000000-0000-0000-0000-000000000001"
 """The gfid of a volume's root directory."""
 
 _GFID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_PARENT_LINK = re.compile(rb"\.\./\.\./[0-9a-f]{2}/[0-9a-f]{2}/(%b)/([^/\0]+)" % _GFID, re.DOTALL)
-_PARENT_XATTR = re.compile(rb"(%b)/([^/\0]+)" % _GFID, re.DOTALL)
+_BASENAME = rb"(?!\.{1,2}\Z)[^/\0]+"
+_PARENT_LINK = re.compile(rb"\.\./\.\./[0-9a-f]{2}/[0-9a-f]{2}/(%b)/(%b)" % (_GFID, _BASENAME))
+_PARENT_XATTR = re.compile(rb"(%b)/(%b)" % (_GFID, _BASENAME))
 _XATTR_PREFIX = "trusted.gfid2path."
+_XATTR_OF_ALL = "trusted.gfid"
 _DEPTH_MAX = 1000
 _TYPES = {
     stat.S_IFREG: "file",
@@ -35,12 +38,15 @@ _TYPES = {
     stat.S_IFSOCK: "socket",
 }
 
+LOG = logging.getLogger(__name__)
+
 
 class Name(NamedTuple):
-    """Where a file is in its volume; ``path`` is escaped as the reader escapes paths."""
+    """Where a file is in its volume; ``path`` is cut and escaped as one from a segment is."""
 
     path: str
     type: str
+    truncated: bool = False
 
 
 def find(brick: Path, gfid: str) -> Name | None:
@@ -51,28 +57,38 @@ def find(brick: Path, gfid: str) -> Name | None:
     its names (GlusterFS: xlators/storage/posix/src/posix-gfid-path.c).
 
     Raises:
-        OSError: it may not be looked at: that needs CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN.
+        PermissionError: that needs CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN.
+        OSError: the disk cannot be read.
     """
     entry = _entry(brick, gfid)
     try:
-        mode = os.lstat(entry).st_mode
-        place = _place_by_xattr(entry)
-        if place is None:
-            if not stat.S_ISLNK(mode):
-                return None
-            place = _place_by_link(entry)
+        status = os.lstat(entry)
+        mode = status.st_mode
+        # As GlusterFS tells them: a symbolic link of a user's has a second name in the volume.
+        if stat.S_ISLNK(mode) and status.st_nlink == 1:
             mode = stat.S_IFDIR
+            place = _place_by_link(entry)
+        else:
+            place = _place_by_xattr(entry)
         names: list[bytes] = []
         while place and len(names) < _DEPTH_MAX:
             parent, name = place
             names.append(name)
             if parent == ROOT:
-                path = escape(b"/" + b"/".join(reversed(names)))
-                return Name(path, _TYPES.get(stat.S_IFMT(mode), ""))
+                return _name(names, _TYPES.get(stat.S_IFMT(mode), ""))
             place = _place_by_link(_entry(brick, parent))
-    except FileNotFoundError:
-        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EINVAL):  # it is gone; it is no link
+            raise
     return None
+
+
+def _name(names: list[bytes], kind: str) -> Name:
+    path = b"/" + b"/".join(reversed(names))
+    end = min(len(path), PATH_SIZE)
+    while end < len(path) and path[end] & 0xC0 == 0x80:  # within a character
+        end -= 1
+    return Name(escape(path[:end]), kind, end < len(path))
 
 
 def _entry(brick: Path, gfid: str) -> Path:
@@ -80,22 +96,19 @@ def _entry(brick: Path, gfid: str) -> Path:
 
 
 def _place_by_xattr(entry: Path) -> tuple[str, bytes] | None:
-    for key in sorted(os.listxattr(entry, follow_symlinks=False)):
+    keys = os.listxattr(entry, follow_symlinks=False)
+    if _XATTR_OF_ALL not in keys:  # the kernel hides what may not be seen
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(entry))
+    for key in sorted(keys):
         if key.startswith(_XATTR_PREFIX):
-            value = os.getxattr(entry, key, follow_symlinks=False)
-            match = _PARENT_XATTR.fullmatch(value)
+            match = _PARENT_XATTR.fullmatch(os.getxattr(entry, key, follow_symlinks=False))
             if match:
                 return match[1].decode("ascii"), match[2]
     return None
 
 
 def _place_by_link(entry: Path) -> tuple[str, bytes] | None:
-    try:
-        match = _PARENT_LINK.fullmatch(os.fsencode(entry.readlink()))
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # not a link: no directory
-            raise
-        return None
+    match = _PARENT_LINK.fullmatch(os.fsencode(entry.readlink()))
     return (match[1].decode("ascii"), match[2]) if match else None
 
 
@@ -120,6 +133,7 @@ class Resolver:
         self._lock = threading.Lock()
         self._work: queue.Queue[tuple[tuple[str, str], tuple[Path, ...]]] = queue.Queue(1000)
         self._thread: threading.Thread | None = None
+        self._refused = False
 
     def name(self, volume: str, gfid: str, bricks: Iterable[str]) -> Name | None:
         """The name of a file, None while it is not known; ``bricks`` are escaped paths of those of
@@ -137,16 +151,6 @@ class Resolver:
                     self._thread.start()
         return known.name if known else None
 
-    @property
-    def kept(self) -> int:
-        """Answers that are kept."""
-        return len(self._known)
-
-    @property
-    def pending(self) -> int:
-        """Questions that are not answered yet."""
-        return len(self._asked)
-
     def wait(self) -> None:
         """Wait until all that was asked for has been looked up."""
         self._work.join()
@@ -154,12 +158,7 @@ class Resolver:
     def _run(self) -> None:
         while True:
             key, bricks = self._work.get()
-            name = None
-            for brick in bricks:
-                with suppress(OSError):  # no privilege, a brick that is gone: the gfid is shown
-                    name = find(brick, key[1])
-                if name:
-                    break
+            name = self._find(bricks, key[1])
             with self._lock:
                 self._known[key] = _Known(name, time.monotonic() + self._lifetime)
                 self._known.move_to_end(key)
@@ -167,3 +166,21 @@ class Resolver:
                     self._known.popitem(last=False)
                 self._asked.discard(key)
             self._work.task_done()
+
+    def _find(self, bricks: Iterable[Path], gfid: str) -> Name | None:
+        for brick in bricks:
+            try:
+                name = find(brick, gfid)
+            except PermissionError as error:
+                if not self._refused:
+                    LOG.warning(
+                        "files.resolve is on, but needs CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN",
+                        extra={"fields": {"path": error.filename}},
+                    )
+                self._refused = True
+            except OSError:
+                pass  # the other bricks may have it
+            else:
+                if name:
+                    return name
+        return None

@@ -19,6 +19,7 @@ from glupy_exporter.collectors.files import Files
 from glupy_exporter.collectors.resolver import ROOT, Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.privacy import Privacy
+from glupy_exporter.segment import layout
 
 IMAGE = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
 OTHER = uuid.UUID("11111111-70f2-4bd5-9a86-3b3c0b7a5c11")
@@ -109,7 +110,8 @@ class Disk:
     def file(self, gfid: uuid.UUID, *links: bytes) -> None:
         self.entry(gfid).touch()
         self.xattrs[self.entry(gfid)] = {
-            f"trusted.gfid2path.{number:016x}": link for number, link in enumerate(links)
+            "trusted.gfid": gfid.bytes,
+            **{f"trusted.gfid2path.{number:016x}": link for number, link in enumerate(links)},
         }
 
 
@@ -142,17 +144,51 @@ def test_find_a_file_and_its_directories(disk: Disk) -> None:
 def test_find_takes_no_wrong_answers(disk: Disk) -> None:
     """Other links, other xattrs, loops and missing parents lead nowhere, and nothing fails."""
     entry = disk.entry(IMAGE)
-    for target in ("/etc/passwd", f"../../7b/1c/{PARENT}/../x", f"../../7b/1c/{PARENT}", "x"):
+    up = f"../../00/00/{ROOT}"
+    for target in ("/etc/passwd", f"{up}/a/b", f"{up}/..", f"{up}/.", up, "x"):
         entry.symlink_to(target)
         assert find(disk.root, str(IMAGE)) is None
         entry.unlink()
-    disk.file(IMAGE, b"", b"x/y", f"{PARENT}/a/b".encode(), f"{PARENT}/a\0b".encode())
+    wrong = ("", "x/y", f"{ROOT}/", f"{ROOT}/a/b", f"{ROOT}/a\0b", f"{ROOT}/..", f"{ROOT}/.")
+    disk.file(IMAGE, *(link.encode() for link in wrong))
     assert find(disk.root, str(IMAGE)) is None
+    disk.entry(PARENT).touch()
+    disk.file(IMAGE, f"{PARENT}/in-a-file".encode())
+    assert find(disk.root, str(IMAGE)) is None
+    disk.entry(PARENT).unlink()
     disk.file(IMAGE, f"{PARENT}/orphan".encode())
     assert find(disk.root, str(IMAGE)) is None
     disk.directory(PARENT, GRANDPARENT, "a")
     disk.directory(GRANDPARENT, PARENT, "b")
     assert find(disk.root, str(IMAGE)) is None
+
+
+def test_find_tells_a_users_link_from_a_directory(disk: Disk, tmp_path: Path) -> None:
+    """Its target is the user's choice, and says nothing about where it is."""
+    disk.directory(IMAGE, uuid.UUID(ROOT), "forged")
+    os.link(disk.entry(IMAGE), tmp_path / "link", follow_symlinks=False)
+    disk.xattrs[disk.entry(IMAGE)] = {"trusted.gfid": IMAGE.bytes}
+    assert find(disk.root, str(IMAGE)) is None
+    disk.xattrs[disk.entry(IMAGE)]["trusted.gfid2path.1"] = f"{ROOT}/link".encode()
+    assert find(disk.root, str(IMAGE)) == Name("/link", "symlink")
+
+
+def test_find_cuts_a_path_as_the_brick_does(disk: Disk) -> None:
+    name = "ü" * 100
+    disk.directory(GRANDPARENT, uuid.UUID(ROOT), name)
+    disk.directory(PARENT, GRANDPARENT, name)
+    disk.file(IMAGE, f"{PARENT}/{name}".encode())
+    path = f"/{name}/{name}/{name}"
+    kept = path.encode()[: layout.PATH_SIZE].decode("utf-8", "ignore")
+    assert find(disk.root, str(IMAGE)) == Name(kept, "file", truncated=True)
+    assert len(kept.encode()) == layout.PATH_SIZE - 1
+
+
+def test_find_refuses_to_guess_without_privilege(disk: Disk) -> None:
+    """Without CAP_SYS_ADMIN a file seems to have no xattrs at all."""
+    disk.entry(IMAGE).touch()
+    with pytest.raises(PermissionError):
+        find(disk.root, str(IMAGE))
 
 
 def test_resolver_answers_later_and_follows_renames(disk: Disk) -> None:
@@ -171,25 +207,52 @@ def test_resolver_answers_later_and_follows_renames(disk: Disk) -> None:
     resolver.wait()
 
 
-def test_resolver_survives_a_disk_without_privilege_or_answer(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No permission is no name; while a disk hangs, questions neither wait nor pile up."""
+def test_resolver_is_bounded_while_a_disk_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions neither wait nor pile up, and the oldest answers make room."""
     released = threading.Event()
+    asked = []
 
     def hang(brick: Path, gfid: str) -> Name | None:
         released.wait()
-        raise PermissionError
+        asked.append(gfid)
+        return Name(gfid, "file")
 
     monkeypatch.setattr(resolving, "find", hang)
     resolver = Resolver(size=7)
-    for number in range(5000):
-        assert resolver.name("v", str(uuid.UUID(int=number)), ["/b"]) is None
-    assert resolver.pending <= 1001
+    gfids = [str(uuid.UUID(int=number)) for number in range(5000)]
+    assert not any(resolver.name("v", gfid, ["/b"]) for gfid in gfids)
     released.set()
     resolver.wait()
-    assert resolver.pending == 0
-    assert resolver.kept == 7
+    assert gfids[:1000] == asked[:1000]
+    assert len(asked) <= 1001
+    assert [resolver.name("v", gfid, []) for gfid in asked[-7:]] == [
+        Name(gfid, "file") for gfid in asked[-7:]
+    ]
+    assert resolver.name("v", asked[-8], []) is None
+    resolver.wait()
+
+
+def test_resolver_says_once_that_it_lacks_privilege(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The brick that may be looked at answers all the same."""
+    denied, allowed = disk.root / "denied", disk.root / "allowed"
+    for number in range(3):
+        gfid = uuid.UUID(int=number)
+        for root in (denied, allowed):
+            disk.root = root
+            disk.entry(gfid).touch()
+        disk.file(gfid, f"{ROOT}/{number}".encode())
+    resolver = Resolver()
+    for _ in range(2):
+        names = [
+            resolver.name("v", str(uuid.UUID(int=number)), [str(denied), str(allowed)])
+            for number in range(3)
+        ]
+        resolver.wait()
+    assert names == [Name(f"/{number}", "file") for number in range(3)]
+    (record,) = caplog.records
+    assert "CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN" in record.getMessage()
 
 
 def test_a_resolved_name_is_served_by_the_next_scrape(

@@ -69,7 +69,8 @@ def top(args: argparse.Namespace) -> int:
         if once and not args.view:
             raise UserError("--sort needs --view, as each view has other columns")
         sort_by(state, args.sort)
-    sampler = Sampler(settings.segment_dir, settings.segment_expiry, settings.privacy)
+    resolver = Resolver() if settings.resolve else None
+    sampler = Sampler(settings.segment_dir, settings.segment_expiry, settings.privacy, resolver)
     rates = sampler.sample()
     for problem in rates.problems:
         if problem.reason == "no_directory":
@@ -164,20 +165,7 @@ def _number(kind: type[float], least: float, most: float) -> Callable[[str], flo
 
 
 def _add_top(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--config.file",
-        dest="config.file",
-        type=Path,
-        metavar="FILE",
-        help="the exporter's, whose privacy options hold here too",
-    )
-    command.add_argument(
-        "--segment.dir",
-        dest="segment.dir",
-        default=argparse.SUPPRESS,
-        metavar="DIR",
-        help="where the bricks' segments are",
-    )
+    config.add_flags(command, "segment.", "privacy.", "files.")
     command.add_argument(
         "--once", action="store_true", help="look twice, print a table for each view, and end"
     )

@@ -1,4 +1,4 @@
-"""Settings of `serve` and `dump`: a YAML file, and flags that win over it.
+"""Settings of `serve`, `dump` and `top`: a YAML file, and flags that win over it.
 
 Every flag but ``--config.file`` is a key of the file under its own name, without the dashes in
 front: ``--web.listen-address`` is the key ``web.listen-address``. Both go through the same checks.
@@ -223,10 +223,18 @@ def _settings() -> dict[str, _Setting]:
 _SETTINGS = _settings()
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give ``parser`` a flag for every setting."""
-    parser.add_argument("--config.file", dest="config.file", type=Path, metavar="FILE")
+def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
+    """Give ``parser`` a flag for every setting, or those whose keys begin with ``prefixes``."""
+    parser.add_argument(
+        "--config.file",
+        dest="config.file",
+        type=Path,
+        metavar="FILE",
+        help="YAML file with the exporter's settings, under the names of their flags",
+    )
     for key, setting in _SETTINGS.items():
+        if not key.startswith(prefixes or ""):
+            continue
         options: dict[str, Any] = {"dest": key, "default": argparse.SUPPRESS}
         if setting.check is _switch:
             options["action"] = argparse.BooleanOptionalAction

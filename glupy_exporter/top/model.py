@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar, Union
 
 from glupy_exporter.collectors import names
+from glupy_exporter.collectors.activity import merge_files
 from glupy_exporter.collectors.base import OpenBrick
+from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
@@ -58,7 +60,7 @@ class FileRate(_Work):
 
     gfid: str
     path: str
-    """As :meth:`Privacy.path` shows it."""
+    """What :meth:`Privacy.path` lets be shown."""
     type: str
     unlinked: bool
     top_client: str | None
@@ -127,7 +129,7 @@ class Sampler:
     """Looks at the bricks whose segments are in ``directory``, and remembers the last look.
 
     Bricks dead for more than ``expiry`` seconds are left out, and files that ``privacy`` does not
-    let be shown. ``clock`` gives seconds.
+    let be shown. ``resolver`` is asked for names that no brick knows. ``clock`` gives seconds.
     """
 
     def __init__(
@@ -135,10 +137,12 @@ class Sampler:
         directory: Path,
         expiry: float,
         privacy: Privacy | None = None,
+        resolver: Resolver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._privacy = privacy or Privacy()
+        self._resolver = resolver
         self._directory = directory
         self._expiry = expiry
         self._looks: dict[tuple[str, str], _Look] = {}
@@ -162,14 +166,14 @@ class Sampler:
                     continue
                 before = self._looks.get(brick.key)
                 try:
-                    look = _look(brick, before, self._clock())
+                    look = _look(brick, before, self._clock(), self._resolver)
                 except SegmentError as error:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))
                     continue
                 looks[brick.key] = look
                 if before and before.written_by == look.written_by:
                     fops += _fop_rates(brick.key, before, look)
-                    files += _file_rates(brick, self._privacy, before, look)
+                    files += _file_rates(brick.key, before, look, self._privacy)
                     clients += _client_rates(brick.key, before, look)
         interval = now - self._taken if self._taken is not None else 0.0
         self._looks, self._taken = looks, now
@@ -185,8 +189,13 @@ class Sampler:
         )
 
 
-def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
+def _look(brick: OpenBrick, before: _Look | None, taken: float, resolver: Resolver | None) -> _Look:
     segment = brick.segment
+
+    def named(table: FileTable, row: Row) -> File | None:
+        file = segment.file(table, row)
+        return next(names.complete(brick, [(row, file)], resolver)) if file else None
+
     written_by = brick.brick.pid, brick.brick.created
     if before and before.written_by != written_by:
         before = None
@@ -194,7 +203,7 @@ def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
         written_by=written_by,
         taken=taken,
         fops={fop.name: fop for fop in segment.fops()},
-        files=_slots(segment.file_table(), segment.file, before.files if before else {}),
+        files=_slots(segment.file_table(), named, before.files if before else {}),
         clients=_slots(segment.client_table(), segment.client, before.clients if before else {}),
         internal={
             origin: Activity(done.fops, done.nanoseconds, done.bytes, 0, 0, 0)
@@ -294,28 +303,27 @@ class _Done:
 
 
 def _file_rates(
-    brick: OpenBrick, privacy: Privacy, before: _Look, now: _Look
+    key: tuple[str, str], before: _Look, now: _Look, privacy: Privacy
 ) -> Iterator[FileRate]:
     elapsed = now.taken - before.taken
     done: dict[str, _Done] = {}
-    files: dict[str, File] = {}
+    files = []
     for place, slot in now.files.items():
         old = before.files.get(place)
         if slot is old:
             continue
-        (file,) = names.complete(brick, [((*place, slot.fops), slot.entry)])
+        file = slot.entry
         done.setdefault(file.gfid, _Done()).add(file.activity, old.entry.activity if old else None)
-        if file.gfid not in files or file.path:
-            files[file.gfid] = file
+        files.append(file)
     clients = {tag: slot.entry for (_, tag), slot in now.clients.items()}
-    for gfid, work in done.items():
-        file = files[gfid]
-        if work.fops and privacy.shown(file):
+    for file in filter(privacy.shown, merge_files(files)):
+        work = done[file.gfid]
+        if work.fops:
             client = clients.get(file.top_client)
             yield FileRate(
-                *brick.key,
+                *key,
                 *work.per_second(elapsed),
-                gfid=gfid,
+                gfid=file.gfid,
                 path=privacy.path(file),
                 type=file.type,
                 unlinked=file.unlinked,
@@ -346,9 +354,9 @@ def _client_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[Clien
         for name, work in done.items()
         if work.fops
     ]
-    for origin, activity in now.internal.items():
+    for origin, counts in now.internal.items():
         work = _Done()
-        work.add(activity, before.internal.get(origin))
+        work.add(counts, before.internal.get(origin))
         if work.fops:
             rate = ClientRate(
                 *key, *work.per_second(elapsed), client=origin, connections=None, internal=True

@@ -18,6 +18,8 @@ HEAD_LINES = 3
 
 _NUMBER_COLUMNS = 7
 _BRICK_SHARE = 3  # bricks get a third of what the numbers leave, or what the names do not need
+_EXTRA_SHARE = 4
+_EXTRA_COLUMNS = 100  # on a narrower screen the names need the room
 
 HELP = """\
 1 2 3, Tab    fops, files, clients
@@ -31,6 +33,7 @@ q             quit
 
 Only rows that did something since the last look are shown.
 ms/s          time spent in the brick per second, over 1000 where fops overlap
+top client    who does most on a file, an estimate; on screens of 100 columns
 p99           99 of 100 calls took at most this long, about
 \\xNN \\uNNNN   a character of a name that cannot be shown
 ...           a name that is cut
@@ -52,6 +55,8 @@ class View(NamedTuple):
     columns: tuple[Column, ...]
     label: str
     """The field that names a row."""
+    extra: Column | None = None
+    """A text that stands before the name where there is room."""
 
     @property
     def sorts(self) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ VIEWS = (
         ),
         "fop",
     ),
-    View("files", _WORK, "path"),
+    View("files", _WORK, "path", Column("top client", "top_client", str)),
     View(
         "clients",
         (
@@ -176,28 +181,27 @@ def table(
     view: View, rows: Sequence[Rate], columns: int | None, encoding: str = "utf-8"
 ) -> list[str]:
     """The titles and the rows, in ``columns`` columns, or as wide as they are for None."""
-    bricks = [text.printable(_brick(row), encoding) for row in rows]
-    labels = [text.printable(_label(view, row), encoding) for row in rows]
-    brick_width = max(map(text.width, [*bricks, "brick"]))
-    label_width = max(map(text.width, [*labels, view.label]))
-    if columns is not None:
-        room = max(0, columns - _NUMBER_COLUMNS * len(view.columns) - 2)
-        brick_width = min(brick_width, max(room // _BRICK_SHARE, room - label_width))
-        label_width = room - brick_width
-
-    def line(numbers: list[str], brick: str, label: str) -> str:
-        whole = "".join(f"{number:>{_NUMBER_COLUMNS - 1}} " for number in numbers)
-        whole += f"{text.ending(brick, brick_width)}  {text.ending(label, label_width)}"
-        return whole.rstrip() if columns is None else text.left(whole, columns)
-
-    titles = [column.title for column in view.columns]
-    return [
-        line(titles, "brick", view.label),
-        *(
-            line([_cell(column, row) for column in view.columns], brick, label)
-            for row, brick, label in zip(rows, bricks, labels)
-        ),
+    numbers = [[column.title, *(_cell(column, row) for row in rows)] for column in view.columns]
+    texts = [
+        ["brick", *map(_brick, rows)],
+        [view.label, *(_label(view, row) for row in rows)],
     ]
+    if view.extra and (columns is None or columns >= _EXTRA_COLUMNS):
+        texts.insert(1, [view.extra.title, *(_cell(view.extra, row) for row in rows)])
+    texts = [[text.printable(cell, encoding) for cell in cells] for cells in texts]
+    widths = [max(map(text.width, cells)) for cells in texts]
+    if columns is not None:
+        room = columns - _NUMBER_COLUMNS * len(numbers) - 2 * (len(texts) - 1)
+        widths[1:-1] = [min(width, room // _EXTRA_SHARE) for width in widths[1:-1]]
+        room = max(0, room - sum(widths[1:-1]))
+        widths[0] = min(widths[0], max(room // _BRICK_SHARE, room - widths[-1]))
+        widths[-1] = room - widths[0]
+    lines = []
+    for figures, words in zip(zip(*numbers), zip(*texts)):
+        line = "".join(f"{figure:>{_NUMBER_COLUMNS - 1}} " for figure in figures)
+        line += "  ".join(map(text.ending, words, widths))
+        lines.append(line.rstrip() if columns is None else text.left(line, columns))
+    return lines
 
 
 def to_json(rates: Rates, rows: dict[str, list[Rate]]) -> str:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -16,6 +17,7 @@ import termios
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyte
@@ -44,7 +46,7 @@ def segment(times: int) -> segments.Segment:
     """A brick that has done everything ``times`` times."""
     files = {
         8 * index: segments.File(
-            path, uuid.UUID(int=(index + 1) << 65), fops=[times * (index + 1), 0, 0]
+            path, uuid.UUID(int=(index + 1) << 65), fops=[times * (index + 1), 0, 0], top_client=1
         )
         for index, path in enumerate(HOSTILE)
     }
@@ -130,6 +132,18 @@ def test_json(brick: Brick) -> None:
     assert client["read_bytes_per_second"] == pytest.approx(512 * client["fops_per_second"])
 
 
+def test_the_exporters_privacy_options_hold(brick: Brick, tmp_path: Path) -> None:
+    config = tmp_path / "glupy-exporter.yml"
+    config.write_text("privacy.paths: none\nfiles.exclude: '*.txt'\nsegment.dir: /none/such\n")
+    flag = f"--config.file={config}"
+    printed = run_once(brick, flag, "--json")
+    assert [row["path"] for row in json.loads(printed)["files"]] == [""] * 3
+    assert "txt" not in printed
+    printed = run_once(brick, flag, "--once", "--view=files", "--privacy.paths=hash", "--limit=1")
+    (row,) = printed.splitlines()[1:]
+    assert re.fullmatch("[0-9a-f]{16}", row.split()[-1])
+
+
 def test_once_escapes_what_the_locale_lacks(brick: Brick) -> None:
     printed = run_once(brick, "--once", "--view=files", PYTHONIOENCODING="ascii")
     assert "/\\u6f22\\u5b57.txt\n" in printed
@@ -143,6 +157,8 @@ def test_once_escapes_what_the_locale_lacks(brick: Brick) -> None:
         (["--once", "--view=fops", "--sort=path"], "only by call/s, err/s"),
         (["--once", "--segment.dir=/none/such"], "cannot list /none/such"),
         (["--once", "--segment.dir=x"], "is not an absolute path"),
+        (["--once", "--privacy.paths=some"], "'some' is not one of full, hash, none"),
+        (["--once", "--config.file=/none/such"], "cannot read config file /none/such"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(
@@ -423,9 +439,22 @@ def test_the_help_fits_80x24() -> None:
     assert shown == view.HELP.splitlines()
 
 
+def test_top_clients_are_shown_where_there_is_room() -> None:
+    busy = replace(RATES.files[0], top_client="fd00::7 \x9b4242", path="/a/b", type="file")
+
+    def shown(columns: int, rows: list[FileRate]) -> list[str]:
+        return [line.rstrip() for line in view.table(view.VIEWS[1], rows, columns)]
+
+    assert not any("fd00" in line or "client" in line for line in shown(99, [busy]))
+    title, row, unknown = shown(100, [busy, RATES.files[1]])
+    assert title.endswith("brick          top client         path")
+    assert row.endswith("v0:/bricks/b0  ...::7 \\u009b4242  /a/b")
+    assert unknown.endswith("v0:/bricks/b0  -                  /d/")
+
+
 def test_how_files_are_named() -> None:
     rows = view.table(view.VIEWS[1], RATES.files[:3], None)[1:]
-    assert [row.split("  ")[-1] for row in rows] == ["<gfid:0>", "/d/", "/x (deleted)"]
+    assert [row.split("  ")[-1].strip() for row in rows] == ["<gfid:0>", "/d/", "/x (deleted)"]
 
 
 def test_internal_services_look_like_no_client() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import segments
 
+from glupy_exporter.collectors.resolver import Name, Resolver
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
 from glupy_exporter.top.model import Rates, Sampler, quantile
@@ -34,7 +35,7 @@ def two_looks(
 ) -> Rates:
     """The rates after the segment changed in place, as a running brick changes it."""
     clock = Clock()
-    sampler = Sampler(directory, EXPIRY, privacy, clock)
+    sampler = Sampler(directory, EXPIRY, privacy, clock=clock)
     with before.live(directory / "a.seg") as path:
         first = sampler.sample()
         assert (first.interval, first.fops, first.files, first.clients) == (0, (), (), ())
@@ -123,6 +124,40 @@ def test_privacy_holds_as_in_the_exporter(
     before, after = (segments.Segment(files={1: file((count, 0, 0))}) for count in (1, 5))
     rates = two_looks(tmp_path, before, after, privacy)
     assert [rate.path for rate in rates.files] == paths
+
+
+def test_a_hidden_file_with_two_slots_is_hidden_in_both(tmp_path: Path) -> None:
+    def slots(count: int) -> segments.Segment:
+        known = file((count, 0, 0))
+        return segments.Segment(files={1: known, 2: replace(known, path=b"")})
+
+    assert two_looks(tmp_path, slots(1), slots(5), Privacy(exclude=("/a",))).files == ()
+    (rate,) = two_looks(tmp_path, slots(1), slots(5), Privacy(include=("/a",))).files
+    assert rate.fops_per_second == 2
+
+
+class Names(Resolver):
+    """Knows the path of every file the second time that it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def name(self, volume: str, gfid: str, bricks: Iterable[str]) -> Name | None:
+        known = gfid in self.asked
+        self.asked.add(gfid)
+        return Name(f"/{volume}/found", "file") if known else None
+
+
+def test_the_first_look_asks_for_names(tmp_path: Path) -> None:
+    before, after = (
+        segments.Segment(files={1: replace(file((count, 0, 0)), path=b"")}) for count in (1, 5)
+    )
+    sampler = Sampler(tmp_path, EXPIRY, Privacy(exclude=("*.tmp",)), Names())
+    with before.live(tmp_path / "a.seg") as path:
+        sampler.sample()
+        change(path, after)
+        (rate,) = sampler.sample().files
+    assert (rate.path, rate.type) == ("/v0/found", "file")
 
 
 def test_the_top_client_of_a_file(tmp_path: Path) -> None:

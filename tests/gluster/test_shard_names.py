@@ -3,66 +3,144 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from cluster import Volume, volume, wait_for
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter.collectors.files import FOPS, Files
-from glupy_exporter.collectors.resolver import Name, find
+from glupy_exporter.collectors.resolver import Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
 
 IMAGE = "/vms/a name.img"
 MOVED = "/images/b.img"
 SHARD = 4 << 20
+ROOT = Path(__file__).parents[2]
 
 
-def served(subject: Volume, scraper: Scraper) -> dict[str, set[str]]:
-    """The paths of regular files that a scrape serves, by brick."""
-    found: dict[str, set[str]] = {}
-    for metric in scraper.collect():
-        if FOPS.name.startswith(metric.name):
-            for sample in metric.samples:
-                labels = sample.labels
-                if labels["volume"] == subject.name and labels["type"] != "directory":
-                    found.setdefault(labels["brick"], set()).add(labels["path"])
-    return found
+def served(subject: Volume, image: str, metrics: Iterable[Metric]) -> dict[Path, str]:
+    """The path of the file with the gfid ``image``, by brick."""
+    return {
+        Path(sample.labels["brick"]): sample.labels["path"]
+        for metric in metrics
+        for sample in metric.samples
+        if sample.name == FOPS.name
+        and (sample.labels["volume"], sample.labels["gfid"]) == (subject.name, image)
+    }
 
 
-def test_shards_have_the_name_of_their_file(xlator: None) -> None:
-    """Through the brick that knows it, or through its file system; after a rename as well."""
+def dump(*capabilities: str) -> tuple[list[Metric], str]:
+    """What `dump` writes for a user who has only these capabilities, and what it logs."""
+    only = "-all," + ",".join(f"+{capability}" for capability in capabilities)
+    caps = [f"--{which}={only}" for which in ("inh-caps", "ambient-caps", "bounding-set")]
+    done = subprocess.run(
+        [
+            *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *caps),
+            *(sys.executable, "-m", "glupy_exporter.cli", "dump", "--files.resolve"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return list(text_string_to_metric_families(done.stdout)), done.stderr
+
+
+@contextmanager
+def sharded() -> Iterator[tuple[Volume, Path]]:
+    """A volume with an image whose shards are on all of its bricks, and where it is mounted."""
     options = {"features.shard": "on", "features.shard-block-size": "4MB"}
-    with volume(bricks=2, options=options) as subject, subject.mount() as mount:
+    with volume(bricks=3, options=options) as subject, subject.mount() as mount:
         (mount / IMAGE[1:]).parent.mkdir()
-        with (mount / IMAGE[1:]).open("wb", buffering=0) as image:
-            for _ in range(12):
-                image.write(b"x" * SHARD)
-        bricks = {str(brick) for brick in subject.bricks}
-        merging = Scraper(subject.segment_path(subject.bricks[0]).parent, 60, [Files()])
-        wait_for(
-            lambda: all(IMAGE in served(subject, merging).get(brick, ()) for brick in bricks),
-            "the name on all bricks",
-        )
-        (home,) = (brick for brick in subject.bricks if (brick / IMAGE[1:]).exists())
-        (away,) = set(subject.bricks) - {home}
-        image, directory = gfid(home / IMAGE[1:]), gfid((home / IMAGE[1:]).parent)
-        assert find(home, image) == Name(IMAGE, "file")
-        assert find(away, image) is None
-        for brick in subject.bricks:
-            assert find(brick, directory) == Name(str(Path(IMAGE).parent), "directory")
-
         (mount / MOVED[1:]).parent.mkdir()
-        (mount / IMAGE[1:]).rename(mount / MOVED[1:])
-        with (mount / MOVED[1:]).open("rb+", buffering=0) as moved:
-            for _ in range(12):
-                moved.write(b"y" * SHARD)
-        wait_for(
-            lambda: all(MOVED in served(subject, merging).get(brick, ()) for brick in bricks),
-            "the new name on all bricks",
-        )
-        assert find(home, image) == Name(MOVED, "file")
+        with (mount / IMAGE[1:]).open("xb", buffering=0) as image:
+            write(image)
+        for brick in subject.bricks:
+            assert len(list((brick / ".shard").iterdir())) > 1, "no shards on a brick"
+        yield subject, mount
+
+
+def write(image: BinaryIO) -> None:
+    image.seek(0)
+    for _ in range(24):
+        image.write(b"x" * SHARD)
+
+
+def home(subject: Volume, path: str) -> Path:
+    """The brick that has the first block of a file, and with it its name."""
+    (brick,) = (brick for brick in subject.bricks if (brick / path[1:]).exists())
+    return brick
 
 
 def gfid(path: Path) -> str:
     """The gfid of a file on a brick."""
     return str(uuid.UUID(bytes=os.getxattr(path, "trusted.gfid")))
+
+
+def test_shards_have_the_name_of_their_file(xlator: None) -> None:
+    """Through the brick that knows it; after a rename as well."""
+    with sharded() as (subject, mount):
+        base = home(subject, IMAGE)
+        image, directory = gfid(base / IMAGE[1:]), gfid((base / IMAGE[1:]).parent)
+        merging = Scraper(subject.segment_path(base).parent, 60, [Files()])
+        wait_for(
+            lambda: (
+                served(subject, image, merging.collect()) == dict.fromkeys(subject.bricks, IMAGE)
+            ),
+            "the name on all bricks",
+        )
+        for brick in subject.bricks:
+            assert find(brick, image) == (Name(IMAGE, "file") if brick == base else None)
+            assert find(brick, directory) == Name(str(Path(IMAGE).parent), "directory")
+
+        (mount / IMAGE[1:]).rename(mount / MOVED[1:])
+        wait_for(
+            lambda: (
+                served(subject, image, merging.collect()) == dict.fromkeys(subject.bricks, MOVED)
+            ),
+            "the new name on all bricks",
+        )
+        assert find(base, image) == Name(MOVED, "file")
+
+
+def test_disks_know_what_no_brick_does(xlator: None) -> None:
+    """A brick that was restarted while a file was open has never heard its name."""
+    with sharded() as (subject, mount), (mount / IMAGE[1:]).open("rb+", buffering=0) as opened:
+        base = home(subject, IMAGE)
+        image = gfid(base / IMAGE[1:])
+        subject.kill(base)
+        subject.start(force=True)
+        wait_for(lambda: subject.connected(mount, base), "the client to be back")
+        write(opened)
+        nameless = dict.fromkeys(subject.bricks, f"<gfid:{image}>")
+        named = dict.fromkeys(subject.bricks, IMAGE)
+        directory = subject.segment_path(base).parent
+        assert served(subject, image, Scraper(directory, 60, [Files()]).collect()) == nameless
+
+        resolver = Resolver(lifetime=0.0)
+        resolving = Scraper(directory, 60, [Files(resolver=resolver)], resolver)
+        assert served(subject, image, resolving.collect()) == nameless
+        resolver.wait()
+        assert served(subject, image, resolving.collect()) == named
+
+        metrics, log = dump("dac_read_search")
+        assert served(subject, image, metrics) == nameless
+        assert "CAP_SYS_ADMIN" in log
+        metrics, log = dump("dac_read_search", "sys_admin")
+        assert served(subject, image, metrics) == named
+        assert "CAP_SYS_ADMIN" not in log
+
+        (mount / IMAGE[1:]).rename(mount / MOVED[1:])
+        wait_for(
+            lambda: (
+                served(subject, image, resolving.collect()) == dict.fromkeys(subject.bricks, MOVED)
+            ),
+            "the new name",
+        )

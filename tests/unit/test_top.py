@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pyte
 import pytest
 import segments
+from terminal import ENVIRONMENT, Terminal
 
 from glupy_exporter.top import app, text, view
 from glupy_exporter.top.model import ClientRate, FileRate, FopRate, Rates
 
 COMMAND = (sys.executable, "-m", "glupy_exporter.cli", "top")
-ENVIRONMENT = {
-    **{key: value for key, value in os.environ.items() if key not in ("LINES", "COLUMNS")},
-    "LC_ALL": "C.UTF-8",
-}
-PATIENCE = 20
 
 HOSTILE = {
     b"/\x1b]0;owned\x07\x1b[2J": "/\\x1b]0;owned\\x07\\x1b[2J",
@@ -178,106 +167,16 @@ def test_mistakes_are_one_line_and_exit_2(
 
 
 def test_an_unknown_terminal_is_a_mistake(tmp_path: Path) -> None:
-    with Terminal([f"--segment.dir={tmp_path}"], term="no-such-terminal") as terminal:
+    with Terminal([*COMMAND, f"--segment.dir={tmp_path}"], term="no-such-terminal") as terminal:
         terminal.wait_for("'no-such-terminal' is unknown here")
         assert terminal.end() == 2
-
-
-class Terminal:
-    """A pseudo terminal of 80x24 with `top` on it, and what its screen shows."""
-
-    def __init__(self, arguments: list[str], term: str = "linux", **environment: str) -> None:
-        self.raw = b""
-        self._screen = pyte.Screen(80, 24)
-        self._stream = pyte.ByteStream(self._screen)
-        self._master, self._slave = pty.openpty()
-        self._resize(80, 24)
-        self._modes = termios.tcgetattr(self._slave)
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdin=self._slave,
-            stdout=self._slave,
-            stderr=self._slave,
-            env={**ENVIRONMENT, "TERM": term, **environment},
-            start_new_session=True,
-            # The terminal's size and keys send signals only to those whose terminal it is.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._master)
-        os.close(self._slave)
-
-    def _resize(self, columns: int, lines: int) -> None:
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def resize(self, columns: int, lines: int) -> None:
-        self._screen.resize(lines, columns)
-        self._resize(columns, lines)
-
-    def press(self, keys: str) -> None:
-        os.write(self._master, keys.encode("utf-8", "surrogateescape"))
-
-    def lines(self) -> list[str]:
-        return [line.rstrip() for line in self._screen.display]
-
-    def _take(self, seconds: float) -> None:
-        if select.select([self._master], [], [], seconds)[0]:
-            data = os.read(self._master, 65536)
-            self.raw += data
-            self._stream.feed(data)
-
-    def wait_until(
-        self, condition: Callable[[list[str]], object], meanwhile: Callable[[], None] | None = None
-    ) -> list[str]:
-        deadline = time.monotonic() + PATIENCE
-        while not condition(self.lines()):
-            shown = "\n".join(self.lines())
-            assert time.monotonic() < deadline, f"the screen still is\n{shown}"
-            if meanwhile:
-                meanwhile()
-            self._take(0.05)
-        return self.lines()
-
-    def wait_for(self, wanted: str, meanwhile: Callable[[], None] | None = None) -> list[str]:
-        return self.wait_until(lambda lines: any(wanted in line for line in lines), meanwhile)
-
-    def drawn(self) -> list[str]:
-        """The screen, once nothing more is being drawn."""
-        size = -1
-        while size != len(self.raw):
-            size = len(self.raw)
-            self._take(0.5)
-        return self.lines()
-
-    def wait_for_rows(self, *names: str) -> list[str]:
-        """The screen, once exactly these are the last words of the title and the rows."""
-        return self.wait_until(
-            lambda lines: [line.split()[-1] for line in lines[2:-1] if line] == [*names]
-        )
-
-    def end(self) -> int:
-        """The exit code, after the terminal was found as it was before."""
-        deadline = time.monotonic() + PATIENCE
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline
-            self._take(0.05)
-        while select.select([self._master], [], [], 0)[0]:
-            self._take(0)
-        assert termios.tcgetattr(self._slave) == self._modes
-        return self.process.returncode
 
 
 @contextlib.contextmanager
 def watching(brick: Brick, *arguments: str) -> Iterator[Terminal]:
     """A terminal that shows the rates of the brick's work, for as long as a test may take."""
-    flags = [f"--segment.dir={brick.path.parent}", "--interval=3600", *arguments]
-    with Terminal(flags) as terminal:
+    command = [*COMMAND, f"--segment.dir={brick.path.parent}", "--interval=3600", *arguments]
+    with Terminal(command) as terminal:
         terminal.wait_for("漢字.txt", meanwhile=brick.work)
         yield terminal
 
@@ -343,7 +242,7 @@ def test_resize(brick: Brick, size: tuple[int, int]) -> None:
 
 
 def test_pause_keeps_what_is_shown(brick: Brick) -> None:
-    with Terminal([f"--segment.dir={brick.path.parent}", "--interval=0.1"]) as terminal:
+    with Terminal([*COMMAND, f"--segment.dir={brick.path.parent}", "--interval=0.1"]) as terminal:
         terminal.wait_for("漢字.txt", meanwhile=brick.work)
         terminal.press("p")
         terminal.wait_for("PAUSED", meanwhile=brick.work)
@@ -357,7 +256,7 @@ def test_pause_keeps_what_is_shown(brick: Brick) -> None:
 
 
 def test_bricks_come_and_go(tmp_path: Path) -> None:
-    with Terminal([f"--segment.dir={tmp_path}", "--interval=0.1"]) as terminal:
+    with Terminal([*COMMAND, f"--segment.dir={tmp_path}", "--interval=0.1"]) as terminal:
         terminal.wait_for("No brick with the translator runs on this node.")
         with segment(1).live(tmp_path / "gv0.seg") as path:
             terminal.wait_for("漢字.txt", meanwhile=Brick(path).work)
@@ -368,8 +267,8 @@ def test_bricks_come_and_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["C", "xx_YY.UTF-8"])
 def test_a_locale_without_the_characters(brick: Brick, name: str) -> None:
-    flags = [f"--segment.dir={brick.path.parent}", "--interval=3600"]
-    with Terminal(flags, LC_ALL=name) as terminal:
+    command = [*COMMAND, f"--segment.dir={brick.path.parent}", "--interval=3600"]
+    with Terminal(command, LC_ALL=name) as terminal:
         terminal.wait_for("/\\u6f22\\u5b57.txt", meanwhile=brick.work)
         terminal.press("q")
         assert terminal.end() == 0
@@ -384,7 +283,7 @@ def test_signals_give_the_terminal_back(brick: Brick, number: int, code: int) ->
 
 
 def test_the_screen_before_is_restored(brick: Brick) -> None:
-    with Terminal([f"--segment.dir={brick.path.parent}"], term="xterm") as terminal:
+    with Terminal([*COMMAND, f"--segment.dir={brick.path.parent}"], term="xterm") as terminal:
         terminal.wait_for("quit")
         terminal.press("q")
         assert terminal.end() == 0

@@ -1,0 +1,111 @@
+"""Rules, alerts, runbooks and promtool tests belong together and name only what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import promql
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = ROOT / "docs" / "runbooks"
+URL = "https://github.com/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
+
+
+def rules(file: str) -> list[dict[str, Any]]:
+    groups = yaml.safe_load((ROOT / "prometheus" / "rules" / file).read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+RECORDING, ALERTS = rules("recording.yml"), rules("alerts.yml")
+TESTS = [
+    test
+    for file in sorted((ROOT / "prometheus" / "tests").glob("*.yml"))
+    for test in yaml.safe_load(file.read_text())["tests"]
+]
+
+
+def labels_of_rules() -> dict[str, frozenset[str]]:
+    """The labels that each recording rule leaves, by its own name."""
+    found: dict[str, frozenset[str]] = {}
+    for rule in RECORDING:
+        level = rule["record"].split(":")[0].split("_")
+        extra = {"set", "subvolume"} if rule["record"].endswith(":set") else set()
+        if rule["record"].endswith(":info"):
+            extra = {"path", "type"}
+        found[rule["record"]] = frozenset({*level, *extra, *rule.get("labels", {})})
+    return found
+
+
+KNOWN = {**promql.exposed(), **labels_of_rules()}
+
+
+def problems(expression: str) -> list[str]:
+    """What an expression names that does not exist."""
+    found = promql.names(expression)
+    wrong = [f"no metric {name}" for name in found.metrics if name not in KNOWN]
+    wrong += [
+        f"{metric} has no label {label}"
+        for metric, label in found.matched
+        if label not in KNOWN.get(metric, frozenset())
+    ]
+    everything = frozenset().union(*(KNOWN.get(name, frozenset()) for name in found.metrics))
+    grouped = found.grouped - everything - promql.TARGET
+    return wrong + [f"nothing here has a label {label}" for label in grouped]
+
+
+@pytest.mark.parametrize(
+    "rule", [*RECORDING, *ALERTS], ids=lambda r: r.get("record", r.get("alert"))
+)
+def test_a_rule_names_what_exists(rule: dict[str, Any]) -> None:
+    assert promql.names(rule["expr"]).metrics or "up" in rule["expr"]
+    assert problems(rule["expr"]) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("rate(glupy_fops_total[5m])", "no metric glupy_fops_total"),
+        ("volume_fop:glupy_fops:rate5m", "no metric volume_fop:glupy_fops:rate5m"),
+        ('glupy_brick_up{colour="red"}', "glupy_brick_up has no label colour"),
+        ("sum by (volume, fop) (glupy_brick_up)", "nothing here has a label fop"),
+    ],
+)
+def test_what_does_not_exist_is_found(expression: str, problem: str) -> None:
+    assert problems(expression) == [problem]
+
+
+def test_names_of_rules_say_their_labels() -> None:
+    for rule in RECORDING:
+        level, metric, operations = rule["record"].split(":")
+        assert level.startswith("cluster_"), rule
+        assert metric.startswith("glupy_"), rule
+        assert operations, rule
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_an_alert_is_complete(alert: dict[str, Any]) -> None:
+    name, annotations = alert["alert"], alert["annotations"]
+    assert alert["labels"]["severity"] in ("critical", "warning", "info")
+    assert annotations["summary"]
+    assert annotations["description"]
+    assert annotations["runbook_url"] == f"{URL}{name}.md"
+    runbook = (RUNBOOKS / f"{name}.md").read_text()
+    assert runbook.startswith(f"# {name}\n")
+    for part in ("Meaning", "Impact", "Diagnosis", "Mitigation"):
+        assert f"**{part}.**" in runbook
+    checks = [c for t in TESTS for c in t.get("alert_rule_test", []) if c["alertname"] == name]
+    assert any(check["exp_alerts"] for check in checks), "no test in which it fires"
+    assert any(not check["exp_alerts"] for check in checks), "no test in which it does not"
+
+
+def test_no_runbook_without_an_alert() -> None:
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == {alert["alert"] for alert in ALERTS}
+
+
+@pytest.mark.parametrize("rule", {rule["record"] for rule in RECORDING})
+def test_a_recording_rule_has_a_test(rule: str) -> None:
+    asked = [check["expr"] for test in TESTS for check in test.get("promql_expr_test", [])]
+    assert any(rule in promql.names(expression).metrics for expression in asked)

@@ -45,6 +45,9 @@ def serve(args: argparse.Namespace) -> int:
 def dump(args: argparse.Namespace) -> int:
     """Write one scrape to standard output."""
     _, scraper = _configure(args)
+    if scraper.resolver:  # what a scrape asks for is there at the next one
+        scraper.collect()
+        scraper.resolver.wait()
     _write(generate_latest(scraper))
     return 0
 

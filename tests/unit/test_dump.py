@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import segments
 from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter import __version__
+from glupy_exporter.collectors.resolver import ROOT
 
 COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
 
@@ -37,6 +39,19 @@ def test_dump_obeys_flags_and_file(tmp_path: Path) -> None:
     names = {family.name for family in text_string_to_metric_families(done.stdout)}
     assert {"glupy_brick_up", "glupy_clients_tracked", "glupy_segment_errors"} <= names
     assert not any(name.startswith(("python_", "process_", "glupy_file")) for name in names)
+
+
+def test_dump_has_the_names_that_it_looks_up(tmp_path: Path) -> None:
+    gfid = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
+    entry = tmp_path / ".glusterfs" / "6a" / "1c" / str(gfid)
+    entry.parent.mkdir(parents=True)
+    entry.symlink_to(f"../../00/00/{ROOT}/dir")
+    files = {0: segments.File(b"", gfid, (1, 0, 0), type="")}
+    with segments.Segment(brick=str(tmp_path), files=files).live(tmp_path / "a.seg"):
+        for flags, path in ((), f"<gfid:{gfid}>"), (("--files.resolve",), "/dir"):
+            done = run("dump", f"--segment.dir={tmp_path}", *flags)
+            assert f'path="{path}"' in done.stdout
+            assert done.stderr == ""
 
 
 def test_dump_without_a_directory_says_so_and_serves_the_rest(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheu
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	promtool check config prometheus/prometheus.yml
 	promtool test rules prometheus/tests/*.yml
+	amtool check-config prometheus/alertmanager.yml
 
 .PHONY: docs
 docs: $(BIN)/.runtime ## write docs/metrics.md from the code

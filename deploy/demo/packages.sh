@@ -23,10 +23,13 @@ apt-get update -qq
 # shellcheck disable=SC2086  # a list of words
 apt-get install -qq --yes --no-install-recommends $missing >/dev/null
 
-# The package starts a Prometheus on port 9090, now and at every boot. The demo runs one of its own.
-case $missing in
-    *prometheus*)
-        service prometheus stop
-        update-rc.d prometheus disable
-        ;;
-esac
+# The packages start a Prometheus on port 9090 and an Alertmanager, now and at every boot. The demo runs
+# a Prometheus of its own.
+for service in prometheus prometheus-alertmanager; do
+    case " $missing " in
+        *" $service "*)
+            service "$service" stop
+            update-rc.d "$service" disable
+            ;;
+    esac
+done

@@ -81,7 +81,7 @@ class Workload:
             for step in steps:
                 step(own, dice)
                 for _ in range(10):
-                    self._database(directory, dice)
+                    self._database(directory, number, dice)
                 # Graphs have a shape if the load comes and goes, of each worker at another time.
                 swell = math.sin(2 * math.pi * time.monotonic() / SWELL_SECONDS + number)
                 if time.monotonic() > end or self.stop.wait(pause * (1 + 0.8 * swell)):
@@ -90,9 +90,12 @@ class Workload:
             shutil.rmtree(own)
             self._count(steps=1)
 
-    def _database(self, directory: Path, dice: random.Random) -> None:
-        """Three reads and a write in one of the shared files, the first ones far more often."""
-        [name] = dice.choices(self._shared, self._weights)
+    def _database(self, directory: Path, number: int, dice: random.Random) -> None:
+        """Three reads and a write in one of the shared files, a few of them far more often; each
+        worker has other favourites.
+        """
+        [rank] = dice.choices(range(SHARED_FILES), self._weights)
+        name = self._shared[(rank + number) % SHARED_FILES]
         with (directory / name).open("r+b", buffering=0) as file:
             for _ in range(3):
                 file.seek(dice.randrange(16) * BLOCK)

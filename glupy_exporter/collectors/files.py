@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterable
+from typing import Union
 
 from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import Collector, OpenBrick
@@ -11,7 +12,7 @@ from glupy_exporter.collectors.family import Family, Sample
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.selector import KEEP, Selector
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment.reader import File, FileTable, Row
+from glupy_exporter.segment.reader import File, FileTable
 
 _WHICH = (
     "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
@@ -66,6 +67,7 @@ TOP_CLIENT = Family(
 )
 
 _Version = tuple[int, int, int]  # slot, tag, seq of its name
+_Verdict = Union[bool, File]  # whether a file may be shown, or a file that has no name to judge by
 
 
 class Files(Collector):
@@ -94,7 +96,7 @@ class Files(Collector):
     ) -> None:
         super().__init__(limit, privacy, resolver)
         self._selector = Selector(self.limit)
-        self._verdicts: dict[Hashable, tuple[float, dict[_Version, bool]]] = {}
+        self._verdicts: dict[Hashable, tuple[float, dict[_Version, _Verdict]]] = {}
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:
         """Samples of a brick that runs."""
@@ -126,29 +128,28 @@ class Files(Collector):
                 labels = (file.gfid, paths[file.gfid], client.address, client.process)
                 yield TOP_CLIENT, labels, 1
 
-    def _may_show(self, brick: OpenBrick, row: Row, file: File) -> bool:
-        return all(map(self.privacy.shown, names.complete(brick, [(row, file)], self.resolver)))
-
     def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> list[int]:
         """The tags of the table, 0 in place of those of files that may not be shown.
 
         A verdict holds until the slot's name changes: it would be slow to read every name at every
-        scrape. Where the brick has no name it does not hold, as the node may learn one any time.
+        scrape. Files without one are judged each time, as the node may learn it any time.
         """
         key = (*brick.key, brick.brick.created)
         _, before = self._verdicts.pop(key, (now, {}))
-        verdicts: dict[_Version, bool] = {}
+        verdicts: dict[_Version, _Verdict] = {}
         tags = list(table.tags)
         for row, seq in zip(table.rows, table.versions()):
             version = (*row[:2], seq)
-            shown = before.get(version)
-            if shown is None:
+            verdict = before.get(version)
+            if verdict is None:
                 file = brick.segment.file(table, row)
-                shown = file is not None and self._may_show(brick, row, file)
-                if file and file.path:
-                    verdicts[version] = shown
-            else:
-                verdicts[version] = shown
+                verdict = self.privacy.shown(file) if file and file.path else file
+            if verdict is not None:
+                verdicts[version] = verdict
+            shown = verdict
+            if isinstance(verdict, File):
+                (file,) = names.complete(brick, [(row, verdict)], self.resolver)
+                shown = self.privacy.shown(file)
             if not shown:
                 tags[row[0]] = 0
         self._verdicts = {k: v for k, v in self._verdicts.items() if now - v[0] <= KEEP}

@@ -90,6 +90,23 @@ def test_a_name_from_elsewhere_is_judged_like_any_other(
     assert paths(scraper(privacy)) == seen
 
 
+def test_a_name_that_is_learned_later_is_judged_then(
+    scraper: Callable[..., Scraper], sharded: Path
+) -> None:
+    included, excluded = (
+        scraper(Privacy(include=("/dir/*",))),
+        scraper(Privacy(exclude=("/dir/*",))),
+    )
+    assert paths(included) == {}
+    assert paths(excluded)["/b1"] == {"/vm.img", f"<gfid:{OTHER}>"}
+    learned = segments.Segment(
+        volume="v0", brick="/b2", files={7: segments.File(b"/dir/other", OTHER)}
+    )
+    with learned.live(sharded / "v0.b2.seg"):
+        assert paths(included)["/b1"] == {"/dir/other"}
+        assert paths(excluded)["/b1"] == {"/vm.img"}
+
+
 class Disk:
     """A brick's ``.glusterfs`` in a temporary directory, with xattrs that need no privilege."""
 

@@ -65,6 +65,13 @@ docs: $(BIN)/.runtime ## write docs/metrics.md from the code
 	$(BIN)/python -m glupy_exporter.collectors.docs > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 
+.PHONY: dashboards
+dashboards: $(BIN)/.dev ## write grafana/dashboards/*.json from grafana/*.dashboard.py
+	@for source in grafana/*.dashboard.py; do \
+		PYTHONPATH=grafana $(BIN)/generate-dashboard $$source \
+			-o grafana/dashboards/$$(basename $$source .dashboard.py).json || exit; \
+	done
+
 PREVIEW := grafana/preview
 
 $(PREVIEW)/node_modules/.package-lock.json: $(PREVIEW)/package-lock.json

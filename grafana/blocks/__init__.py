@@ -1,0 +1,1 @@
+"""What the dashboards are built of: queries, panels, links, selectors, and the page around them."""

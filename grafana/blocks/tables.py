@@ -1,0 +1,98 @@
+"""The tables of who is busiest, which several dashboards have, and where their rows lead."""
+
+from __future__ import annotations
+
+from grafanalib import formatunits as unit
+
+from blocks.form import Panel
+from blocks.links import column, to
+from blocks.panels import Column, table
+
+_ROWS = 20
+_OF_VOLUME = {"cluster": column("cluster"), "volume": column("volume")}
+TO_VOLUME = to("volume", "Volume", **_OF_VOLUME)
+TO_BRICK = to("brick", "Brick", **_OF_VOLUME, host=column("host"), brick=column("brick"))
+TO_FILE = to("file", "File", **_OF_VOLUME, gfid=column("gfid"))
+TO_CLIENT = to("client", "Client", cluster=column("cluster"), client=column("client"))
+
+
+def files(title: str, description: str, only: str = "", among: str = "") -> Panel:
+    """The files with most operations; `only` adds matchers, `among` a condition on the series."""
+    by = "sum by (cluster, volume, gfid, path, type)"
+    fops = f"cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{$*{only}}}"
+    seconds = f"cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{{$*{only}}}"
+    moved = "cluster_volume_gfid_path_type_direction:glupy_file_io_bytes:rate5m"
+    busiest = f"topk({_ROWS}, {by} ({fops}{among}))"
+    these = f"and on (cluster, volume, gfid) {busiest}"
+    return table(
+        title,
+        [
+            Column("operations", busiest, unit.OPS_PER_SEC),
+            Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
+            Column(
+                "written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC
+            ),
+            Column("time a second", f"{by} ({seconds}) {these}", unit.SECONDS),
+        ],
+        "cluster, volume, path, type, gfid",
+        f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
+        " is what their fops took in the bricks. A click on a path leads to the file.",
+        links={"path": TO_FILE},
+        hidden=["gfid"],
+    )
+
+
+def clients(title: str, description: str) -> Panel:
+    """The clients with most operations."""
+    by = "sum by (cluster, volume, client)"
+    moved = "cluster_volume_client_direction:glupy_client_io_bytes:rate5m"
+    busiest = f"topk({_ROWS}, {by} (cluster_volume_client_kind:glupy_client_fops:rate5m{{$*}}))"
+    these = f"and on (cluster, volume, client) {busiest}"
+    seconds = f"{by} (cluster_volume_client_kind:glupy_client_fop_seconds:rate5m{{$*}}) {these}"
+    errors = f"{by} (cluster_volume_client:glupy_client_fop_errors:rate5m{{$*}}) {these}"
+    return table(
+        title,
+        [
+            Column("operations", busiest, unit.OPS_PER_SEC),
+            Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
+            Column(
+                "written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC
+            ),
+            Column("time a second", seconds, unit.SECONDS),
+            Column("errors", errors, unit.OPS_PER_SEC),
+        ],
+        "cluster, volume, client",
+        f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
+        " is what their fops took in the bricks. A click on a client leads to what it does.",
+        links={"client": TO_CLIENT},
+    )
+
+
+def bricks(title: str, description: str) -> Panel:
+    """The bricks with most operations."""
+    by = "sum by (cluster, volume, host, brick)"
+    moved = "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m"
+    busiest = f"topk({_ROWS}, {by} (cluster_host_volume_brick:glupy_fops:rate5m{{$*}}))"
+    these = f"and on (cluster, volume, host, brick) {busiest}"
+    slowest = (
+        "max by (cluster, volume, host, brick)"
+        f" (cluster_host_volume_brick_kind:glupy_fop_duration_seconds:p99_rate5m{{$*}}) {these}"
+    )
+    errors = f"{by} (cluster_host_volume_brick_errno:glupy_fop_errors:rate5m{{$*}}) {these}"
+    return table(
+        title,
+        [
+            Column("operations", busiest, unit.OPS_PER_SEC),
+            Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
+            Column(
+                "written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC
+            ),
+            Column("p99", slowest, unit.SECONDS),
+            Column("in flight", f"{by} (glupy_fops_in_flight{{$*}}) {these}", unit.SHORT),
+            Column("errors", errors, unit.OPS_PER_SEC),
+        ],
+        "cluster, volume, host, brick",
+        f"{description} The {_ROWS} with most operations; p99 is that of the brick's slowest kind"
+        " of fop. A click on a brick leads to it.",
+        links={"brick": TO_BRICK, "volume": TO_VOLUME},
+    )

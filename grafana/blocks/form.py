@@ -1,6 +1,6 @@
 """grafanalib's classes with the JSON that Grafana 9 to 12 read.
 
-grafanalib 0.7 also writes keys of Grafana 4 to 8, which newer ones migrate or overlook: a bar gauge's
+grafanalib 0.7 also writes keys of Grafana 4 to 8, which newer ones migrate or overlook: a gauge's
 `fieldOptions`, a heatmap's `cards`, a query's `intervalFactor`. The classes here write only what is
 of today, so that what is committed is what Grafana uses.
 """

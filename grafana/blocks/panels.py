@@ -15,7 +15,6 @@ GOOD, BAD, ODD = "green", "red", "orange"
 # The same kind of work has the same colour everywhere.
 _COLORS = {"read": "blue", "write": "orange", "metadata": "purple"}
 _GRAPH_HEIGHT = 8
-_NEW_ROWS = 20
 
 Legend = tuple[str, str]  # what a series is called, and its expression
 
@@ -58,6 +57,18 @@ def _override(name: str, **properties: Any) -> Json:
     }
 
 
+def _organized(titles: dict[str, str], labels: Sequence[str]) -> Json:
+    """The transformation that orders columns, renames those of values and drops that of time."""
+    return {
+        "id": "organize",
+        "options": {
+            "excludeByName": {"Time": True},
+            "indexByName": {name: place for place, name in enumerate([*labels, *titles])},
+            "renameByName": titles,
+        },
+    }
+
+
 def stat(
     title: str,
     expr: str,
@@ -68,9 +79,13 @@ def stat(
     width: int = 3,
     legend: str = "",
     none: str = "",
+    text: str = "auto",
     links: Sequence[core.DataLink] = (),
 ) -> Panel:
-    """One number, with its course behind it; `none` is shown if there is no number."""
+    """One number, with its course behind it; `none` is shown if there is no number.
+
+    `text` is what of it is shown: the value, or the "name" that `legend` gives it.
+    """
     defaults = {
         "color": {"mode": "thresholds"},
         "links": list(links),
@@ -92,7 +107,7 @@ def stat(
             "justifyMode": "auto",
             "orientation": "auto",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-            "textMode": "auto",
+            "textMode": text,
         },
     )
 
@@ -219,6 +234,50 @@ def gauges(
     )
 
 
+def columns(
+    title: str,
+    label: str,
+    column: Column,
+    description: str,
+    *,
+    width: int = 12,
+    height: int = _GRAPH_HEIGHT,
+) -> Panel:
+    """One column with its value for each value of `label`; the expression is evaluated once."""
+    return Panel(
+        type="barchart",
+        title=title,
+        description=description,
+        gridPos=_place(width, height),
+        targets=[Query(refId="A", expr=expand(column.expr), format="table", instant=True)],
+        transformations=[_organized({"Value": column.title}, [label])],
+        defaults={
+            "color": {"mode": "palette-classic"},
+            "custom": {"axisPlacement": "auto", "fillOpacity": 80, "lineWidth": 0},
+            "links": list(column.links),
+            "min": 0,
+            "unit": column.unit,
+        },
+        options={
+            "barWidth": 0.9,
+            "groupWidth": 0.7,
+            "legend": {
+                "calcs": [],
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": False,
+            },
+            "orientation": "auto",
+            "showValue": "always",
+            "stacking": "none",
+            "tooltip": {"mode": "single", "sort": "none"},
+            "xField": label,
+            "xTickLabelMaxLength": 0,
+            "xTickLabelRotation": -45,
+        },
+    )
+
+
 def heatmap(
     title: str, expr: str, unit: str, description: str, *, width: int = 12, height: int = 9
 ) -> Panel:
@@ -280,7 +339,7 @@ def table(
     named = {f"Value #{letter}": column for letter, column in zip(ascii_uppercase, columns)}
     if len(columns) == 1:
         named = {"Value": columns[0]}
-    order = [*(label.strip() for label in labels.split(",")), *named]
+    keys = labels.split(", ")
     overrides = [_override(label, links=[link]) for label, link in links.items()]
     overrides += [_override(label, custom_hidden=True) for label in hidden]
     for column in columns:
@@ -302,14 +361,7 @@ def table(
         ],
         transformations=[
             {"id": "merge", "options": {}},
-            {
-                "id": "organize",
-                "options": {
-                    "excludeByName": {"Time": True},
-                    "indexByName": {name: place for place, name in enumerate(order)},
-                    "renameByName": {name: column.title for name, column in named.items()},
-                },
-            },
+            _organized({name: column.title for name, column in named.items()}, keys),
         ],
         defaults={
             "color": {"mode": "continuous-BlPu"} if bars else {"mode": "thresholds"},

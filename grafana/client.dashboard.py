@@ -1,0 +1,178 @@
+"""One client: what it does to which volumes, bricks and files."""
+
+from grafanalib import formatunits as unit
+
+from blocks import tables
+from blocks.board import board, row
+from blocks.links import field_label, to
+from blocks.panels import Column, bars, lines, stat, table
+from blocks.queries import or_zero, with_cluster
+
+FOPS = "cluster_volume_client_kind:glupy_client_fops:rate5m{$*}"
+SECONDS = "cluster_volume_client_kind:glupy_client_fop_seconds:rate5m{$*}"
+READ = 'cluster_volume_client_direction:glupy_client_io_bytes:rate5m{$*,direction="read"}'
+WRITTEN = 'cluster_volume_client_direction:glupy_client_io_bytes:rate5m{$*,direction="write"}'
+ERRORS = "cluster_volume_client:glupy_client_fop_errors:rate5m{$*}"
+
+BRICK = "{{host}}:{{brick}}"
+TO_VOLUME = to("volume", "Volume", cluster=field_label("cluster"), volume=field_label("volume"))
+TO_BRICK = to("brick", "Brick", host=field_label("host"), brick=field_label("brick"))
+
+now = row(
+    "Now",
+    stat(
+        "Operations",
+        or_zero(f"sum({FOPS})"),
+        unit.OPS_PER_SEC,
+        "Fops that the chosen clients ask for, a write to all replicas counted once.",
+        width=4,
+    ),
+    stat(
+        "Read",
+        or_zero(f"sum({READ})"),
+        unit.BYTES_SEC_IEC,
+        "Bytes that their reads returned.",
+        width=4,
+    ),
+    stat(
+        "Written",
+        or_zero(f"sum({WRITTEN})"),
+        unit.BYTES_SEC_IEC,
+        "Bytes that their writes stored, all replicas counted once.",
+        width=4,
+    ),
+    stat(
+        "Mean time",
+        f"sum({SECONDS}) / (sum({FOPS}) > 0)",
+        unit.SECONDS,
+        "Time that one of their fops takes in the bricks, without the network.",
+        width=4,
+        none="no fops",
+    ),
+    stat(
+        "Errors",
+        or_zero(f"sum({ERRORS})"),
+        unit.OPS_PER_SEC,
+        "Their fops that were answered with an error, ENOENT of a lookup included.",
+        width=4,
+    ),
+    stat(
+        "Connections",
+        or_zero("sum(glupy_client_connections{$*})"),
+        unit.SHORT,
+        "Their open connections to bricks: one for each mount and brick.",
+        width=4,
+    ),
+)
+
+course = row(
+    "Over time",
+    bars(
+        "Operations by volume",
+        [("{{volume}}", with_cluster(f"sum by (cluster, volume) ({FOPS})"))],
+        unit.OPS_PER_SEC,
+        "Which volumes the chosen clients work on. A click leads to the volume.",
+        width=8,
+        links=[TO_VOLUME],
+    ),
+    bars(
+        "Operations by kind",
+        [("{{kind}}", f"sum by (kind) ({FOPS})")],
+        unit.OPS_PER_SEC,
+        "Reads and writes of file data, and everything else.",
+        width=8,
+    ),
+    bars(
+        "Operations by client",
+        [("{{client}}", f"sum by (client) ({FOPS})")],
+        unit.OPS_PER_SEC,
+        "The chosen clients side by side. A click chooses the client.",
+        width=8,
+        links=[to("client", "This client", client=field_label("client"))],
+    ),
+    lines(
+        "Throughput",
+        [("read", or_zero(f"sum({READ})")), ("write", or_zero(f"sum({WRITTEN})"))],
+        unit.BYTES_SEC_IEC,
+        "Bytes of file data read, and written with all replicas counted once.",
+        width=8,
+    ),
+    bars(
+        "Time a second by kind",
+        [("{{kind}}", f"sum by (kind) ({SECONDS})")],
+        unit.SECONDS,
+        "Time that their fops take in the bricks: 2 s a second are two fops at any moment.",
+        width=8,
+    ),
+    bars(
+        "Errors by volume",
+        [("{{volume}}", or_zero(f"sum by (volume) ({ERRORS})", volume="none"))],
+        unit.OPS_PER_SEC,
+        "Their fops that were answered with an error, by each replica.",
+        width=8,
+    ),
+)
+
+where = row(
+    "Bricks",
+    bars(
+        "Operations by brick",
+        [(BRICK, "sum by (host, brick) (rate(glupy_client_fops_total{$*}[5m]))")],
+        unit.OPS_PER_SEC,
+        "Which bricks the chosen clients work on, every replica's work counted. A click leads to"
+        " the brick.",
+        links=[TO_BRICK],
+    ),
+    lines(
+        "Connections by brick",
+        [(BRICK, "sum by (host, brick) (glupy_client_connections{$*})")],
+        unit.SHORT,
+        "A client that has fewer connections to one replica than to the others writes to the others"
+        " only, and leaves work for self-heal.",
+        links=[TO_BRICK],
+    ),
+)
+
+what = row(
+    "Files and clients",
+    tables.files(
+        "Files",
+        "Those on which one of the chosen clients is the one that does most.",
+        among=" and on (cluster, volume, gfid) glupy_file_top_client_info{$*}",
+    ),
+    tables.clients("Clients", "The chosen ones, by volume."),
+    table(
+        "Seen",
+        [
+            Column(
+                "last seen",
+                "max by (cluster, client, process)"
+                " (glupy_client_last_seen_timestamp_seconds{$*}) * 1000",
+                unit.DATE_TIME_FROM_NOW,
+            ),
+            Column(
+                "first seen",
+                "min by (cluster, client, process)"
+                " (glupy_client_first_seen_timestamp_seconds{$*}) * 1000",
+                unit.DATE_TIME_FROM_NOW,
+            ),
+            Column(
+                "connections",
+                "sum by (cluster, client, process) (glupy_client_connections{$*})",
+                unit.SHORT,
+            ),
+        ],
+        "cluster, client, process",
+        "When a client's last fop came back, and since when it has been counted. A process is there"
+        " only where the volume option client-detail asks for it.",
+        links={"client": tables.TO_CLIENT},
+        bars=False,
+    ),
+)
+
+dashboard = board(
+    "client",
+    "Client",
+    "One client: what it does to which volumes, bricks and files.",
+    [now, course, where, what],
+)

@@ -1,11 +1,15 @@
 /*
- * Drives the file table with streams whose true counts are known; see heavy_hitters.py.
+ * Sends one stream of fops, whose true counts are known, through the file table and its rivals; see
+ * heavy_hitters.py.
  *
- * Usage: heavy_hitters ALGORITHM DIRECTORY STREAM EXPONENT OPERATIONS
- * ALGORITHM is table, which is the translator's, or space-saving or heavy-keeper (rivals.h).
- * STREAM is plain, scan (half-way, between the stream's own, one fop on each of FILES others),
- * burst (the same all at once) or moving (every minute other files are the hot ones).
- * Time is simulated: OPERATIONS_A_SECOND fops make a second. Prints one line of name=value pairs.
+ * Usage: heavy_hitters DIRECTORY STREAM EXPONENT FOPS FOPS_A_SECOND
+ * STREAM is plain, or Zipf's law over FILES files and
+ *   scan    half-way, between the stream's own, one fop on each of FILES others,
+ *   burst   the same all at once,
+ *   moving  every minute other files are the hot ones,
+ *   late    after all of it, NEW other files with 5 fops a second each for half a minute.
+ * Time is simulated. Prints a line of name=value pairs for each algorithm; heavy_hitters.py says
+ * what they mean.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,14 +20,17 @@
 
 #define FILES 1000000U
 #define TOP 20U
-#define OPERATIONS_A_SECOND 100000UL
+#define MANY 1000U
+#define NEW 20U
+#define NEW_RATE 5U
 #define HALF_LIFE 60
-#define MINUTE (60 * OPERATIONS_A_SECOND)
+#define SECONDS_AFTER 30U
 
 static struct glupy_segment *segment;
-static const struct rival *rival; /* NULL: the table */
-static double cumulative[FILES];
-static uint64_t truth[2 * FILES], random_state = 88172645463325252UL, clock_ns;
+static double cumulative[FILES], rate;
+static uint64_t truth[2 * FILES], recent[2 * FILES]; /* since the hot files changed */
+static uint64_t random_state = 88172645463325252UL, fops, decays;
+static double seconds;
 
 /* xorshift64 (Marsaglia: Xorshift RNGs, Journal of Statistical Software 8(14), 2003). */
 static double
@@ -60,98 +67,190 @@ gfid_of(uint32_t file, uint8_t gfid[16])
     memcpy(gfid, halves, 16);
 }
 
-static void
-operate(uint32_t file)
+static bool
+table_make(uint32_t slots, uint32_t files)
 {
-    struct glupy_outcome outcome = {.kind = GLUPY_READ, .ns = 50000, .now = clock_ns};
+    (void)files;
+    return segment->header->file_slots == slots;
+}
+
+static void
+table_count(uint32_t file, double now)
+{
+    uint64_t nanoseconds = (uint64_t)(now * 1e9);
+    struct glupy_outcome outcome = {.kind = GLUPY_READ, .ns = 50000, .now = nanoseconds};
     struct glupy_place place;
     uint8_t gfid[16];
 
-    truth[file]++;
-    if (rival) {
-        rival->count(file);
-        return;
-    }
+    for (; (double)decays < now; decays++)
+        glupy_table_decay(&segment->files, glupy_decay_share(HALF_LIFE));
     gfid_of(file, gfid);
-    place = glupy_file_place(segment, gfid, 1, clock_ns);
+    place = glupy_file_place(segment, gfid, 1, nanoseconds);
     if (place.slot != GLUPY_NO_SLOT)
         glupy_count_file(segment, place.slot, &outcome);
 }
 
-static void
-tick(uint64_t operation)
-{
-    clock_ns += 1000000000UL / OPERATIONS_A_SECOND;
-    if (operation % OPERATIONS_A_SECOND == 0)
-        glupy_table_decay(&segment->files, glupy_decay_share(HALF_LIFE));
-}
-
-/* False if the file is not tracked. The true count is said to be from least to most. */
 static bool
-find(uint32_t file, uint64_t *counted, uint64_t *least, uint64_t *most)
+table_find(uint32_t file, struct found *found)
 {
+    uint64_t counted;
     uint8_t gfid[16];
     uint32_t slot;
 
-    if (rival)
-        return rival->find(file, counted, least, most);
     gfid_of(file, gfid);
     slot = glupy_table_find(&segment->files, glupy_hash(gfid, 16));
     if (slot == GLUPY_NO_SLOT)
         return false;
-    *counted = *least = segment->file_counters[slot].fops[GLUPY_READ];
-    *most = *counted + segment->file_counters[slot].error_bound;
+    counted = segment->file_counters[slot].fops[GLUPY_READ];
+    *found = (struct found){counted, counted, counted + segment->file_counters[slot].error_bound};
     return true;
 }
 
-static int
-by_truth(const void *a, const void *b)
+static uint64_t
+table_evicted(void)
 {
-    uint64_t first = truth[*(const uint32_t *)a], second = truth[*(const uint32_t *)b];
+    return segment->header->files_evicted;
+}
+
+static const struct algorithm table = {"table", table_make, table_count, table_find, table_evicted};
+static const struct algorithm *const algorithms[] = {&table, &space_saving, &decayed_space_saving,
+                                                     &heavy_keeper};
+#define ALGORITHMS (sizeof(algorithms) / sizeof(algorithms[0]))
+
+static uint32_t hot_after[ALGORITHMS]; /* of TOP, the fewest; see SECONDS_AFTER */
+static uint32_t before_scan[ALGORITHMS], after_scan[ALGORITHMS];
+
+static void
+operate(uint32_t file)
+{
+    size_t index;
+
+    truth[file]++;
+    recent[file]++;
+    for (index = 0; index < ALGORITHMS; index++)
+        algorithms[index]->count(file, seconds);
+}
+
+/* How many of the files have a slot. */
+static uint32_t
+tracked(const struct algorithm *algorithm, uint32_t first, uint32_t count)
+{
+    struct found found;
+    uint32_t file, sum = 0;
+
+    for (file = first; file < first + count; file++)
+        sum += algorithm->find(file, &found);
+    return sum;
+}
+
+static void
+note_hot(uint32_t first)
+{
+    uint32_t here;
+    size_t index;
+
+    for (index = 0; index < ALGORITHMS; index++) {
+        here = tracked(algorithms[index], first, TOP);
+        if (here < hot_after[index])
+            hot_after[index] = here;
+    }
+}
+
+static void
+scan_at_once(void)
+{
+    uint32_t file;
+    size_t index;
+
+    /* The files' numbers are their ranks. */
+    for (index = 0; index < ALGORITHMS; index++)
+        before_scan[index] = tracked(algorithms[index], 0, MANY);
+    for (file = 0; file < FILES; file++)
+        operate(FILES + file);
+    for (index = 0; index < ALGORITHMS; index++)
+        after_scan[index] = tracked(algorithms[index], 0, MANY);
+}
+
+static void
+new_files(void)
+{
+    uint32_t second, operation, file;
+
+    memset(recent, 0, sizeof(recent));
+    for (second = 0; second < SECONDS_AFTER; second++)
+        for (operation = 0; operation < (uint32_t)rate; operation++) {
+            operate(zipf());
+            seconds += 1 / rate;
+            for (file = 0; operation % ((uint32_t)rate / NEW_RATE) == 0 && file < NEW; file++)
+                operate(FILES + file);
+        }
+    note_hot(FILES);
+}
+
+static int
+by_recent_truth(const void *a, const void *b)
+{
+    uint64_t first = recent[*(const uint32_t *)a], second = recent[*(const uint32_t *)b];
 
     return first < second ? 1 : first > second ? -1 : 0;
 }
 
-static uint32_t
-tracked(uint32_t first)
+static void
+report(const struct algorithm *algorithm, const uint32_t *order, size_t index)
 {
-    uint64_t counted, least, most;
-    uint32_t file, found = 0;
+    uint32_t file, top = 0, many = 0, broken = 0;
+    struct found found;
+    double error, worst = 0;
 
-    for (file = first; file < first + TOP; file++)
-        found += find(file, &counted, &least, &most);
-    return found;
+    for (file = 0; file < 2 * FILES; file++)
+        if (algorithm->find(file, &found))
+            broken += truth[file] < found.least || truth[file] > found.most;
+    for (file = 0; file < MANY; file++) {
+        if (!algorithm->find(order[file], &found))
+            continue;
+        many++;
+        if (file >= TOP)
+            continue;
+        top++;
+        error = ((double)found.counted - (double)truth[order[file]]) / (double)truth[order[file]];
+        worst = fabs(error) > fabs(worst) ? error : worst;
+    }
+    printf(
+        "algorithm=%s top=%u many=%u error=%.6f broken=%u evicted=%lu hot=%u before_scan=%u "
+        "after_scan=%u\n",
+        algorithm->name, top, many, worst, broken, algorithm->evicted(), hot_after[index],
+        before_scan[index], after_scan[index]);
 }
 
 static void
-report(void)
+run(const char *stream)
 {
-    static uint32_t order[2 * FILES];
-    uint32_t file, found = 0, broken = 0;
-    uint64_t counted, least, most;
-    double error, worst = 0;
+    uint64_t operation, minute = (uint64_t)(60 * rate);
+    uint32_t shift = 0;
 
-    for (file = 0; file < 2 * FILES; file++) {
-        order[file] = file;
-        if (find(file, &counted, &least, &most))
-            broken += truth[file] < least || truth[file] > most;
+    for (operation = 0; operation < fops; operation++) {
+        operate((zipf() + shift) % FILES);
+        seconds = (double)(operation + 1) / rate;
+        if (!strcmp(stream, "scan") && operation >= fops / 2 && operation < fops / 2 + FILES)
+            operate(FILES + (uint32_t)(operation - fops / 2));
+        if (!strcmp(stream, "burst") && operation == fops / 2)
+            scan_at_once();
+        if (!strcmp(stream, "moving") && operation % minute == minute - 1 && operation + 1 < fops) {
+            shift += MANY;
+            memset(recent, 0, sizeof(recent));
+        }
+        if (!strcmp(stream, "moving") && operation % minute == minute / 2 - 1)
+            note_hot(shift);
     }
-    qsort(order, 2 * FILES, sizeof(order[0]), by_truth);
-    for (file = 0; file < TOP; file++) {
-        if (!find(order[file], &counted, &least, &most))
-            continue;
-        found++;
-        error = fabs((double)truth[order[file]] - (double)counted) / (double)truth[order[file]];
-        worst = error > worst ? error : worst;
-    }
-    printf("recall=%.4f error=%.6f broken_bounds=%u evicted=%lu\n", (double)found / TOP, worst,
-           broken, rival ? rival->evicted() : segment->header->files_evicted);
+    if (!strcmp(stream, "late"))
+        new_files();
 }
 
 int
 main(int argc, char **argv)
 {
     static const char *const names[] = {"read"};
+    static uint32_t order[2 * FILES];
     struct glupy_segment_options options = {
         .volume = "benchmark",
         .brick = "/b",
@@ -163,43 +262,34 @@ main(int argc, char **argv)
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
         .group = (gid_t)-1,
     };
-    uint64_t operation, operations;
-    uint32_t file, shift = 0;
-    double exponent, total = 0;
+    double total = 0;
+    uint32_t file;
+    size_t index;
     char error[512];
-    char stream;
 
     if (argc != 6)
         return 2;
-    rival = argv[1][0] == 's' ? &space_saving : argv[1][0] == 'h' ? &heavy_keeper : NULL;
-    if (rival && !rival->make(options.file_slots, 2 * FILES))
-        return 1;
-    argv++;
     options.directory = argv[1];
-    stream = argv[2][0];
-    exponent = strtod(argv[3], NULL);
-    operations = strtoul(argv[4], NULL, 10);
+    fops = strtoul(argv[4], NULL, 10);
+    rate = strtod(argv[5], NULL);
     segment = glupy_segment_create(&options, error, sizeof(error));
     if (!segment) {
         fprintf(stderr, "%s\n", error);
         return 1;
     }
-    for (file = 0; file < FILES; file++)
-        cumulative[file] = total += pow(file + 1, -exponent);
-    for (operation = 0; operation < operations; operation++) {
-        operate((zipf() + shift) % FILES);
-        tick(operation);
-        if (stream == 's' && operation >= operations / 2 && operation < operations / 2 + FILES)
-            operate(FILES + (uint32_t)(operation - operations / 2));
-        if (stream == 'b' && operation == operations / 2)
-            for (file = 0; file < FILES; file++)
-                operate(FILES + file);
-        if (stream == 'm' && operation % MINUTE == MINUTE - 1)
-            shift += 1000;
-        if (stream == 'm' && operation % MINUTE == MINUTE / 2 - 1)
-            printf("after_30s=%u ", tracked(shift));
+    for (index = 0; index < ALGORITHMS; index++) {
+        hot_after[index] = TOP;
+        if (!algorithms[index]->make(options.file_slots, 2 * FILES))
+            return 1;
     }
-    report();
+    for (file = 0; file < FILES; file++)
+        cumulative[file] = total += pow(file + 1, -strtod(argv[3], NULL));
+    run(argv[2]);
+    for (file = 0; file < 2 * FILES; file++)
+        order[file] = file;
+    qsort(order, 2 * FILES, sizeof(order[0]), by_recent_truth);
+    for (index = 0; index < ALGORITHMS; index++)
+        report(algorithms[index], order, index);
     glupy_segment_retire(segment);
     glupy_segment_free(segment);
     return 0;

@@ -1,9 +1,11 @@
 /*
  * Space-Saving (Metwally, Agrawal, El Abbadi: Efficient Computation of Frequent and Top-k Elements
- * in Data Streams, ICDT 2005) and HeavyKeeper (Yang et al.: HeavyKeeper: An Accurate Algorithm for
- * Finding Top-k Elephant Flows, IEEE/ACM Transactions on Networking 27(5), 2019), for comparison.
+ * in Data Streams, ICDT 2005), as it is and with decayed counts (Cormode, Shkapenyuk, Srivastava,
+ * Xu: Forward Decay: A Practical Time Decay Model for Streaming Systems, ICDE 2009), and
+ * HeavyKeeper (Yang et al.: HeavyKeeper: An Accurate Algorithm for Finding Top-k Elephant Flows,
+ * IEEE/ACM Transactions on Networking 27(5), 2019), for comparison.
  *
- * Both keep the tracked files in a heap with the least count on top. Where a file is in the heap is
+ * All keep the tracked files in a heap with the lowest rank on top. Where a file is in the heap is
  * looked up in an array over all files, which a brick could not afford: it changes no result.
  */
 #include "rivals.h"
@@ -12,16 +14,27 @@
 #include <stdlib.h>
 
 #define ABSENT UINT32_MAX
+#define HALF_LIFE 60 /* as the table's */
 
-/* HeavyKeeper's parameters as in section V of the paper: two arrays, decay base 1.08. */
+/* Two arrays and a decay base of 1.08, as in the authors' code. The width is such that the arrays
+ * take the 384 KiB of the table's two sketches. */
 #define ARRAYS 2U
 #define BASE 1.08
-#define WIDTH (1U << 16)
+#define WIDTH 24576U
 
 struct entry {
+    double rank;
     uint64_t count;
     uint64_t error; /* of Space-Saving: by how much the count may be too high */
     uint32_t file;
+};
+
+struct heap {
+    struct entry *entries;
+    uint32_t *places; /* by file */
+    uint32_t size;
+    uint32_t limit;
+    uint64_t evicted;
 };
 
 struct bucket {
@@ -29,97 +42,164 @@ struct bucket {
     uint16_t fingerprint;
 };
 
-static struct entry *heap;
-static uint32_t *places, heap_size, heap_limit;
-static uint64_t evictions, random_state = 362436069;
+static struct heap saved, decayed, kept;
 static struct bucket buckets[ARRAYS][WIDTH];
-
-static void
-put(uint32_t place, struct entry entry)
-{
-    heap[place] = entry;
-    places[entry.file] = place;
-}
-
-static void
-sift(uint32_t place)
-{
-    struct entry moving = heap[place];
-    uint32_t child;
-
-    for (; place && heap[(place - 1) / 2].count > moving.count; place = (place - 1) / 2)
-        put(place, heap[(place - 1) / 2]);
-    for (child = 2 * place + 1; child < heap_size; child = 2 * place + 1) {
-        if (child + 1 < heap_size && heap[child + 1].count < heap[child].count)
-            child++;
-        if (heap[child].count >= moving.count)
-            break;
-        put(place, heap[child]);
-        place = child;
-    }
-    put(place, moving);
-}
-
-/* Takes a free place, or that of the file with the least count. */
-static void
-take(struct entry entry)
-{
-    if (heap_size < heap_limit) {
-        put(heap_size++, entry);
-        sift(heap_size - 1);
-        return;
-    }
-    places[heap[0].file] = ABSENT;
-    evictions++;
-    put(0, entry);
-    sift(0);
-}
+static uint64_t random_state = 362436069;
 
 static bool
-make(uint32_t slots, uint32_t files)
+heap_make(struct heap *heap, uint32_t slots, uint32_t files)
 {
     uint32_t file;
 
-    heap = calloc(slots, sizeof(*heap));
-    places = calloc(files, sizeof(*places));
-    heap_limit = slots;
-    for (file = 0; places && file < files; file++)
-        places[file] = ABSENT;
-    return heap && places;
-}
-
-static uint64_t
-evicted(void)
-{
-    return evictions;
+    heap->entries = calloc(slots, sizeof(*heap->entries));
+    heap->places = calloc(files, sizeof(*heap->places));
+    heap->limit = slots;
+    for (file = 0; heap->places && file < files; file++)
+        heap->places[file] = ABSENT;
+    return heap->entries && heap->places;
 }
 
 static void
-space_saving_count(uint32_t file)
+put(struct heap *heap, uint32_t place, struct entry entry)
 {
-    uint32_t place = places[file];
-    uint64_t least = heap_size < heap_limit ? 0 : heap[0].count;
+    heap->entries[place] = entry;
+    heap->places[entry.file] = place;
+}
 
-    if (place == ABSENT) {
-        take((struct entry){.count = least + 1, .error = least, .file = file});
-        return;
+/* Moves an entry whose rank has changed to where it belongs. */
+static void
+sift(struct heap *heap, uint32_t place)
+{
+    struct entry *entries = heap->entries, moving = entries[place];
+    uint32_t child;
+
+    for (; place && entries[(place - 1) / 2].rank > moving.rank; place = (place - 1) / 2)
+        put(heap, place, entries[(place - 1) / 2]);
+    for (child = 2 * place + 1; child < heap->size; child = 2 * place + 1) {
+        if (child + 1 < heap->size && entries[child + 1].rank < entries[child].rank)
+            child++;
+        if (entries[child].rank >= moving.rank)
+            break;
+        put(heap, place, entries[child]);
+        place = child;
     }
-    heap[place].count++;
-    sift(place);
+    put(heap, place, moving);
 }
 
 static bool
-space_saving_find(uint32_t file, uint64_t *counted, uint64_t *least, uint64_t *most)
+full(const struct heap *heap)
 {
-    uint32_t place = places[file];
-
-    if (place == ABSENT)
-        return false;
-    *counted = *most = heap[place].count;
-    *least = heap[place].count - heap[place].error;
-    return true;
+    return heap->size == heap->limit;
 }
 
+/* What a newcomer pushes out; nothing, with a rank and count of 0, while there is room. */
+static struct entry
+lowest(const struct heap *heap)
+{
+    return full(heap) ? heap->entries[0] : (struct entry){0};
+}
+
+static void
+take(struct heap *heap, struct entry entry)
+{
+    uint32_t place = 0;
+
+    if (full(heap)) {
+        heap->places[heap->entries[0].file] = ABSENT;
+        heap->evicted++;
+    } else {
+        place = heap->size++;
+    }
+    put(heap, place, entry);
+    sift(heap, place);
+}
+
+static const struct entry *
+entry_of(const struct heap *heap, uint32_t file)
+{
+    return heap->places[file] == ABSENT ? NULL : &heap->entries[heap->places[file]];
+}
+
+static bool
+space_saving_make(uint32_t slots, uint32_t files)
+{
+    return heap_make(&saved, slots, files);
+}
+
+static void
+space_saving_count(uint32_t file, double seconds)
+{
+    uint32_t place = saved.places[file];
+    struct entry victim;
+
+    (void)seconds;
+    if (place != ABSENT) {
+        saved.entries[place].rank = (double)++saved.entries[place].count;
+        sift(&saved, place);
+        return;
+    }
+    victim = lowest(&saved);
+    take(&saved, (struct entry){victim.rank + 1, victim.count + 1, victim.count, file});
+}
+
+/* The count that a newcomer inherits is by how much it may be too high. */
+static bool
+space_saving_find(uint32_t file, struct found *found)
+{
+    const struct entry *entry = entry_of(&saved, file);
+
+    if (entry)
+        *found = (struct found){entry->count, entry->count - entry->error, entry->count};
+    return entry;
+}
+
+static uint64_t
+space_saving_evicted(void)
+{
+    return saved.evicted;
+}
+
+static bool
+decayed_make(uint32_t slots, uint32_t files)
+{
+    return heap_make(&decayed, slots, files);
+}
+
+/* The rank decays: a fop weighs twice as much as one a half-life ago. The count is of fops since
+ * the file has its slot, as counts that decay cannot be exported. */
+static void
+decayed_count(uint32_t file, double seconds)
+{
+    double weight = exp2(seconds / HALF_LIFE);
+    uint32_t place = decayed.places[file];
+
+    if (place == ABSENT) {
+        take(&decayed, (struct entry){lowest(&decayed).rank + weight, 1, 0, file});
+        return;
+    }
+    decayed.entries[place].rank += weight;
+    decayed.entries[place].count++;
+    sift(&decayed, place);
+}
+
+/* It forgets what it pushed out, and so cannot say how much a count lacks. */
+static bool
+decayed_find(uint32_t file, struct found *found)
+{
+    const struct entry *entry = entry_of(&decayed, file);
+
+    if (entry)
+        *found = (struct found){entry->count, entry->count, UINT64_MAX};
+    return entry;
+}
+
+static uint64_t
+decayed_evicted(void)
+{
+    return decayed.evicted;
+}
+
+/* Finalizer of MurmurHash3 (Appleby 2011). */
 static uint64_t
 mix(uint64_t value)
 {
@@ -137,51 +217,67 @@ chance(void)
     return (double)(random_state >> 11) / 9007199254740992.0;
 }
 
-/* Whoever hashes to a bucket of another decays its count with a probability of BASE^-count. */
-static void
-heavy_keeper_count(uint32_t file)
+static bool
+heavy_keeper_make(uint32_t slots, uint32_t files)
 {
-    uint64_t hash = mix(file + 1), least = heap_size < heap_limit ? 0 : heap[0].count;
+    return heap_make(&kept, slots, files);
+}
+
+/* Whoever hashes to the bucket of another lets its count decay with a probability of BASE^-count,
+ * and takes it over at 0. A file that is not in the heap cannot have a higher count than the lowest
+ * there: its bucket is another's with the same fingerprint. */
+static void
+heavy_keeper_count(uint32_t file, double seconds)
+{
+    uint64_t hash = mix(file + 1), least = lowest(&kept).count;
     uint16_t fingerprint = (uint16_t)(hash >> 48);
-    uint32_t place = places[file], array, estimate = 0;
+    uint32_t place = kept.places[file], array, estimate = 0;
     struct bucket *bucket;
 
+    (void)seconds;
     for (array = 0; array < ARRAYS; array++) {
         bucket = &buckets[array][mix(hash + array) % WIDTH];
         if (bucket->count && bucket->fingerprint != fingerprint) {
             if (chance() >= pow(BASE, -(double)bucket->count) || --bucket->count)
                 continue;
-        }
-        /* A file outside the heap cannot have more than the least in it: it shares a fingerprint.
-         */
-        if (bucket->count && place == ABSENT && bucket->count > least)
+        } else if (place == ABSENT && full(&kept) && bucket->count > least) {
             continue;
+        }
         bucket->fingerprint = fingerprint;
         bucket->count++;
         if (bucket->count > estimate)
             estimate = bucket->count;
     }
-    if (place != ABSENT) {
-        if (estimate > heap[place].count) {
-            heap[place].count = estimate;
-            sift(place);
-        }
-    } else if (estimate > least) {
-        take((struct entry){.count = estimate, .file = file});
+    if (place == ABSENT) {
+        if (estimate > least)
+            take(&kept, (struct entry){estimate, estimate, 0, file});
+    } else if (estimate > kept.entries[place].count) {
+        kept.entries[place].count = estimate;
+        kept.entries[place].rank = estimate;
+        sift(&kept, place);
     }
 }
 
-/* HeavyKeeper says nothing about how far a count is off. */
+/* It says nothing about how far a count is off. */
 static bool
-heavy_keeper_find(uint32_t file, uint64_t *counted, uint64_t *least, uint64_t *most)
+heavy_keeper_find(uint32_t file, struct found *found)
 {
-    if (places[file] == ABSENT)
-        return false;
-    *counted = heap[places[file]].count;
-    *least = 0;
-    *most = UINT64_MAX;
-    return true;
+    const struct entry *entry = entry_of(&kept, file);
+
+    if (entry)
+        *found = (struct found){entry->count, 0, UINT64_MAX};
+    return entry;
 }
 
-const struct rival space_saving = {make, space_saving_count, space_saving_find, evicted};
-const struct rival heavy_keeper = {make, heavy_keeper_count, heavy_keeper_find, evicted};
+static uint64_t
+heavy_keeper_evicted(void)
+{
+    return kept.evicted;
+}
+
+const struct algorithm space_saving = {"Space-Saving", space_saving_make, space_saving_count,
+                                       space_saving_find, space_saving_evicted};
+const struct algorithm decayed_space_saving = {"decayed-Space-Saving", decayed_make, decayed_count,
+                                               decayed_find, decayed_evicted};
+const struct algorithm heavy_keeper = {"HeavyKeeper", heavy_keeper_make, heavy_keeper_count,
+                                       heavy_keeper_find, heavy_keeper_evicted};

@@ -1,18 +1,27 @@
-/* Two algorithms that the file table is compared with; files are numbers below `files`. */
+/* What the file table is compared with. Files are numbers. */
 #ifndef RIVALS_H
 #define RIVALS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct rival {
+/* What an algorithm says of a file that it tracks: the true count is from `least` to `most`. */
+struct found {
+    uint64_t counted;
+    uint64_t least;
+    uint64_t most; /* UINT64_MAX: it does not say */
+};
+
+struct algorithm {
+    const char *name;
     bool (*make)(uint32_t slots, uint32_t files);
-    void (*count)(uint32_t file);
-    /* False if the file is not tracked. The true count is said to be from least to most. */
-    bool (*find)(uint32_t file, uint64_t *counted, uint64_t *least, uint64_t *most);
+    /* One fop on a file, so many seconds after the start. */
+    void (*count)(uint32_t file, double seconds);
+    /* False if the file has no slot. */
+    bool (*find)(uint32_t file, struct found *found);
     uint64_t (*evicted)(void);
 };
 
-extern const struct rival space_saving, heavy_keeper;
+extern const struct algorithm space_saving, decayed_space_saving, heavy_keeper;
 
 #endif

@@ -14,28 +14,19 @@ const COLUMNS = 24;
 const CELL = 38; // Grafana's: rows of 30 px, 8 px between them
 const GAP = 8;
 const HEADER = 48;
+const QUIET_MILLISECONDS = 500;
 
-// Grafana's components fetch their icons.
-let fetching = 0;
-const realFetch = window.fetch.bind(window);
-window.fetch = async (...words) => {
-  fetching++;
-  try {
-    return await realFetch(...words);
-  } finally {
-    fetching--;
-  }
-};
-
-const frame = () => new Promise((done) => requestAnimationFrame(done));
-
-/** Resolves when nothing is being fetched and two frames have been painted since. */
-window.settled = async () => {
-  await document.fonts.ready;
-  for (let quiet = 0; quiet < 2; quiet = fetching === 0 ? quiet + 1 : 0) {
-    await frame();
-  }
-};
+/** Resolves when the page has stopped changing: components load icons and measure themselves. */
+window.settled = () =>
+  new Promise((resolve) => {
+    let timer = setTimeout(resolve, QUIET_MILLISECONDS);
+    const restart = () => {
+      clearTimeout(timer);
+      timer = setTimeout(resolve, QUIET_MILLISECONDS);
+    };
+    const everything = { subtree: true, childList: true, attributes: true };
+    new MutationObserver(restart).observe(document, everything);
+  });
 
 function Header({ dashboard, variables, minutes }) {
   const style = { height: HEADER, padding: '0 8px', display: 'flex', alignItems: 'center', gap: 24 };

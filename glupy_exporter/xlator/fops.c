@@ -254,6 +254,7 @@ name_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop, ia_type
         return;
     due = &segment->names_due[slot];
     __atomic_store_n(&due->unlinked, fop != GF_FOP_RENAME, __ATOMIC_RELAXED);
+    __atomic_store_n(&due->disk_round, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
 }
 

@@ -6,9 +6,13 @@
 #include <glusterfs/inode.h>
 
 #include "glupy.h"
+#include "handle.h"
 
-#define NAMES_A_ROUND 4096 /* bounds how long one round holds up inode_find's table lock */
-#define NEVER UINT32_MAX   /* a round */
+#define NAMES_A_ROUND 4096    /* bounds how long one round holds up inode_find's table lock */
+#define DISK_NAMES_A_ROUND 16 /* bounds what the brick's disk notices of it */
+#define DISK_DELAY 300        /* rounds between two looks for one file's name there */
+#define NEVER UINT32_MAX      /* a round */
+#define LOOKING (NEVER - 1)   /* in place of a round */
 #define SHARDS "/.shard/"
 #define NAME_DELAY_MAX 32    /* rounds between two looks at one file's name */
 #define PUBLISH_DELAY 30     /* rounds between two tries to make a segment */
@@ -58,49 +62,89 @@ learn_shard(struct glupy_segment *segment, const uint8_t *gfid, const char *path
         glupy_alias_learn(&segment->aliases, glupy_hash(gfid, 16), base);
 }
 
-/* Looks for one file's name. It may be unknown in the inode table, or known only below some
- * directory; a full path is asked for again now and then, since names are not ours to watch. */
+/* One round's search for names. */
+struct search {
+    inode_table_t *table;
+    const char *brick;
+    uint32_t round;
+    uint32_t disk_left; /* looks on the disk */
+};
+
+/* The path of a file that the inode table does not tell. Clients that had it open when the brick
+ * was restarted go on by gfid, so that nobody may say its name here for days. */
+static const char *
+look_on_disk(struct search *search, struct glupy_name_due *due, const uint8_t *gfid, char *buffer)
+{
+    if (!search->disk_left || search->round < __atomic_load_n(&due->disk_round, __ATOMIC_RELAXED))
+        return NULL;
+    search->disk_left--;
+    __atomic_store_n(&due->disk_round, search->round + DISK_DELAY, __ATOMIC_RELAXED);
+    return glupy_handle_path(search->brick, gfid, buffer, PATH_MAX);
+}
+
+/* Looks for one file's name. It may be unknown, or known only below some directory; a full path is
+ * asked for again now and then, since names are not ours to watch. */
 static void
-resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, inode_table_t *table,
-             uint32_t round)
+resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct search *search)
 {
     struct glupy_file_name *name = &segment->file_names[slot];
     struct glupy_name_due *due = &segment->names_due[slot];
     bool unlinked = __atomic_exchange_n(&due->unlinked, 0, __ATOMIC_RELAXED);
+    uint32_t next, looking = LOOKING;
+    char *in_memory, buffer[PATH_MAX];
+    const char *path;
     bool failed, full;
     uuid_t gfid;
-    char *path;
 
     /* The slot may be given away while we look; what is found is this file's. */
     memcpy(gfid, name->gfid, sizeof(gfid));
-    path = look_up(table, gfid, &failed);
+    __atomic_store_n(&due->round, LOOKING, __ATOMIC_RELAXED);
+    path = in_memory = look_up(search->table, gfid, &failed);
+    if (!failed && (!path || path[0] != '/')) {
+        path = look_on_disk(search, due, gfid, buffer);
+        path = path ? path : in_memory;
+    }
     full = path && path[0] == '/';
     if (full)
         learn_shard(segment, gfid, path);
     due->delay = due->delay ? min(due->delay * 2, NAME_DELAY_MAX) : 1;
-    __atomic_store_n(&due->round, failed ? NEVER : round + (full ? NAME_DELAY_MAX : due->delay),
-                     __ATOMIC_RELAXED);
+    next = failed ? NEVER : search->round + (full ? NAME_DELAY_MAX : due->delay);
+    /* Unless it has been renamed since. */
+    __atomic_compare_exchange_n(&due->round, &looking, next, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
     if (full || (path && !name->path_length))
         glupy_segment_set_path(segment, slot, seq, path);
     else if (unlinked && !path)
         glupy_segment_set_path(segment, slot, seq, NULL);
-    GF_FREE(path);
+    GF_FREE(in_memory);
+}
+
+/* A directory was renamed, and with it all that is below. */
+static void
+doubt_names(struct glupy_segment *segment, uint32_t slots)
+{
+    struct glupy_name_due *due = segment->names_due;
+
+    for (; slots; slots--, due++) {
+        if (due->round != NEVER)
+            __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&due->disk_round, 0, __ATOMIC_RELAXED);
+    }
 }
 
 static void
 resolve_names(xlator_t *this, struct glupy_segment *segment, uint32_t round)
 {
-    inode_table_t *table = inode_table(this);
+    struct glupy_private *private = this->private;
+    struct search search = {inode_table(this), private->identity.brick, round, DISK_NAMES_A_ROUND};
     uint32_t slots = segment->files.sets * GLUPY_WAYS;
     uint32_t slot, seq, generation, visited, looked = 0;
     struct glupy_name_due *due;
-    bool stale = __atomic_exchange_n(&segment->names_stale, 0, __ATOMIC_RELAXED);
 
-    if (!table)
+    if (!search.table)
         return;
-    for (slot = 0; stale && slot < slots; slot++)
-        if (segment->names_due[slot].round != NEVER)
-            __atomic_store_n(&segment->names_due[slot].round, 0, __ATOMIC_RELAXED);
+    if (__atomic_exchange_n(&segment->names_stale, 0, __ATOMIC_RELAXED))
+        doubt_names(segment, slots);
     for (visited = 0; visited < slots && looked < NAMES_A_ROUND; visited++) {
         slot = segment->names_cursor++ % slots;
         seq = __atomic_load_n(&segment->files.seqs[slot], __ATOMIC_ACQUIRE);
@@ -112,7 +156,7 @@ resolve_names(xlator_t *this, struct glupy_segment *segment, uint32_t round)
             *due = (struct glupy_name_due){.generation = generation};
         if (round < __atomic_load_n(&due->round, __ATOMIC_RELAXED))
             continue;
-        resolve_name(segment, slot, seq, table, round);
+        resolve_name(segment, slot, seq, &search);
         looked++;
     }
 }

@@ -42,6 +42,7 @@ struct glupy_name_due {
     uint32_t delay;
     uint32_t generation; /* of the slot, when the others were written */
     uint32_t unlinked;   /* a name of the file was; perhaps its last one */
+    uint32_t disk_round; /* like `round`, for looks on the disk */
 };
 
 /* Every pointer, size and index that a fop uses is here, in private memory: somebody who can write

@@ -58,7 +58,7 @@ def test_once_has_exactly_what_was_done_meanwhile(xlator: None) -> None:
             for path, counts in done.items()
         ]
         wait_for_names(subject, *done)
-        words = [*COMMAND, "--once", "--json", "--interval=5", f"--filter={subject.name}"]
+        words = [*COMMAND, "--once", "--json", "--interval=15", f"--filter={subject.name}"]
         with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
             wait_for(lambda: sleeps(process), "the first look")
             for file, writes, reads in opened:

@@ -148,7 +148,7 @@ operations = row(
         width=8,
     ),
     lines(
-        "In flight",
+        "In flight by fop",
         [("{{fop}}", "sum by (fop) (glupy_fops_in_flight{$*}) > 0 or on () vector(0)")],
         unit.SHORT,
         "Fops that have not been answered at the time of the scrape. Locks may wait for long; any"

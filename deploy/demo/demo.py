@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 import machine
 import monitoring
+import panels
 from machine import say
 from workload import Workload
 
@@ -48,6 +49,10 @@ BUSIEST = (
     "topk(10, sum by (path) "
     "(cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m"
     f'{{volume="{machine.VOLUME}",path!=""}}))'
+)
+BUSIEST_CLIENT = (
+    "topk(1, sum by (client) "
+    f'(cluster_volume_client_kind:glupy_client_fops:rate5m{{volume="{machine.VOLUME}"}}))'
 )
 
 
@@ -106,11 +111,18 @@ def demo(once: bool, then: str | None) -> int:
 
 def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, pause: float) -> int:
     """Work, check what Prometheus has, report; 1 if it has nothing of something."""
-    code = 0
     say(f"working on the volume for {WORKLOAD_SECONDS:.0f} s")
     for line in workload.run(WORKLOAD_SECONDS, pause):
         print(f"  {line}", flush=True)
+    complete = families_are_there(prometheus) and dashboards_are_fed(prometheus)
+    if not complete:
+        machine.print_logs()
+    report(exporter, prometheus)
+    return 0 if complete else 1
 
+
+def families_are_there(prometheus: monitoring.Prometheus) -> bool:
+    """Wait until Prometheus has something of every family, and say what it has not."""
     say("asking Prometheus for every family that the workload fed")
     missing: list[str] = []
 
@@ -122,15 +134,36 @@ def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, p
         machine.wait_for("an answer for every family", complete, ANSWER_SECONDS)
     except UserError:
         print(f"demo: Prometheus has nothing for: {', '.join(missing) or 'the busiest files'}")
-        machine.print_logs()
-        code = 1
-    else:
-        fed = len(FAMILIES) - len(NOT_FED)
-        print(f"  all {fed} are there; the workload does not feed the other {len(NOT_FED)}:")
-        for name, reason in NOT_FED.items():
-            print(f"    {name}: {reason}")
-    report(exporter, prometheus)
-    return code
+        return False
+    fed = len(FAMILIES) - len(NOT_FED)
+    print(f"  all {fed} are there; the workload does not feed the other {len(NOT_FED)}:")
+    for name, reason in NOT_FED.items():
+        print(f"    {name}: {reason}")
+    return True
+
+
+def dashboards_are_fed(prometheus: monitoring.Prometheus) -> bool:
+    """Wait until every query of the dashboards finds something, and say which does not."""
+    say("asking Prometheus every query of the Grafana dashboards")
+    busiest = max(prometheus.query(BUSIEST), key=lambda row: row[1])[0]["path"]
+    client = prometheus.query(BUSIEST_CLIENT)[0][0]["client"]
+    asked = list(panels.questions({"path": busiest, "client": client}))
+    missing: list[panels.Question] = []
+
+    def complete() -> bool:
+        missing[:] = panels.unanswered(prometheus, missing or asked)
+        return not missing
+
+    try:
+        machine.wait_for("an answer to every query", complete, ANSWER_SECONDS)
+    except UserError:
+        for question in missing:
+            print(f"demo: no answer: {question.dashboard}: {question.panel}: {question.expression}")
+        return False
+    print(f"  all {len(asked)} find something, but for panels that the workload does not feed:")
+    for (dashboard, panel), reason in panels.NO_ANSWER.items():
+        print(f"    {dashboard}: {panel}: {reason}")
+    return True
 
 
 def go_on(workload: Workload, prometheus: monitoring.Prometheus, then: str | None) -> int:

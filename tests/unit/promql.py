@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from prometheus_client import ProcessCollector
 
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
@@ -11,8 +15,11 @@ from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 TARGET = frozenset({"cluster", "host", "instance", "job"})
 """Labels that the shipped prometheus.yml gives to every series."""
 
-_NAME = re.compile(r"\b(?:\w+:\w+:\w+|glupy_\w+)\b")
-_SELECTOR = re.compile(r"(\w+:\w+:\w+|\bglupy_\w+)\s*\{([^}]*)\}")
+RULES = Path(__file__).resolve().parents[2] / "prometheus" / "rules"
+
+_METRIC = r"\b(?:\w+:\w+:\w+|(?:glupy|scrape|process)_\w+|up|ALERTS)\b"
+_NAME = re.compile(_METRIC)
+_SELECTOR = re.compile(rf"({_METRIC})\s*\{{([^}}]*)\}}")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*(?:"(?:[^"\\]|\\.)*")')
 _GROUPING = re.compile(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 
@@ -50,5 +57,46 @@ def exposed() -> dict[str, frozenset[str]]:
             found[f"{family.name}_sum"] = found[f"{family.name}_count"] = frozenset(labels)
         else:
             found[family.name] = frozenset(labels)
-    found["up"] = TARGET
+    # What Prometheus and prometheus_client say of each exporter.
+    process = ProcessCollector(registry=None).collect()
+    names = {sample.name for metric in process for sample in metric.samples}
+    names |= {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_series_added"}
+    return {**found, **dict.fromkeys(names, TARGET)}
+
+
+def rules(file: str) -> list[dict[str, Any]]:
+    """The shipped rules of one file."""
+    groups = yaml.safe_load((RULES / file).read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def recorded() -> dict[str, frozenset[str]]:
+    """The labels that each recording rule leaves, by its own name, and those of alerts."""
+    found = {}
+    for rule in rules("recording.yml"):
+        level = rule["record"].split(":")[0].split("_")
+        extra = {"set", "subvolume"} if rule["record"].endswith(":set") else set()
+        if rule["record"].endswith(":info"):
+            extra = {"path", "type"}
+        found[rule["record"]] = frozenset({*level, *extra, *rule.get("labels", {})})
+    own = {"alertname", "alertstate", "severity"}
+    found["ALERTS"] = frozenset({*TARGET, *own, "volume", "brick"})
     return found
+
+
+KNOWN = {**exposed(), **recorded()}
+"""The labels of everything that may be asked for."""
+
+
+def problems(expression: str) -> list[str]:
+    """What an expression names that does not exist."""
+    found = names(expression)
+    wrong = [f"no metric {name}" for name in found.metrics if name not in KNOWN]
+    wrong += [
+        f"{metric} has no label {label}"
+        for metric, label in found.matched
+        if label not in KNOWN.get(metric, frozenset())
+    ]
+    everything = frozenset().union(*(KNOWN.get(name, frozenset()) for name in found.metrics))
+    grouped = found.grouped - everything - TARGET
+    return wrong + [f"nothing here has a label {label}" for label in grouped]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import workload
 from cluster import Profile, Volume, volume, wait_for
 from compare import Counts, read_counts, settled
+from monitoring import free_port, get, service
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -24,38 +23,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED_TARGET = "127.0.0.1:9714"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def get(url: str, accept: str = "text/plain") -> str:
-    request = urllib.request.Request(url, headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return str(answer.read().decode())
-
-
-def ready(url: str) -> bool:
-    with contextlib.suppress(OSError):
-        return bool(get(f"{url}/-/ready"))
-    return False
-
-
-@contextlib.contextmanager
-def service(command: Sequence[str | Path], url: str, **environment: str) -> Iterator[None]:
-    """A server that is ready at ``url`` and has to end properly when asked to."""
-    with subprocess.Popen(command, env=environment, cwd="/") as process:
-        try:
-            wait_for(lambda: ready(url) or process.poll() is not None, f"{command} to be ready")
-            assert process.poll() is None, f"{command} ended with {process.returncode}"
-            yield
-        finally:
-            process.terminate()
-            code = process.wait(timeout=30)
-    assert code == 0
 
 
 @pytest.fixture(scope="module")

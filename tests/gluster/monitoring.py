@@ -1,0 +1,130 @@
+"""A real Prometheus that scrapes a real exporter, by the shipped files but in a hurry."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster import wait_for
+
+SHIPPED = Path(__file__).resolve().parents[2] / "prometheus"
+TARGET = "127.0.0.1:9714"
+
+_DURATION = r"(?:\d+[smhdwy])+"
+HURRIED = (
+    (re.compile(rf"^( *for: ){_DURATION}$", re.MULTILINE), r"\g<1>3s"),
+    (re.compile(rf"\[{_DURATION}\]"), "[10s]"),
+    (re.compile(rf"^( *(?:scrape|evaluation)_interval: ){_DURATION}$", re.MULTILINE), r"\g<1>1s"),
+)
+"""What is changed of the shipped files: how long things take, and nothing else."""
+
+
+def hurried(text: str) -> str:
+    for pattern, replacement in HURRIED:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(url: str, accept: str = "text/plain") -> str:
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def ready(url: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(get(f"{url}/-/ready"))
+    return False
+
+
+@contextlib.contextmanager
+def service(
+    command: Sequence[str | Path], url: str, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that is ready at ``url`` and has to end properly when asked to."""
+    with subprocess.Popen(command, env=environment, cwd="/") as process:
+        try:
+            wait_for(lambda: ready(url) or process.poll() is not None, f"{command} to be ready")
+            assert process.poll() is None, f"{command} ended with {process.returncode}"
+            yield process
+        finally:
+            process.terminate()
+            code = process.wait(timeout=30)
+    assert code == 0
+
+
+class Prometheus:
+    """One that runs, and the exporter that it scrapes."""
+
+    def __init__(self, url: str, exporter: subprocess.Popen[bytes]) -> None:
+        self.url = url
+        self.exporter = exporter
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """The data of an answer of its HTTP API."""
+        words = urllib.parse.urlencode(parameters)
+        return json.loads(get(f"{self.url}/api/v1/{path}?{words}"))["data"]
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each sample now."""
+        found = self.ask("query", query=expression)["result"]
+        return [(row["metric"], float(row["value"][1])) for row in found]
+
+    def firing(self, **labels: str) -> dict[str, list[dict[str, str]]]:
+        """The labels of each alert that fires and has these labels, by the alert's name."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for alert in self.ask("alerts")["alerts"]:
+            if alert["state"] == "firing" and labels.items() <= alert["labels"].items():
+                found.setdefault(alert["labels"]["alertname"], []).append(alert["labels"])
+        return found
+
+    def wait_for_alert(self, name: str, timeout: float = 60, **labels: str) -> dict[str, str]:
+        """The labels of the only alert of this name and these labels, once it fires."""
+        try:
+            (alert,) = wait_for(lambda: self.firing(**labels).get(name), name, timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there is {self.ask('alerts')['alerts']}") from None
+        return alert
+
+    def wait_for_peace(self, name: str, timeout: float = 60, **labels: str) -> None:
+        """Wait until no alert of this name fires any more."""
+        wait_for(lambda: name not in self.firing(**labels), f"{name} to resolve", timeout)
+
+
+@contextlib.contextmanager
+def monitored(home: Path) -> Iterator[Prometheus]:
+    """An exporter of this machine's bricks and a Prometheus, which works in ``home``."""
+    target, address = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    for file in (SHIPPED / "prometheus.yml", *(SHIPPED / "rules").iterdir()):
+        made = home / file.relative_to(SHIPPED)
+        made.parent.mkdir(exist_ok=True)
+        made.write_text(hurried(file.read_text()).replace(TARGET, target))
+    exporter = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
+    prometheus = [
+        shutil.which("prometheus") or "prometheus",
+        f"--config.file={home / 'prometheus.yml'}",
+        f"--storage.tsdb.path={home / 'data'}",
+        f"--web.listen-address={address}",
+        "--log.level=error",
+    ]
+    with (
+        service([*exporter, f"--web.listen-address={target}"], f"http://{target}") as process,
+        service(prometheus, f"http://{address}"),
+    ):
+        yield Prometheus(f"http://{address}", process)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Volume, volume, wait_for
-from monitoring import HURRIED, SHIPPED, Prometheus, hurried, monitored
+from monitored import HURRIED, SHIPPED, Prometheus, hurried, monitored
 
 DIRECT = "direct-io-mode=enable"
 DELAY = {

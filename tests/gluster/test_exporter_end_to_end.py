@@ -15,7 +15,7 @@ import pytest
 import workload
 from cluster import Profile, Volume, volume, wait_for
 from compare import Counts, read_counts, settled
-from monitoring import free_port, get, service
+from monitored import free_port, get, service
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 

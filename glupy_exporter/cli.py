@@ -38,7 +38,7 @@ def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
 
 def serve(args: argparse.Namespace) -> int:
     """Serve metrics over HTTP until SIGTERM or SIGINT."""
-    server.serve(*_configure(args))
+    server.serve(lambda: _configure(args))
     return 0
 
 

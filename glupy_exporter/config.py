@@ -45,7 +45,11 @@ class Config:
     """What `serve` and `dump` were asked to do, checked."""
 
     listen_addresses: tuple[Address, ...]
+    systemd_socket: bool
+    """Listen on what systemd hands over instead."""
     telemetry_path: str
+    web_config_file: Path | None
+    """TLS, headers, users and a rate limit; None for none of them."""
     segment_dir: Path
     segment_expiry: float
     """Seconds after its last heartbeat until a dead brick is no longer served."""
@@ -100,6 +104,12 @@ def _directory(value: Any) -> Path:
     if not path.is_absolute() or "\0" in value:
         raise ValueError(f"{value!r} is not an absolute path")
     return path
+
+
+def _file(value: Any) -> Path | None:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"{value!r} is not the name of a file")
+    return Path(value) if value else None
 
 
 def _duration(value: Any) -> float:
@@ -160,7 +170,17 @@ def _settings() -> dict[str, _Setting]:
             "IPv4 and IPv6 address",
             "HOST:PORT",
         ),
+        "web.systemd-socket": _Setting(
+            _switch, False, "listen on the sockets that systemd hands over, and on no address"
+        ),
         "web.telemetry-path": _Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
+        "web.config.file": _Setting(
+            _file,
+            "",
+            "YAML file with TLS, users, headers and a rate limit, in the format of Prometheus's "
+            "own programs",
+            "FILE",
+        ),
         "segment.dir": _Setting(
             _directory, layout.DIRECTORY, "where the bricks' segments are", "DIR"
         ),
@@ -285,7 +305,9 @@ def load(args: argparse.Namespace) -> Config:
     limits = {name: values.get(f"collector.{name}.limit") for name in names}
     return Config(
         listen_addresses=values["web.listen-address"],
+        systemd_socket=values["web.systemd-socket"],
         telemetry_path=values["web.telemetry-path"],
+        web_config_file=values["web.config.file"],
         segment_dir=values["segment.dir"],
         segment_expiry=values["segment.expiry"],
         collectors=tuple(name for name in names if values[f"collector.{name}"]),

@@ -6,7 +6,8 @@ import asyncio
 import gzip
 import logging
 import re
-from collections.abc import Callable
+from asyncio import Future
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from http.client import responses
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from tornado.web import Application, HTTPError, RequestHandler
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
 from glupy_exporter.web import api, landing, negotiation
+from glupy_exporter.web.connections import Connections
+from glupy_exporter.web.guard import Guard, Refusal
 
 MAX_PENDING = 16
 """Scrapes and pages that may wait or run at a time; more are told to come back later."""
@@ -34,9 +37,14 @@ LOG = logging.getLogger(__name__)
 class App(Application):
     """Routes, and the threads in which answers are made."""
 
-    def __init__(self, config: Config, scraper: Scraper, executor: Executor) -> None:
+    def __init__(
+        self, config: Config, scraper: Scraper, executor: Executor, guard: Guard | None = None
+    ) -> None:
         self.config = config
         self.scraper = scraper
+        self.guard = guard
+        """Who may ask; None lets everybody."""
+        self.connections = Connections()
         self.answers: set[asyncio.Task[Any]] = set()
         """Requests that are being answered."""
         self._executor = executor
@@ -54,6 +62,20 @@ class App(Application):
             default_handler_class=NotFound,
             log_function=_log_request,
         )
+
+    def reconfigure(self, config: Config, scraper: Scraper) -> list[str]:
+        """Answer by another configuration from now on; returns what of it needs a restart."""
+        fixed = {
+            "web.listen-address": "listen_addresses",
+            "web.systemd-socket": "systemd_socket",
+            "web.telemetry-path": "telemetry_path",
+            "web.config.file": "web_config_file",
+        }
+        old = self.config
+        kept = [key for key, name in fixed.items() if getattr(config, name) != getattr(old, name)]
+        self.config = config
+        self.scraper = scraper
+        return kept
 
     async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
         """The result of ``work``, called outside the event loop.
@@ -87,6 +109,7 @@ class Handler(RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "HEAD")
     application: App
+    _headers_of_guard: Mapping[str, str] = {}
 
     def set_default_headers(self) -> None:
         """Headers of every answer, errors included."""
@@ -94,6 +117,23 @@ class Handler(RequestHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
+
+    async def prepare(self) -> None:
+        """Turn away who may not ask, whatever it is."""
+        guard = self.application.guard
+        if guard is None:
+            return
+        try:
+            self._headers_of_guard = await guard.admit(self.request)
+        except Refusal as refusal:
+            self._headers_of_guard = refusal.headers
+            raise HTTPError(refusal.status) from None
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+        """Send the answer, with the headers that it is to have whatever it is."""
+        for name, value in self._headers_of_guard.items():
+            self.set_header(name, value)
+        return super().finish(chunk)
 
     def compute_etag(self) -> None:
         """No entity tags: hardly any answer comes twice."""
@@ -112,16 +152,19 @@ class Handler(RequestHandler):
         """Answer, and give up on a client that does not read its answer."""
         task = asyncio.current_task()
         assert task is not None
+        assert isinstance(self.request.connection, HTTP1Connection)
+        stream = self.request.connection.stream
         self.application.answers.add(task)
+        self.application.connections.begin(stream)
         try:
             body = await self.body()
             await asyncio.wait_for(self.finish(body), WRITE_TIMEOUT)
         except StreamClosedError:
             pass  # the client did not wait for its answer
         except asyncio.TimeoutError:
-            assert isinstance(self.request.connection, HTTP1Connection)
             self.request.connection.close()
         finally:
+            self.application.connections.end(stream)
             self.application.answers.discard(task)
 
     async def head(self) -> None:
@@ -229,6 +272,7 @@ class Ready(Handler):
 class NotFound(Handler):
     """Every other path."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Refuse whatever the method."""
+        await super().prepare()
         raise HTTPError(404)

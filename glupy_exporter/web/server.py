@@ -6,21 +6,23 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
-from glupy_exporter import __version__
+from glupy_exporter import __version__, systemd
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import Address, Config
 from glupy_exporter.errors import UserError
 from glupy_exporter.web.app import App
+from glupy_exporter.web.guard import Guard
 
-MAX_CONNECTIONS = 128
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024  # nothing here takes a body
 IDLE_TIMEOUT = 120.0  # longer than the usual scrape interval, so that Prometheus can keep its own
@@ -32,24 +34,35 @@ LOG = logging.getLogger(__name__)
 
 
 class Server(HTTPServer):
-    """An HTTPServer that refuses connections beyond MAX_CONNECTIONS."""
+    """An HTTPServer with a bounded number of connections, and the certificates of the moment."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """As Tornado's, which calls this in place of ``__init__``."""
+        """As Tornado's, which calls this in place of ``__init__``; the first argument is an App."""
+        app: App = args[0]
+        self._connections_of_app = app.connections
+        self._guard = app.guard if app.guard and app.guard.tls else None
         super().initialize(*args, **kwargs)
-        self._open = 0
+
+    @property
+    def ssl_options(self) -> dict[str, Any] | ssl.SSLContext | None:
+        """What Tornado asks for at each new connection."""
+        return self._guard.context() if self._guard else None
+
+    @ssl_options.setter
+    def ssl_options(self, value: object) -> None:
+        """Tornado's constructor sets what it was given: nothing."""
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         """Take a new connection, or close it at once."""
-        if self._open >= MAX_CONNECTIONS:
+        if self._connections_of_app.admit(stream, str(address[0])):
+            super().handle_stream(stream, address)
+        else:
             stream.close()
-            return
-        self._open += 1
-        super().handle_stream(stream, address)
 
     def on_close(self, server_conn: object) -> None:
         """A connection that was taken is gone."""
-        self._open -= 1
+        assert isinstance(server_conn, HTTP1ServerConnection)
+        self._connections_of_app.forget(server_conn.stream)
         super().on_close(server_conn)
 
 
@@ -72,21 +85,54 @@ def bind(addresses: Iterable[Address]) -> list[socket.socket]:
     return sockets
 
 
-def serve(config: Config, scraper: Scraper) -> None:
-    """Serve until SIGTERM or SIGINT.
+def _sockets(config: Config) -> list[socket.socket]:
+    if not config.systemd_socket:
+        return bind(config.listen_addresses)
+    flag = "--web.systemd-socket"
+    try:
+        sockets = systemd.listeners()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{flag}: what systemd handed over is of no use: {error}") from error
+    if not sockets:
+        raise UserError(f"{flag}: systemd handed no socket over; enable glupy-exporter.socket")
+    return sockets
+
+
+def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP has the configuration loaded again.
 
     Raises:
-        UserError: an address cannot be listened on.
+        UserError: an address cannot be listened on, or a configuration file is wrong.
     """
-    sockets = bind(config.listen_addresses)
+    config, scraper = load()
+    guard = Guard(config.web_config_file) if config.web_config_file else None
+    sockets = _sockets(config)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="scrape") as executor:
-        asyncio.run(_serve(App(config, scraper, executor), sockets))
+        asyncio.run(_serve(App(config, scraper, executor, guard), sockets, load))
 
 
-async def _serve(app: App, sockets: list[socket.socket]) -> None:
+def _reload(app: App, load: Callable[[], tuple[Config, Scraper]]) -> None:
+    """Take over a changed configuration, or keep the old one if the new one is wrong."""
+    systemd.reloading()
+    try:
+        config, scraper = load()
+    except UserError as error:
+        LOG.error("configuration not loaded", extra={"fields": {"error": error}})
+    else:
+        kept = app.reconfigure(config, scraper)
+        fields = {"needs_restart": ",".join(kept)} if kept else {}
+        LOG.info("configuration loaded", extra={"fields": fields})
+    systemd.ready()
+
+
+async def _serve(
+    app: App, sockets: list[socket.socket], load: Callable[[], tuple[Config, Scraper]]
+) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, app, load)
     server = Server(
         app,
         max_header_size=MAX_HEADER_BYTES,
@@ -97,10 +143,13 @@ async def _serve(app: App, sockets: list[socket.socket]) -> None:
     server.add_sockets(sockets)
     for listener in sockets:
         address = Address(*listener.getsockname()[:2])
-        fields = {"address": address, "version": __version__}
+        tls = bool(app.guard and app.guard.tls)
+        fields = {"address": address, "tls": tls, "version": __version__}
         LOG.info("listening", extra={"fields": fields})
+    systemd.ready()
     await stop.wait()
     LOG.info("stopping")
+    systemd.stopping()
     server.stop()
     if app.answers:
         await asyncio.wait(app.answers, timeout=SHUTDOWN_TIMEOUT)

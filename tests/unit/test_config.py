@@ -32,7 +32,9 @@ def load_file(file: Path, text: str, *flags: str) -> Config:
 def test_defaults() -> None:
     assert load() == Config(
         listen_addresses=(Address("", 9714),),
+        systemd_socket=False,
         telemetry_path="/metrics",
+        web_config_file=None,
         segment_dir=Path("/run/gluster/glupy"),
         segment_expiry=86400.0,
         collectors=("bricks", "fops", "files", "clients", "internal", "exporter"),
@@ -47,7 +49,9 @@ def test_defaults() -> None:
 def test_file(file: Path) -> None:
     text = """
         web.listen-address: ["[::1]:1", "localhost:2"]
+        web.systemd-socket: true
         web.telemetry-path: /m
+        web.config.file: web.yml
         segment.dir: /dev/shm/x
         segment.expiry: 1d12h
         collector.clients: false
@@ -63,7 +67,9 @@ def test_file(file: Path) -> None:
     """
     assert load_file(file, text) == Config(
         listen_addresses=(Address("::1", 1), Address("localhost", 2)),
+        systemd_socket=True,
         telemetry_path="/m",
+        web_config_file=Path("web.yml"),
         segment_dir=Path("/dev/shm/x"),
         segment_expiry=129600.0,
         collectors=("bricks", "fops", "files", "internal", "exporter"),

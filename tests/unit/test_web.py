@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import http.client
 import json
 import os
-import queue
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import segments
+from exporters import COMMAND, ask, exporter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
@@ -35,60 +33,6 @@ from glupy_exporter.web import app as web
 from glupy_exporter.web import server
 
 pytestmark = pytest.mark.timeout(60)
-COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
-
-
-class Exporter:
-    """A `glupy-exporter serve` of our own."""
-
-    def __init__(self, *flags: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, "serve", *flags], stderr=subprocess.PIPE, text=True
-        )
-        self.log: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.put(line)
-
-    def wait_for(self, text: str) -> str:
-        """The next line logged that has ``text`` in it."""
-        while True:
-            line = self.log.get(timeout=20)
-            if text in line:
-                return line
-
-    def port(self) -> int:
-        match = re.search(r"address=\S+:([0-9]+) ", self.wait_for("msg=listening"))
-        assert match
-        return int(match[1])
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(timeout=20)
-
-
-@contextlib.contextmanager
-def exporter(*flags: str) -> Iterator[Exporter]:
-    running = Exporter(*flags)
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-def ask(port: int, path: str, method: str = "GET", host: str = "127.0.0.1", **headers: str):
-    """The answer and its body, to a request with these headers (``_`` for ``-``)."""
-    connection = http.client.HTTPConnection(host, port, timeout=20)
-    with contextlib.closing(connection):
-        connection.request(
-            method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
-        )
-        answer = connection.getresponse()
-        return answer, answer.read()
 
 
 @pytest.fixture(scope="module")
@@ -287,24 +231,6 @@ def test_oversized_requests_are_refused_without_a_trace(port: int) -> None:
     assert ask(port, "/-/healthy")[0].status == 200
 
 
-def test_connections_are_capped(tmp_path: Path) -> None:
-    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
-    with exporter(*flags) as running, contextlib.ExitStack() as stack:
-        address = ("127.0.0.1", running.port())
-        for _ in range(server.MAX_CONNECTIONS):
-            client = stack.enter_context(socket.create_connection(address, timeout=20))
-            client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert client.recv(4096).startswith(b"HTTP/1.1 200")
-        extra = stack.enter_context(socket.create_connection(address, timeout=20))
-        with contextlib.suppress(ConnectionResetError):
-            assert extra.recv(1) == b""
-        client.close()
-        status = 0
-        while status != 200:  # until the server has noticed that one left
-            with contextlib.suppress(http.client.HTTPException, ConnectionError):
-                status = ask(address[1], "/-/healthy")[0].status
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_cleanly(tmp_path: Path, number: int) -> None:
     flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
@@ -386,7 +312,18 @@ class Slow:
 
 
 CONFIG = Config(
-    (), "/metrics", Path("/nonexistent"), 1.0, (), {}, Privacy(), False, "info", "logfmt"
+    (),
+    False,
+    "/metrics",
+    None,
+    Path("/nonexistent"),
+    1.0,
+    (),
+    {},
+    Privacy(),
+    False,
+    "info",
+    "logfmt",
 )
 
 
@@ -395,7 +332,7 @@ async def serving(source: Slow) -> AsyncIterator[tuple[web.App, asyncio.Task[Non
     sockets = server.bind([Address("127.0.0.1", 0)])
     with ThreadPoolExecutor(server.THREADS) as executor:
         app = web.App(CONFIG, source, executor)  # type: ignore[arg-type]
-        task = asyncio.create_task(server._serve(app, sockets))
+        task = asyncio.create_task(server._serve(app, sockets, pytest.fail))
         try:
             yield app, task, sockets[0].getsockname()[1]
         finally:

@@ -1,0 +1,60 @@
+"""The two things that systemd and a service say to each other; see sd_notify(3), sd_listen_fds(3).
+
+Both are a few lines, and the Python packages for them are built against libsystemd.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+_FIRST_DESCRIPTOR = 3
+
+
+def listeners() -> list[socket.socket]:
+    """The listening TCP sockets that systemd has handed over.
+
+    Raises:
+        OSError: what was handed over is no socket.
+    """
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
+        return []
+    number = int(os.environ.pop("LISTEN_FDS", "0"))
+    os.environ.pop("LISTEN_FDNAMES", None)
+    found = []
+    for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + number):
+        os.set_inheritable(descriptor, False)
+        made = socket.socket(fileno=descriptor)
+        made.setblocking(False)
+        found.append(made)
+    return found
+
+
+def notify(*lines: str) -> None:
+    """Tell systemd, if it asked to be told; a service must not fail because nobody listens."""
+    name = os.environ.get("NOTIFY_SOCKET", "")
+    if not name:
+        return
+    address = "\0" + name[1:] if name.startswith("@") else name
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as client:
+        try:
+            client.connect(address)
+            client.sendall("\n".join(lines).encode())
+        except OSError:
+            pass
+
+
+def ready() -> None:
+    """The service does its work."""
+    notify("READY=1")
+
+
+def reloading() -> None:
+    """The service reads its configuration; ``ready`` has to follow."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def stopping() -> None:
+    """The service ends."""
+    notify("STOPPING=1")

@@ -1,0 +1,198 @@
+"""Who may ask: what the web config file says, whenever it says something else."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import importlib
+import logging
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tornado.httputil import HTTPServerRequest
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.web import tls, webconfig
+from glupy_exporter.web.webconfig import WebConfig
+
+MAX_COMPARISONS = 16
+"""Passwords that may wait to be compared; who comes later is told to come back."""
+
+_BCRYPT_BYTES = 72  # bcrypt looks at no more of a password
+_NOBODY = "$2b$10$" + "." * 53
+"""A hash that no password has, of the usual cost: unknown users take as long as known ones."""
+
+LOG = logging.getLogger(__name__)
+
+
+class Refusal(Exception):
+    """A request that is not answered: with which status and headers."""
+
+    def __init__(self, status: int, headers: dict[str, str]) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers
+
+
+class Guard:
+    """Reads the file again when it, or a file that it names, has changed.
+
+    As long as what it then says is wrong, nobody is let in: neither those whom it was to keep out,
+    nor, until it is mended, anybody else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            UserError: it cannot be read, or says what cannot be done.
+        """
+        self._path = path
+        self._bcrypt: Any = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="password")
+        self._comparisons = 0
+        self._good: set[bytes] = set()
+        self._tokens, self._filled = 0.0, time.monotonic()
+        self._error = ""
+        self._stamp: object = None
+        self._read()
+        self.tls = self.config.tls is not None
+        """Whether connections are TLS, which no later change of the file changes."""
+        self._tokens = float(self.config.burst)
+
+    def _read(self) -> None:
+        # Before reading: what changes meanwhile is read again.
+        before = webconfig.stamp(webconfig.files(self._path, None))
+        config = webconfig.read(self._path)
+        watched = webconfig.files(self._path, config)
+        stamp = (before, webconfig.stamp(watched[1:]))
+        if config.users:
+            self._load_bcrypt()
+        try:
+            context = tls.context(config.tls) if config.tls else None
+        except ValueError as error:
+            raise UserError(f"web config file {self._path}: {error}") from error
+        self.config: WebConfig = config
+        self._context = context
+        self._watched = watched
+        self._stamp = stamp
+        self._good.clear()
+
+    def _load_bcrypt(self) -> None:
+        try:
+            self._bcrypt = importlib.import_module("bcrypt")
+        except ImportError as error:
+            raise UserError(
+                f"web config file {self._path}: basic_auth_users needs the Python package bcrypt "
+                "(Debian: python3-bcrypt)"
+            ) from error
+
+    def _follow(self) -> bool:
+        """Whether what is in force is what the files say."""
+        now = (webconfig.stamp(self._watched[:1]), webconfig.stamp(self._watched[1:]))
+        if now == self._stamp and not self._error:
+            return True
+        try:
+            self._read()
+        except UserError as error:
+            if str(error) != self._error:
+                LOG.error(
+                    "nobody is let in until this is mended", extra={"fields": {"error": error}}
+                )
+            self._error = str(error)
+            return False
+        if self._error:
+            LOG.info("the web config file is in order again")
+        self._error = ""
+        return True
+
+    def context(self) -> ssl.SSLContext:
+        """The context of the next connection; one that refuses it while the file is wrong."""
+        if self._follow() and self._context:
+            return self._context
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # has no certificate
+
+    async def admit(self, request: HTTPServerRequest) -> dict[str, str]:
+        """The headers that the answer is to have.
+
+        Raises:
+            Refusal: the request is not to be answered.
+        """
+        if not self._follow():
+            raise Refusal(500, {})
+        headers = dict(self.config.headers or {})
+        if not self._token():
+            raise Refusal(429, headers)
+        if not self._allowed_name(request):
+            raise Refusal(403, headers)
+        if self.config.users and not await self._is_user(request, self.config.users):
+            raise Refusal(401, {**headers, "WWW-Authenticate": "Basic"})
+        return headers
+
+    def _token(self) -> bool:
+        """Take a token from the bucket, which gets one each ``interval``."""
+        if not self.config.interval:
+            return True
+        now = time.monotonic()
+        self._tokens += (now - self._filled) / self.config.interval
+        self._tokens = min(self._tokens, float(self.config.burst))
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _allowed_name(self, request: HTTPServerRequest) -> bool:
+        allowed = self.config.tls.client_allowed_sans if self.config.tls else ()
+        if not allowed:
+            return True
+        certificate = request.get_ssl_certificate()
+        # Whether a client needs one is client_auth_type's matter.
+        return not isinstance(certificate, dict) or bool(tls.names(certificate) & {*allowed})
+
+    async def _is_user(self, request: HTTPServerRequest, users: Any) -> bool:
+        user, password = _credentials(request.headers.get("Authorization", ""))
+        hashed = users.get(user.decode("utf-8", "surrogateescape"), _NOBODY)
+        # One that was good is known again by this, so that no password is kept.
+        parts = (user, hashed.encode(), password)
+        seen = hashlib.sha256(b":".join(part.hex().encode() for part in parts)).digest()
+        if seen in self._good:
+            return True
+        if not user:
+            return False
+        if self._comparisons >= MAX_COMPARISONS:
+            raise Refusal(503, {})
+        self._comparisons += 1
+        try:
+            loop = asyncio.get_running_loop()
+            good = await loop.run_in_executor(self._executor, self._compare, password, hashed)
+        finally:
+            self._comparisons -= 1
+        # The file may have changed while the hash was worked out.
+        good = good and users is self.config.users
+        if good:
+            self._good.add(seen)
+        return good
+
+    def _compare(self, password: bytes, hashed: str) -> bool:
+        try:
+            return bool(self._bcrypt.checkpw(password[:_BCRYPT_BYTES], hashed.encode()))
+        except ValueError:  # a password with a NUL in it, or a salt that is none
+            return False
+
+
+def _credentials(header: str) -> tuple[bytes, bytes]:
+    """User and password of an Authorization header; both empty if it has none."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return b"", b""
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return b"", b""
+    return (user, password) if colon else (b"", b"")

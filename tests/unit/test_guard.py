@@ -1,0 +1,219 @@
+"""TLS, users, headers and limits as clients meet them, on a real server."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import importlib.util
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import certificates
+import pytest
+from exporters import COMMAND, Exporter, ask, exporter
+
+pytestmark = pytest.mark.timeout(60)
+Need = Callable[[object, str], None]
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def hashed(need: Need) -> str:
+    need(importlib.util.find_spec("bcrypt"), "bcrypt")
+    bcrypt = importlib.import_module("bcrypt")
+    return str(bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode())
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory, need: Need) -> Path:
+    need(shutil.which("openssl"), "openssl")
+    path = tmp_path_factory.mktemp("keys")
+    certificates.make(path, "server", "DNS:localhost", "IP:127.0.0.1")
+    certificates.make(path, "other", "DNS:localhost", "IP:127.0.0.1")
+    certificates.make(path, "client", "DNS:one.example")
+    certificates.make(path, "stranger", "DNS:one.example")
+    return path
+
+
+@contextlib.contextmanager
+def guarded(directory: Path, text: str) -> Iterator[tuple[Exporter, Path, int]]:
+    file = directory / "web.yml"
+    file.write_text(text)
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}")
+    with exporter(*flags, f"--web.config.file={file}") as running:
+        yield running, file, running.port()
+
+
+def login(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def status(port: int, path: str = "/metrics", **headers: str) -> int:
+    return ask(port, path, **headers)[0].status
+
+
+def get(port: int, ca: Path | None, client: Path | None = None, path: str = "/-/healthy") -> int:
+    """The status that a TLS client gets; ssl.SSLError or OSError if it gets none."""
+    context = ssl.create_default_context(cafile=ca)
+    if client:
+        context.load_cert_chain(client, client.with_suffix(".key"))
+    connection = http.client.HTTPSConnection("localhost", port, timeout=20, context=context)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+
+PATHS = ("/metrics", "/", "/-/healthy", "/-/ready", "/api/v1/files", "/nothing")
+
+
+def test_only_users_are_let_in(tmp_path: Path, hashed: str) -> None:
+    with guarded(tmp_path, f"basic_auth_users: {{alice: {hashed}}}") as (_, _, port):
+        for path in PATHS:
+            answer, body = ask(port, path)
+            assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Basic")
+            assert b"glupy" not in body
+        assert status(port, Authorization=login("alice", PASSWORD)) == 200
+        assert status(port, "/nothing", Authorization=login("alice", PASSWORD)) == 404
+        for wrong in (
+            login("alice", "wrong"),
+            login("bob", PASSWORD),
+            login("", ""),
+            login("alice", PASSWORD + "\0"),
+            login("alice", "x" * 5000),
+            "Basic",
+            "Basic !!!",
+            "Basic " + base64.b64encode(b"no colon").decode(),
+            "Bearer " + login("alice", PASSWORD)[6:],
+        ):
+            assert status(port, Authorization=wrong) == 401
+        assert status(port, Authorization=login("alice", PASSWORD)) == 200
+
+
+def test_users_change_with_the_file(tmp_path: Path, hashed: str) -> None:
+    alice = login("alice", PASSWORD)
+    with guarded(tmp_path, f"basic_auth_users: {{alice: {hashed}}}") as (running, file, port):
+        assert status(port, Authorization=alice) == 200
+        file.write_text(f"basic_auth_users: {{someoneelse: {hashed}}}")
+        assert status(port, Authorization=alice) == 401
+        file.write_text("basic_auth_users: {alice: nonsense}")
+        assert status(port, Authorization=alice) == 500
+        assert "no bcrypt hash" in running.wait_for("until this is mended")
+        file.unlink()
+        assert status(port, Authorization=alice) == 500
+        file.write_text(f"basic_auth_users: {{alice: {hashed}}}")
+        assert status(port, Authorization=alice) == 200
+        running.wait_for("in order again")
+
+
+def test_headers_are_added(tmp_path: Path) -> None:
+    text = "http_server_config: {headers: {X-Frame-Options: deny, Content-Security-Policy: x-y}}"
+    with guarded(tmp_path, text) as (_, _, port):
+        for path in PATHS:
+            headers = ask(port, path)[0].headers
+            assert headers["X-Frame-Options"] == "deny"
+            assert headers["X-Content-Type-Options"] == "nosniff"
+        assert ask(port, "/metrics")[0].headers["Content-Security-Policy"] == "x-y"
+
+
+def test_requests_are_limited(tmp_path: Path) -> None:
+    with guarded(tmp_path, "rate_limit: {interval: 1h, burst: 3}") as (_, _, port):
+        assert [status(port) for _ in range(5)] == [200, 200, 200, 429, 429]
+
+
+def test_tls(tmp_path: Path, keys: Path) -> None:
+    text = f"tls_server_config: {{cert_file: {keys}/server.crt, key_file: {keys}/server.key}}"
+    with guarded(tmp_path, text) as (running, _, port):
+        assert get(port, keys / "server.crt") == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            get(port, keys / "other.crt")
+        with pytest.raises((http.client.HTTPException, OSError)):
+            ask(port, "/metrics")
+        assert get(port, keys / "server.crt", path="/metrics") == 200
+        assert running.process.poll() is None
+
+
+def test_certificates_are_renewed(tmp_path: Path, keys: Path) -> None:
+    for suffix in ("crt", "key"):
+        shutil.copy(keys / f"server.{suffix}", tmp_path / f"tls.{suffix}")
+    text = "tls_server_config: {cert_file: tls.crt, key_file: tls.key}"
+    with guarded(tmp_path, text) as (running, _, port):
+        assert get(port, keys / "server.crt") == 200
+        shutil.copy(keys / "other.crt", tmp_path / "tls.crt")
+        with pytest.raises(OSError, match=r"(?i)ssl|reset|closed|eof"):
+            get(port, keys / "other.crt")  # the key is still the old one
+        running.wait_for("until this is mended")
+        shutil.copy(keys / "other.key", tmp_path / "tls.key")
+        assert get(port, keys / "other.crt") == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            get(port, keys / "server.crt")
+
+
+@pytest.mark.parametrize(
+    ("more", "client", "expected"),
+    [
+        ("client_auth_type: RequireAndVerifyClientCert", "client", 200),
+        ("client_auth_type: RequireAndVerifyClientCert", "stranger", None),
+        ("client_auth_type: RequireAndVerifyClientCert", None, None),
+        ("client_auth_type: VerifyClientCertIfGiven", None, 200),
+        ("client_auth_type: VerifyClientCertIfGiven", "client", 200),
+        ("client_auth_type: VerifyClientCertIfGiven", "stranger", None),
+        (
+            "client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [a, one.example]",
+            "client",
+            200,
+        ),
+        (
+            "client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [a, example]",
+            "client",
+            403,
+        ),
+    ],
+)
+def test_clients_certificates(
+    tmp_path: Path, keys: Path, more: str, client: str | None, expected: int | None
+) -> None:
+    text = (
+        f"tls_server_config: {{cert_file: {keys}/server.crt, key_file: {keys}/server.key, "
+        f"client_ca_file: {keys}/client.crt, {more}}}"
+    )
+    certificate = keys / f"{client}.crt" if client else None
+    with guarded(tmp_path, text) as (_, _, port):
+        if expected:
+            assert get(port, keys / "server.crt", certificate) == expected
+        else:
+            with pytest.raises(OSError, match=r"(?i)alert|reset|closed|eof|broken"):
+                get(port, keys / "server.crt", certificate)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_versions(tmp_path: Path, keys: Path, version: ssl.TLSVersion) -> None:
+    text = (
+        f"tls_server_config: {{cert_file: {keys}/server.crt, key_file: {keys}/server.key, "
+        "min_version: TLS13}"
+    )
+    context = ssl.create_default_context(cafile=keys / "server.crt")
+    context.maximum_version = version
+    with guarded(tmp_path, text) as (_, _, port):
+        connection = http.client.HTTPSConnection("localhost", port, timeout=20, context=context)
+        with contextlib.closing(connection):
+            if version == ssl.TLSVersion.TLSv1_2:
+                with pytest.raises(ssl.SSLError, match=r"(?i)version"):
+                    connection.request("GET", "/-/healthy")
+            else:
+                connection.request("GET", "/-/healthy")
+                assert connection.getresponse().status == 200
+
+
+def test_a_wrong_file_ends_the_start_with_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text("tls_server_config: {cert_file: nothing, key_file: nothing}")
+    words = ["serve", "--web.listen-address=127.0.0.1:0", f"--web.config.file={file}"]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot read" in done.stderr

@@ -1,0 +1,109 @@
+"""What systemd is told, and what it hands over, with systemd's part played by the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exporters import COMMAND, Exporter, ask
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The socket on which services tell how they are."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "notify"))
+        server.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield server
+
+
+def test_the_course_of_a_service(told: socket.socket, tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("segment.expiry: 1h\n")
+    words = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    running = Exporter(*words, f"--config.file={file}")
+    try:
+        assert told.recv(1000) == b"READY=1"
+        port = running.port()
+
+        file.write_text("collector.fops: false\nweb.telemetry-path: /other\n")
+        running.process.send_signal(signal.SIGHUP)
+        reloading, since = told.recv(1000).split(b"\n")
+        assert reloading == b"RELOADING=1"
+        assert since.startswith(b"MONOTONIC_USEC=")
+        assert told.recv(1000) == b"READY=1"
+        assert "needs_restart=web.telemetry-path" in running.wait_for("configuration loaded")
+        body = ask(port, "/metrics")[1]
+        assert b'glupy_collector_success{collector="bricks"}' in body
+        assert b'collector="fops"' not in body
+
+        file.write_text("nonsense: 1\n")
+        running.process.send_signal(signal.SIGHUP)
+        assert told.recv(1000).startswith(b"RELOADING=1")
+        assert told.recv(1000) == b"READY=1"
+        assert "unknown key" in running.wait_for("configuration not loaded")
+        assert b'collector="fops"' not in ask(port, "/metrics")[1]
+    finally:
+        code = running.stop()
+    assert told.recv(1000) == b"STOPPING=1"
+    assert code == 0
+
+
+# As systemd does it: the socket is descriptor 3 of a process that is told its own number.
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=sys.argv[2])
+os.execv(sys.executable, [sys.executable, *sys.argv[3:]])
+"""
+
+
+def handed_over(listener: socket.socket, number: int, *words: str) -> list[str]:
+    starter = [sys.executable, "-c", HAND_OVER, str(listener.fileno()), str(number)]
+    return [*starter, *COMMAND[1:], "serve", "--web.systemd-socket", *words]
+
+
+def test_a_socket_of_systemd(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = handed_over(listener, 1, f"--segment.dir={tmp_path}")
+        with subprocess.Popen(
+            command, pass_fds=[listener.fileno()], stderr=subprocess.PIPE
+        ) as made:
+            try:
+                assert ask(listener.getsockname()[1], "/-/healthy")[0].status == 200
+            finally:
+                made.terminate()
+                made.wait(timeout=20)
+    assert made.returncode == 0
+
+
+def test_no_socket_of_systemd(tmp_path: Path) -> None:
+    environment = {**os.environ, "LISTEN_PID": "1", "LISTEN_FDS": "1"}  # another process's
+    done = subprocess.run(
+        [*COMMAND, "serve", "--web.systemd-socket"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "systemd handed no socket over" in done.stderr
+
+
+def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glupy_exporter import systemd
+
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nothing"))
+    systemd.ready()
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    systemd.ready()

@@ -38,7 +38,7 @@ health = row(
         links=[to("brick", "Bricks")],
     ),
     stat(
-        "Translator loaded",
+        "Translator",
         "sum(count by (cluster, volume) (glupy_brick_info{$cluster,$volume})"
         " and on (cluster, volume) glupy_volume_bricks{$cluster,$volume})"
         " / sum(max by (cluster, volume) (glupy_volume_bricks{$cluster,$volume}))",
@@ -158,6 +158,7 @@ busiest = row(
         " leads to the volume.",
         width=12,
         links={"volume": tables.TO_VOLUME},
+        bars=False,
     ),
     table(
         "Hosts",
@@ -184,6 +185,7 @@ busiest = row(
         " the node's bricks.",
         width=12,
         links={"host": TO_HOST},
+        bars=False,
     ),
     tables.files("Files and directories", "What is worked on, in all volumes."),
     tables.clients("Clients", "Who works, in all volumes."),
@@ -203,6 +205,7 @@ alerts = row(
         ],
         "severity, alertname, cluster, host, volume, brick",
         "Alerts of the shipped rules; each has a runbook. An empty table means that none fires.",
+        height=6,
     ),
 )
 

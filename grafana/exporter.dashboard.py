@@ -66,9 +66,9 @@ health = row(
         levels=thresholds((1, ODD), (5, BAD)),
         none="unknown",
     ),
-    versions("Exporter versions", "version", "glupy_exporter_build_info", "the exporter"),
-    versions("Translator versions", "xlator_version", "glupy_brick_info", "the translator"),
-    versions("GlusterFS versions", "glusterfs_version", "glupy_brick_info", "GlusterFS"),
+    versions("Exporter builds", "version", "glupy_exporter_build_info", "the exporter"),
+    versions("Translator builds", "xlator_version", "glupy_brick_info", "the translator"),
+    versions("GlusterFS builds", "glusterfs_version", "glupy_brick_info", "GlusterFS"),
 )
 
 cost = row(

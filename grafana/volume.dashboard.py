@@ -91,7 +91,7 @@ now = row(
         links=[to("brick", "Bricks")],
     ),
     stat(
-        "Translator loaded",
+        "Translator",
         "sum(count by (cluster, volume) (glupy_brick_info{$cluster,$volume})"
         " and on (cluster, volume) glupy_volume_bricks{$cluster,$volume})"
         " / sum(max by (cluster, volume) (glupy_volume_bricks{$cluster,$volume}))",
@@ -123,11 +123,11 @@ operations = row(
         "fop",
         Column(
             "operations",
-            f"sort_desc(sum by (fop) (avg_over_time({FOPS}{{$*}}[$__range])) > 0)",
+            f"sort_desc(topk(15, sum by (fop) (avg_over_time({FOPS}{{$*}}[$__range])) > 0))",
             unit.OPS_PER_SEC,
             links=[to("volume", "This fop", fop=column("fop"))],
         ),
-        "The mean of each fop over the time range at the top of the page. A click chooses the fop.",
+        "The mean of the 15 busiest fops over the time range of the page. A click chooses the fop.",
     ),
     lines(
         "Throughput",
@@ -162,7 +162,7 @@ latency = row(
     ),
     gauges(
         "p99 latency by fop",
-        ("{{fop}}", f"sort_desc(max by (fop) ({FOP_P99}))"),
+        ("{{fop}}", f"sort_desc(max by (fop) (avg_over_time({FOP_P99}[$__range])))"),
         unit.SECONDS,
         "The mean over the time range of what 99 of 100 took at most. A click chooses the fop.",
         levels=thresholds((0.05, ODD), (0.5, BAD)),
@@ -263,6 +263,7 @@ replicas = row(
         width=12,
         height=8,
         links={"brick": tables.TO_BRICK},
+        bars=False,
     ),
 )
 

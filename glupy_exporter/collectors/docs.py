@@ -29,8 +29,7 @@ def _limit(collector: type[Collector]) -> str:
 `--collector.{collector.name}.limit` (default {collector.default_limit}) says how many a brick are
 served by each order: most fops, bytes read, bytes written and time of late, where what was a
 half-life (volume option `user.xlator.glupy.half-life`) ago weighs half. Those that were among them
-in the last five minutes stay as well, unless they lost their slot. So there are at most four times
-as many while the busiest stay the same, and never more than the table has slots.
+in the last five minutes stay as well, unless they lost their slot, up to four times as many in all.
 """
 
 

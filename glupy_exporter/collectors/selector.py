@@ -10,6 +10,10 @@ KEEP = 300.0
 """Seconds for which a row stays exported after it was last among the busiest, so that rate() has
 its samples and series do not flap."""
 
+CROWD = 4
+"""How many times ``limit`` rows are exported at most. Where new files are the busiest all the time,
+as in a mail spool, all that were in KEEP seconds would be thousands."""
+
 _EXPONENT_MAX = 256.0  # a count of 64 bits times 2 to this power is still far from a float's limits
 
 
@@ -70,7 +74,7 @@ class Selector:
         now: float,
     ) -> list[int]:
         """The slots to export: the busiest ``limit`` by each order, and who was in the last KEEP
-        seconds.
+        seconds, at most CROWD times ``limit`` together: those who were last.
 
         ``key`` tells one brick's table from another's. ``tags`` and each of ``orders`` (counts that
         only grow) are by slot; a slot whose tag is 0 is not selected. A row's score is its count,
@@ -98,4 +102,8 @@ class Selector:
             for slot, (tag, last) in state.busy.items()
             if now - last <= KEEP and tags[slot] == tag
         }
+        excess = len(state.busy) - self._limit * max(CROWD, len(orders))
+        if excess > 0:
+            for slot in heapq.nsmallest(excess, state.busy, key=lambda slot: state.busy[slot][1]):
+                del state.busy[slot]
         return sorted(state.busy)

@@ -6,7 +6,8 @@ from collections import Counter
 
 from tornado.iostream import IOStream
 
-MAX_CONNECTIONS = 128
+MAX_CONNECTIONS = 512
+"""More than are accepted at once, lest a flood close a newcomer before its request is read."""
 
 
 class Connections:

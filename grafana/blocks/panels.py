@@ -15,6 +15,8 @@ GOOD, BAD, ODD = "green", "red", "orange"
 # The same kind of work has the same colour everywhere.
 _COLORS = {"read": "blue", "write": "orange", "metadata": "purple"}
 _GRAPH_HEIGHT = 8
+# Pixels of the columns of labels whose values are short; the others share what is left.
+_WIDTHS = {"cluster": 110, "volume": 150, "type": 90, "host": 160, "set": 60, "pid": 90}
 
 Legend = tuple[str, str]  # what a series is called, and its expression
 
@@ -208,13 +210,15 @@ def gauges(
     links: Sequence[core.DataLink] = (),
     levels: Json | None = None,
 ) -> Panel:
-    """One bar with its value for each series, the mean of the time range."""
+    """One bar with its value for each series, in their order; the expression is evaluated once."""
     return Panel(
         type="bargauge",
         title=title,
         description=description,
         gridPos=_place(width, height),
-        targets=_queries([legend]),
+        targets=[
+            Query(refId="A", expr=expand(legend[1]), legendFormat=legend[0], instant=True),
+        ],
         defaults={
             "color": {"mode": "thresholds" if levels else "palette-classic"},
             "links": list(links),
@@ -227,7 +231,7 @@ def gauges(
             "minVizHeight": 16,
             "minVizWidth": 8,
             "orientation": "horizontal",
-            "reduceOptions": {"calcs": ["mean"], "fields": "", "values": False},
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
             "showUnfilled": False,
             "valueMode": "text",
         },
@@ -318,6 +322,16 @@ def heatmap(
     )
 
 
+def _of_label(label: str, link: core.DataLink | None) -> Json:
+    # A process id is no quantity.
+    properties: Json = {"unit": "none"}
+    if label in _WIDTHS:
+        properties["custom_width"] = _WIDTHS[label]
+    if link:
+        properties["links"] = [link]
+    return properties
+
+
 def table(
     title: str,
     columns: Sequence[Column],
@@ -340,7 +354,7 @@ def table(
     if len(columns) == 1:
         named = {"Value": columns[0]}
     keys = labels.split(", ")
-    overrides = [_override(label, links=[link]) for label, link in links.items()]
+    overrides = [_override(label, **_of_label(label, links.get(label))) for label in keys]
     overrides += [_override(label, custom_hidden=True) for label in hidden]
     for column in columns:
         properties: dict[str, Any] = {"unit": column.unit}
@@ -365,7 +379,9 @@ def table(
         ],
         defaults={
             "color": {"mode": "continuous-BlPu"} if bars else {"mode": "thresholds"},
-            "custom": {"align": "auto", "filterable": True, "inspect": False},
+            "custom": {"align": "auto", "filterable": True, "inspect": False, "minWidth": 80},
+            # Else Grafana would draw all columns on the scale of the largest number in any.
+            **({"fieldMinMax": True} if bars else {}),
             "links": [],
             "thresholds": thresholds(base="text"),
             "unit": "short",

@@ -30,6 +30,7 @@ GENERATE = Path(sys.executable).with_name("generate-dashboard")
 NOT_IN_THE_MODEL = {
     r"\.templating\.list\[\d+\]\.definition",  # the same as .query.query, shown in the list
     r"\.panels\[\d+\]\.options\.tooltip\.show",  # of a heat map up to Grafana 10
+    r"\.panels\[\d+\]\.fieldConfig\.defaults\.fieldMinMax",  # @grafana/data has it, since 10.2
 }
 
 

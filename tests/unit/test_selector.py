@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glupy_exporter.collectors.selector import KEEP, Selector
+from glupy_exporter.collectors.selector import CROWD, KEEP, Selector
 
 HALF_LIFE = 60.0
 SLOTS = 4
@@ -178,3 +178,13 @@ def test_a_brick_that_missed_one_scrape_is_not() -> None:
     select(selector, 0.0, table(s0=1000, s1=1))
     select(selector, KEEP - 1, table(s0=1), "other")
     assert select(selector, KEEP, table(s0=1000, s1=2)) == [0]
+
+
+def test_newcomers_push_out_who_was_busy_longest_ago() -> None:
+    """Each row is the busiest once, within the five minutes."""
+    selector, slots = Selector(1), 10
+    counts = [0] * slots
+    for turn in range(slots):
+        counts[turn] = 1000 * 10**turn
+        found = selector.select("b", [1] * slots, [list(counts)], HALF_LIFE, float(turn))
+        assert found == list(range(max(0, turn + 1 - CROWD), turn + 1))

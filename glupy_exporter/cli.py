@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from glupy_exporter import __version__, config, log
+from glupy_exporter import __version__, config, discovery, log
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Scraper
@@ -95,6 +95,17 @@ def top(args: argparse.Namespace) -> int:
     encoding = sys.stdout.encoding
     text = report(rates, views, state, args.limit, None if args.json else encoding)
     _write(text.encode(encoding))
+    return 0
+
+
+def discover(args: argparse.Namespace) -> int:
+    """Print the nodes of the trusted pool as Prometheus's targets, or write them into a file."""
+    found = discovery.groups(discovery.nodes(), args.cluster, args.port)
+    content = discovery.render(found)
+    if args.file:
+        discovery.write(args.file, content)
+    else:
+        _write(content)
     return 0
 
 
@@ -210,6 +221,27 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
 
     _add_top(commands.add_parser("top", help="show what bricks do, live", allow_abbrev=False))
+
+    command = commands.add_parser(
+        "discover", help="list this cluster's nodes as Prometheus's targets", allow_abbrev=False
+    )
+    command.add_argument(
+        "--file", type=Path, metavar="FILE", help="replace this file at once, instead of printing"
+    )
+    command.add_argument(
+        "--cluster",
+        default=discovery.CLUSTER,
+        metavar="NAME",
+        help="what to call the cluster (default: %(default)s)",
+    )
+    command.add_argument(
+        "--port",
+        type=_number(int, 1, 65535),
+        default=discovery.PORT,
+        metavar="PORT",
+        help="where the exporters listen (default: %(default)s)",
+    )
+    command.set_defaults(run=discover)
 
     xlator = commands.add_parser("xlator", help="build, install and insert the translator")
     actions = xlator.add_subparsers(dest="action", required=True, metavar="ACTION")

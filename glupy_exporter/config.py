@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from glupy_exporter import log
+from glupy_exporter import discovery, log
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.errors import UserError
 from glupy_exporter.privacy import HASH_KEY_MAX, PATHS, Privacy, glob
@@ -24,6 +24,7 @@ from glupy_exporter.segment import layout
 API_PATH = "/api/"
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
+SD_PATH = "/sd"
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _DURATION = re.compile(r"0|(?:[0-9]+(?:ms|[smhdwy]))+")
@@ -53,6 +54,10 @@ class Config:
     segment_dir: Path
     segment_expiry: float
     """Seconds after its last heartbeat until a dead brick is no longer served."""
+    discovery_file: Path
+    """What `discover` writes, of which /sd tells; without it glusterd's files are read."""
+    discovery_cluster: str
+    discovery_port: int
     collectors: tuple[str, ...]
     limits: Mapping[str, int]
     """How many rows a brick a collector exports, for those collectors that have a limit."""
@@ -93,7 +98,7 @@ def _addresses(value: Any) -> tuple[Address, ...]:
 
 
 def _url_path(value: Any) -> str:
-    taken = value in (HEALTHY_PATH, READY_PATH) or str(value).startswith(API_PATH)
+    taken = value in (HEALTHY_PATH, READY_PATH, SD_PATH) or str(value).startswith(API_PATH)
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", _text(value)) or taken:
         raise ValueError(f"{value!r} is not a path like /metrics")
     return str(value)
@@ -186,6 +191,19 @@ def _settings() -> dict[str, _Setting]:
         ),
         "segment.expiry": _Setting(
             _duration, "24h", "how long a dead brick is served as down", "DURATION"
+        ),
+        "discovery.file": _Setting(
+            _directory,
+            "/run/glupy-exporter/targets.json",
+            "file with the pool's nodes for /sd, as `discover --file` writes it; without the file, "
+            "glusterd's own are read, for which it takes root",
+            "FILE",
+        ),
+        "discovery.cluster": _Setting(
+            _text, discovery.CLUSTER, "what /sd calls the cluster when it reads them", "NAME"
+        ),
+        "discovery.port": _Setting(
+            _whole(1, 65535), discovery.PORT, "where /sd then says that exporters listen", "PORT"
         ),
         "privacy.paths": _Setting(
             _one_of(PATHS),
@@ -310,6 +328,9 @@ def load(args: argparse.Namespace) -> Config:
         web_config_file=values["web.config.file"],
         segment_dir=values["segment.dir"],
         segment_expiry=values["segment.expiry"],
+        discovery_file=values["discovery.file"],
+        discovery_cluster=values["discovery.cluster"],
+        discovery_port=values["discovery.port"],
         collectors=tuple(name for name in names if values[f"collector.{name}"]),
         limits={name: limit for name, limit in limits.items() if limit is not None},
         privacy=Privacy(

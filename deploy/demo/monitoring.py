@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import machine
+import yaml
 
 from glupy_exporter.errors import UserError
 
@@ -80,11 +81,13 @@ class Prometheus:
         home = machine.DIRECTORY / "prometheus"
         shutil.copytree(_REPOSITORY / "prometheus", home)
         configuration = home / "prometheus.yml"
-        target = exporter.removeprefix("http://")
-        shipped = configuration.read_text(encoding="utf-8")
-        configuration.write_text(
-            shipped.replace(f"- {_ADDRESS}:{_EXPORTER_PORT}", f"- {target}"), encoding="utf-8"
-        )
+        shipped = yaml.safe_load(configuration.read_text(encoding="utf-8"))
+        (job,) = shipped["scrape_configs"]
+        # The exporter here listens on the loopback only, which is no node's address.
+        del job["http_sd_configs"]
+        target = {"targets": [exporter.removeprefix("http://")], "labels": {"cluster": "main"}}
+        job["static_configs"] = [target]
+        configuration.write_text(yaml.safe_dump(shipped), encoding="utf-8")
         data = home / "data"
         data.mkdir()
         shutil.chown(data, machine.USER, "nogroup")

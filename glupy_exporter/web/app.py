@@ -17,10 +17,12 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
 from glupy_exporter.collectors.scrape import Scraper
-from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
+from glupy_exporter.config import HEALTHY_PATH, READY_PATH, SD_PATH, Config
+from glupy_exporter.errors import UserError
 from glupy_exporter.web import api, landing, negotiation
 from glupy_exporter.web.connections import Connections
 from glupy_exporter.web.guard import Guard, Refusal
+from glupy_exporter.web.targets import Targets
 
 MAX_PENDING = 16
 """Scrapes and pages that may wait or run at a time; more are told to come back later."""
@@ -45,6 +47,7 @@ class App(Application):
         self.guard = guard
         """Who may ask; None lets everybody."""
         self.connections = Connections()
+        self.targets = Targets(config)
         self.answers: set[asyncio.Task[Any]] = set()
         """Requests that are being answered."""
         self._executor = executor
@@ -53,6 +56,7 @@ class App(Application):
             "/": (Landing, {}),
             HEALTHY_PATH: (Healthy, {}),
             READY_PATH: (Ready, {}),
+            SD_PATH: (Discovery, {}),
             config.telemetry_path: (Metrics, {}),
             api.OPENAPI_PATH: (OpenApi, {}),
             **{resource.path: (Api, {"resource": resource}) for resource in api.RESOURCES},
@@ -75,6 +79,7 @@ class App(Application):
         kept = [key for key, name in fixed.items() if getattr(config, name) != getattr(old, name)]
         self.config = config
         self.scraper = scraper
+        self.targets = Targets(config)
         return kept
 
     async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
@@ -240,6 +245,21 @@ class Api(OpenApi):
             self.application.config,
             self.application.scraper.resolver,
         )
+
+
+class Discovery(Handler):
+    """The nodes of the cluster, for Prometheus's ``http_sd_config``."""
+
+    async def body(self) -> bytes:
+        """Groups of targets as JSON; 503, upon which Prometheus keeps what it has, if unknown."""
+        try:
+            body = await self.application.in_thread(self.application.targets.render)
+        except UserError as error:
+            LOG.warning("no targets for /sd", extra={"fields": {"error": error}})
+            self.set_status(503)
+            return f"{error}\n".encode("utf-8", "backslashreplace")
+        self.set_header("Content-Type", "application/json")
+        return body
 
 
 class Landing(Handler):

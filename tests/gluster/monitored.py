@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from cluster import wait_for
 
 SHIPPED = Path(__file__).resolve().parents[2] / "prometheus"
-TARGET = "127.0.0.1:9714"
 
 _DURATION = r"(?:\d+[smhdwy])+"
 HURRIED = (
@@ -70,11 +70,10 @@ def service(
 
 
 class Prometheus:
-    """One that runs, and the exporter that it scrapes."""
+    """One that runs."""
 
-    def __init__(self, url: str, exporter: subprocess.Popen[bytes]) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.exporter = exporter
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer of its HTTP API."""
@@ -107,14 +106,29 @@ class Prometheus:
         wait_for(lambda: name not in self.firing(**labels), f"{name} to resolve", timeout)
 
 
-@contextlib.contextmanager
-def monitored(home: Path) -> Iterator[Prometheus]:
-    """An exporter of this machine's bricks and a Prometheus, which works in ``home``."""
-    target, address = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+def scrape_one(configuration: Path, target: str) -> None:
+    """Have the shipped configuration scrape one exporter in place of those it discovers."""
+    shipped = yaml.safe_load(configuration.read_text())
+    (job,) = shipped["scrape_configs"]
+    del job["http_sd_configs"]
+    job["static_configs"] = [{"targets": [target], "labels": {"cluster": "main"}}]
+    configuration.write_text(yaml.safe_dump(shipped))
+
+
+def hurry(home: Path) -> None:
+    """Put the shipped configuration and rules into ``home``, hurried."""
     for file in (SHIPPED / "prometheus.yml", *(SHIPPED / "rules").iterdir()):
         made = home / file.relative_to(SHIPPED)
         made.parent.mkdir(exist_ok=True)
-        made.write_text(hurried(file.read_text()).replace(TARGET, target))
+        made.write_text(hurried(file.read_text()))
+
+
+@contextlib.contextmanager
+def monitored(home: Path) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
+    """A Prometheus, which works in ``home``, and the exporter of this machine that it scrapes."""
+    target, address = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    hurry(home)
+    scrape_one(home / "prometheus.yml", target)
     exporter = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
     prometheus = [
         shutil.which("prometheus") or "prometheus",
@@ -127,4 +141,4 @@ def monitored(home: Path) -> Iterator[Prometheus]:
         service([*exporter, f"--web.listen-address={target}"], f"http://{target}") as process,
         service(prometheus, f"http://{address}"),
     ):
-        yield Prometheus(f"http://{address}", process)
+        yield Prometheus(f"http://{address}"), process

@@ -25,12 +25,17 @@ NODE = "127.0.0.1"
 
 
 @pytest.fixture
-def prometheus(
+def monitoring(
     xlator: None, tmp_path: Path, need: Callable[[object, str], None]
-) -> Iterator[Prometheus]:
+) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
     need(shutil.which("prometheus"), "prometheus")
     with monitored(tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def prometheus(monitoring: tuple[Prometheus, subprocess.Popen[bytes]]) -> Prometheus:
+    return monitoring[0]
 
 
 @contextlib.contextmanager
@@ -174,10 +179,11 @@ def test_a_brick_without_the_translator(prometheus: Prometheus) -> None:
         prometheus.wait_for_peace("GlupyTranslatorMissing", volume=subject.name)
 
 
-def test_a_dead_exporter(prometheus: Prometheus) -> None:
+def test_a_dead_exporter(monitoring: tuple[Prometheus, subprocess.Popen[bytes]]) -> None:
+    prometheus, exporter = monitoring
     wait_for(lambda: prometheus.query('up{job="glupy"} == 1'), "the first scrape")
     assert "GlupyExporterDown" not in prometheus.firing()
-    prometheus.exporter.terminate()
+    exporter.terminate()
     assert prometheus.wait_for_alert("GlupyExporterDown")["host"] == NODE
 
 

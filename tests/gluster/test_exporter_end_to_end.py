@@ -15,12 +15,11 @@ import pytest
 import workload
 from cluster import Profile, Volume, volume, wait_for
 from compare import Counts, read_counts, settled
-from monitored import free_port, get, service
+from monitored import free_port, get, scrape_one, service
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHIPPED_TARGET = "127.0.0.1:9714"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -134,9 +133,8 @@ def test_prometheus_answers(
     need(shutil.which("prometheus"), "prometheus (Debian: prometheus)")
     home = tmp_path / "prometheus"
     shutil.copytree(REPOSITORY / "prometheus", home)
-    shipped = (home / "prometheus.yml").read_text()
-    assert SHIPPED_TARGET in shipped
-    quick = shipped.replace(SHIPPED_TARGET, exporter.removeprefix("http://")).replace("15s", "1s")
+    scrape_one(home / "prometheus.yml", exporter.removeprefix("http://"))
+    quick = (home / "prometheus.yml").read_text().replace("15s", "1s")
     (home / "prometheus.yml").write_text(quick)
     address = f"127.0.0.1:{free_port()}"
     url = f"http://{address}"

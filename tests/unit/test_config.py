@@ -37,6 +37,9 @@ def test_defaults() -> None:
         web_config_file=None,
         segment_dir=Path("/run/gluster/glupy"),
         segment_expiry=86400.0,
+        discovery_file=Path("/run/glupy-exporter/targets.json"),
+        discovery_cluster="main",
+        discovery_port=9714,
         collectors=("bricks", "fops", "files", "clients", "internal", "exporter"),
         limits={"files": 50, "clients": 100},
         privacy=Privacy(),
@@ -54,6 +57,9 @@ def test_file(file: Path) -> None:
         web.config.file: web.yml
         segment.dir: /dev/shm/x
         segment.expiry: 1d12h
+        discovery.file: /x/targets.json
+        discovery.cluster: east
+        discovery.port: 1234
         collector.clients: false
         collector.files.limit: 7
         privacy.paths: hash
@@ -72,6 +78,9 @@ def test_file(file: Path) -> None:
         web_config_file=Path("web.yml"),
         segment_dir=Path("/dev/shm/x"),
         segment_expiry=129600.0,
+        discovery_file=Path("/x/targets.json"),
+        discovery_cluster="east",
+        discovery_port=1234,
         collectors=("bricks", "fops", "files", "internal", "exporter"),
         limits={"files": 7, "clients": 100},
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),

@@ -312,18 +312,21 @@ class Slow:
 
 
 CONFIG = Config(
-    (),
-    False,
-    "/metrics",
-    None,
-    Path("/nonexistent"),
-    1.0,
-    (),
-    {},
-    Privacy(),
-    False,
-    "info",
-    "logfmt",
+    listen_addresses=(),
+    systemd_socket=False,
+    telemetry_path="/metrics",
+    web_config_file=None,
+    segment_dir=Path("/nonexistent"),
+    segment_expiry=1.0,
+    discovery_file=Path("/nonexistent"),
+    discovery_cluster="c",
+    discovery_port=1,
+    collectors=(),
+    limits={},
+    privacy=Privacy(),
+    resolve=False,
+    log_level="info",
+    log_format="logfmt",
 )
 
 

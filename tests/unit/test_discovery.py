@@ -1,0 +1,146 @@
+"""The nodes of a pool, from files as glusterd writes them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exporters import COMMAND, ask, exporter
+
+from glupy_exporter import discovery
+from glupy_exporter.errors import UserError
+
+HERE, PEER, THIRD, GOING = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in "1234")
+
+
+def brick(directory: Path, volume: str, uuid: str, host: str, name: str = "b") -> None:
+    bricks = directory / "vols" / volume / "bricks"
+    bricks.mkdir(parents=True, exist_ok=True)
+    (bricks / f"{host}:-{name}").write_text(f"uuid={uuid}\nhostname={host}\npath=/{name}\n")
+
+
+def peer(directory: Path, uuid: str, host: str, state: int = 3) -> None:
+    (directory / "peers" / uuid).write_text(f"uuid={uuid}\nstate={state}\nhostname1={host}\n")
+
+
+@pytest.fixture
+def glusterd(tmp_path: Path) -> Path:
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "glusterd.info").write_text(f"UUID={HERE}\noperating-version=100000\n")
+    return tmp_path
+
+
+def test_a_pool(glusterd: Path) -> None:
+    peer(glusterd, PEER, "10.0.0.2")
+    peer(glusterd, THIRD, "c.example.org", state=6)
+    peer(glusterd, GOING, "d.example.org", state=7)
+    for volume in ("v2", "v1"):
+        brick(glusterd, volume, HERE, "a.example.org")
+        brick(glusterd, volume, PEER, "b.example.org")
+    brick(glusterd, "v1", HERE, "a", name="other")
+    assert discovery.nodes(glusterd) == [
+        (HERE, "a.example.org", ("v1", "v2")),
+        (PEER, "b.example.org", ("v1", "v2")),
+        (THIRD, "c.example.org", ()),
+    ]
+
+
+def test_one_node_without_volumes(glusterd: Path) -> None:
+    assert discovery.nodes(glusterd) == [(HERE, socket.gethostname(), ())]
+
+
+def test_groups_of_targets() -> None:
+    found = [
+        discovery.Node(HERE, "a.example.org", ("v1", "v2")),
+        discovery.Node(PEER, "2001:db8::1", ()),
+    ]
+    assert discovery.groups(found, "east", 9714) == [
+        {
+            "targets": ["a.example.org:9714"],
+            "labels": {
+                "__meta_glusterfs_cluster": "east",
+                "__meta_glusterfs_host": "a.example.org",
+                "__meta_glusterfs_node": HERE,
+                "__meta_glusterfs_volumes": ",v1,v2,",
+            },
+        },
+        {
+            "targets": ["[2001:db8::1]:9714"],
+            "labels": {
+                "__meta_glusterfs_cluster": "east",
+                "__meta_glusterfs_host": "2001:db8::1",
+                "__meta_glusterfs_node": PEER,
+                "__meta_glusterfs_volumes": "",
+            },
+        },
+    ]
+
+
+def test_no_glusterd(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"glusterd.info is missing; run this where glusterd runs"):
+        discovery.nodes(tmp_path)
+
+
+def test_junk_is_no_node(glusterd: Path) -> None:
+    (glusterd / "peers" / "junk").write_bytes(b"\xff\0\nstate\nuuid=x\n")
+    (glusterd / "vols" / "v" / "bricks").mkdir(parents=True)
+    (glusterd / "vols" / "v" / "bricks" / "junk").write_bytes(b"\xff\0\n")
+    assert [node.uuid for node in discovery.nodes(glusterd)] == [HERE]
+
+
+def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "targets.json"
+    file.write_text("old")
+    before = file.stat().st_ino
+    discovery.write(file, b"[]\n")
+    assert file.read_bytes() == b"[]\n"
+    assert file.stat().st_ino != before
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert [path.name for path in tmp_path.iterdir()] == ["targets.json"]
+    with pytest.raises(UserError, match=r"cannot write in .*: No such file"):
+        discovery.write(tmp_path / "nothing" / "targets.json", b"")
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(UserError, match=r"cannot write .*directory"):
+        discovery.write(tmp_path / "directory", b"")
+    assert {path.name for path in tmp_path.iterdir()} == {"directory", "targets.json"}
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"targets": "a"}]', "[{}]"])
+def test_what_holds_no_targets_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "targets.json"
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"targets.json"):
+        discovery.read(file)
+
+
+def sd(port: int) -> tuple[int, Any, str]:
+    answer, body = ask(port, "/sd")
+    kind = answer.headers["Content-Type"]
+    return answer.status, json.loads(body) if kind == "application/json" else body.decode(), kind
+
+
+def test_sd_tells_what_is_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "targets.json"
+    groups = discovery.groups([discovery.Node(HERE, "a", ("v",))], "c", 1)
+    discovery.write(file, discovery.render(groups))
+    words = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    with exporter(*words, f"--discovery.file={file}") as running:
+        assert sd(running.port()) == (200, groups, "application/json")
+    file.write_text("junk")
+    with exporter(*words, f"--discovery.file={file}") as running:
+        status, text, kind = sd(running.port())
+        assert (status, kind.split(";")[0]) == (503, "text/plain")
+        assert "is not JSON" in text
+        assert "no targets" in running.wait_for("no targets")
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    words = [*COMMAND, "discover", f"--file={tmp_path}/nothing/x", "--port=70000"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "70000" in done.stderr

@@ -88,6 +88,17 @@ else
 	$(BIN)/python -B deploy/demo/demo.py --then 'node $(PREVIEW)/preview.mjs --set volume=glupy-demo'
 endif
 
+.PHONY: deb
+deb: ## build the Debian packages into build/deb; needs debhelper and the headers of GlusterFS
+	@rm -rf build/deb
+	@mkdir -p build/deb/source
+	tar --create --exclude=./build --exclude=./.venv --exclude=./.git --exclude=node_modules \
+		--exclude='*.egg-info' --exclude=__pycache__ . | tar --extract --directory=build/deb/source
+	mv build/deb/source/deploy/debian build/deb/source/debian
+	cd build/deb/source && dpkg-buildpackage --unsigned-source --unsigned-changes --build=binary
+	rm -rf build/deb/source
+	lintian --fail-on=error build/deb/*.changes
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf build $(VENV) $(PREVIEW)/node_modules

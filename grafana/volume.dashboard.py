@@ -263,6 +263,7 @@ replicas = row(
         width=12,
         height=8,
         links={"brick": tables.TO_BRICK},
+        hidden=["cluster"],
         bars=False,
     ),
 )

@@ -101,7 +101,10 @@ def stat(
         title=title,
         description=description,
         gridPos=_place(width, 4),
-        targets=_queries([(legend, expr)]),
+        # A name is that of now; over time it was another's too.
+        targets=[
+            Query(refId="A", expr=expand(expr), legendFormat=legend, instant=text == "name"),
+        ],
         defaults=defaults,
         options={
             "colorMode": "value",
@@ -357,7 +360,7 @@ def table(
     overrides = [_override(label, **_of_label(label, links.get(label))) for label in keys]
     overrides += [_override(label, custom_hidden=True) for label in hidden]
     for column in columns:
-        properties: dict[str, Any] = {"unit": column.unit}
+        properties: dict[str, Any] = {"unit": column.unit, "custom_filterable": False}
         if bars:
             properties["custom_cellOptions"] = {"mode": "basic", "type": "gauge"}
             properties["min"] = 0

@@ -1,0 +1,39 @@
+"""The spec of the RPM packages, as far as it can be checked without Enterprise Linux."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from glupy_exporter import __version__
+
+SPEC = Path(__file__).resolve().parents[2] / "deploy" / "rpm" / "glupy-exporter.spec"
+Need = Callable[[object, str], None]
+
+
+@pytest.mark.parametrize("release", ["8", "9"])
+def test_it_parses(release: str, need: Need) -> None:
+    need(shutil.which("rpmspec"), "rpmspec (Debian: rpm)")
+    words = ["rpmspec", "--parse", f"--define=rhel {release}"]
+    parsed = subprocess.run([*words, SPEC], capture_output=True, text=True, check=True).stdout
+    assert f"\nVersion:        {__version__}\n" in parsed
+    python = "39" if release == "8" else "3"
+    assert f"python{python}-tornado >= 6.1" in parsed
+    assert re.search(r"^Requires: +glusterfs = [0-9.]+$", parsed, re.MULTILINE)
+
+
+def test_rpmlint_finds_no_error(need: Need) -> None:
+    need(shutil.which("rpmlint"), "rpmlint")
+    done = subprocess.run(["rpmlint", SPEC], capture_output=True, text=True)
+    assert "0 errors" in done.stdout, done.stdout
+    assert done.returncode == 0
+
+
+def test_debian_has_the_same_version() -> None:
+    changelog = (SPEC.parents[1] / "debian" / "changelog").read_text()
+    assert changelog.startswith(f"glupy-exporter ({__version__}) ")

@@ -1,0 +1,48 @@
+"""A clean Debian in a directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+NAMES = ("glupy-exporter", "glusterfs-xlator-glupy")
+
+
+class Root:
+    """A Debian in a directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, *words: str) -> str:
+        """What a command prints in there; it has to succeed."""
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+        environment["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
+        done = subprocess.run(
+            ["chroot", self.path, *words], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def apt(self, *words: str) -> str:
+        return self.run("apt-get", "--yes", "--no-install-recommends", "-qq", *words)
+
+    def install(self, *debs: Path) -> None:
+        target = self.path / "debs"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        for deb in debs:
+            shutil.copy(deb, target)
+        self.apt("install", *(f"/debs/{deb.name}" for deb in debs))
+        shutil.rmtree(target)
+
+    def has(self, name: str) -> bool:
+        path = self.path / name
+        return path.exists() or path.is_symlink()
+
+    def ours(self) -> set[str]:
+        """All files whose name is ours, but what dpkg notes of packages that are gone."""
+        found = self.run("find", "/", "-xdev", "-name", "*glupy*").split()
+        return {path for path in found if not path.startswith(("/var/log/", "/var/cache/"))}

@@ -149,7 +149,7 @@ operations = row(
     ),
     lines(
         "In flight by fop",
-        [("{{fop}}", "sum by (fop) (glupy_fops_in_flight{$*}) > 0 or on () vector(0)")],
+        [("{{fop}}", or_zero("sum by (fop) (glupy_fops_in_flight{$*}) > 0"))],
         unit.SHORT,
         "Fops that have not been answered at the time of the scrape. Locks may wait for long; any"
         " other fop that stays here is stuck.",

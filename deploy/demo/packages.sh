@@ -23,9 +23,9 @@ apt-get update -qq
 # shellcheck disable=SC2086  # a list of words
 apt-get install -qq --yes --no-install-recommends $missing >/dev/null
 
-# The packages start a Prometheus on port 9090 and an Alertmanager, now and at every boot. The demo runs
+# The packages start a Prometheus on port 9090, and others, now and at every boot. The demo runs
 # a Prometheus of its own.
-for service in prometheus prometheus-alertmanager; do
+for service in prometheus prometheus-alertmanager victoria-metrics; do
     case " $missing " in
         *" $service "*)
             service "$service" stop

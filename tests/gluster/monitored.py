@@ -47,20 +47,22 @@ def get(url: str, accept: str = "text/plain") -> str:
         return str(answer.read().decode())
 
 
-def ready(url: str) -> bool:
+def ready(url: str, path: str = "/-/ready") -> bool:
     with contextlib.suppress(OSError):
-        return bool(get(f"{url}/-/ready"))
+        return bool(get(f"{url}{path}"))
     return False
 
 
 @contextlib.contextmanager
 def service(
-    command: Sequence[str | Path], url: str, **environment: str
+    command: Sequence[str | Path], url: str, path: str = "/-/ready", **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server that is ready at ``url`` and has to end properly when asked to."""
     with subprocess.Popen(command, env=environment, cwd="/") as process:
         try:
-            wait_for(lambda: ready(url) or process.poll() is not None, f"{command} to be ready")
+            wait_for(
+                lambda: ready(url, path) or process.poll() is not None, f"{command} to be ready"
+            )
             assert process.poll() is None, f"{command} ended with {process.returncode}"
             yield process
         finally:
@@ -80,9 +82,9 @@ class Prometheus:
         words = urllib.parse.urlencode(parameters)
         return json.loads(get(f"{self.url}/api/v1/{path}?{words}"))["data"]
 
-    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """Labels and value of each sample now."""
-        found = self.ask("query", query=expression)["result"]
+    def query(self, expression: str, **parameters: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each sample now, or at another ``time``."""
+        found = self.ask("query", query=expression, **parameters)["result"]
         return [(row["metric"], float(row["value"][1])) for row in found]
 
     def firing(self, **labels: str) -> dict[str, list[dict[str, str]]]:
@@ -124,11 +126,16 @@ def hurry(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def monitored(home: Path) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
-    """A Prometheus, which works in ``home``, and the exporter of this machine that it scrapes."""
+def monitored(home: Path, **more: Any) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
+    """A Prometheus, which works in ``home``, and the exporter of this machine that it scrapes.
+
+    ``more`` are sections of its configuration.
+    """
     target, address = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     hurry(home)
     scrape_one(home / "prometheus.yml", target)
+    with (home / "prometheus.yml").open("a") as configuration:
+        configuration.write(yaml.safe_dump(more) if more else "")
     exporter = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
     prometheus = [
         shutil.which("prometheus") or "prometheus",

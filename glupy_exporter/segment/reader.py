@@ -32,7 +32,7 @@ REASONS = ("unreadable", "not_a_file", "truncated", "bad_magic", "bad_version", 
 """Every value of :attr:`SegmentError.reason`."""
 
 _FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
-_CONTROL = re.compile("[\\x00-\\x1f\\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CELL_WORDS = ctypes.sizeof(layout.FopCell) // 8
 _CELL_BUCKETS = layout.FopCell.buckets.offset // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
@@ -183,7 +183,7 @@ def escape(raw: bytes) -> str:
     Invalid UTF-8 and control characters become ``\\xNN``, a backslash becomes two.
     """
     text = raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _CONTROL.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode()), text)
 
 
 def unescape(text: str) -> bytes:

@@ -443,6 +443,7 @@ def test_scan_lists_segments_only(tmp_path: Path) -> None:
         ("/blå/日本".encode(), "/blå/日本"),
         (b"/bad\xff\xc3", "/bad\\xff\\xc3"),
         (b"/new\nline\x7f\x00", "/new\\x0aline\\x7f\\x00"),
+        ("/csi\x9b31m".encode(), "/csi\\xc2\\x9b31m"),
         (b"/back\\slash\\x41", "/back\\\\slash\\\\x41"),
         (b'/quote"', '/quote"'),
     ],

@@ -25,7 +25,7 @@ COMMAND = (sys.executable, "-m", "glupy_exporter.cli", "top")
 
 HOSTILE = {
     b"/\x1b]0;owned\x07\x1b[2J": "/\\x1b]0;owned\\x07\\x1b[2J",
-    "/\u202egnp.exe\u009b31m".encode(): "/\\u202egnp.exe\\u009b31m",
+    "/\u202egnp.exe\u009b31m".encode(): "/\\u202egnp.exe\\xc2\\x9b31m",
     "/漢字.txt".encode(): "/漢字.txt",
     b"/\xff\n\\": "/\\xff\\x0a\\\\",
 }
@@ -110,7 +110,7 @@ def test_json(brick: Brick) -> None:
     assert printed["interval_seconds"] >= 1
     assert {row["path"] for row in printed["files"]} == {
         "/\\x1b]0;owned\\x07\\x1b[2J",
-        "/\u202egnp.exe\u009b31m",
+        "/\u202egnp.exe\\xc2\\x9b31m",
         "/漢字.txt",
         "/\\xff\\x0a\\\\",
     }

@@ -24,27 +24,28 @@ from glupy_exporter.web import server
 from glupy_exporter.xlator import build, install, status, volume
 
 
-def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
+def _configure(args: argparse.Namespace, resolver: Resolver) -> tuple[config.Config, Scraper]:
     settings = config.load(args)
     log.configure(settings.log_level, settings.log_format)
-    resolver = Resolver() if settings.resolve else None
+    names = resolver if settings.resolve else None
     collectors = [
-        collector(settings.limits.get(collector.name), settings.privacy, resolver)
+        collector(settings.limits.get(collector.name), settings.privacy, names)
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]
-    return settings, Scraper(settings.segment_dir, settings.segment_expiry, collectors, resolver)
+    return settings, Scraper(settings.segment_dir, settings.segment_expiry, collectors, names)
 
 
 def serve(args: argparse.Namespace) -> int:
     """Serve metrics over HTTP until SIGTERM or SIGINT."""
-    server.serve(lambda: _configure(args))
+    resolver = Resolver()  # has a thread, of which a reload must not make another one
+    server.serve(lambda: _configure(args, resolver))
     return 0
 
 
 def dump(args: argparse.Namespace) -> int:
     """Write one scrape to standard output."""
-    _, scraper = _configure(args)
+    _, scraper = _configure(args, Resolver())
     if scraper.resolver:  # what a scrape asks for is there at the next one
         scraper.collect()
         scraper.resolver.wait()

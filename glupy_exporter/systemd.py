@@ -17,6 +17,7 @@ def listeners() -> list[socket.socket]:
 
     Raises:
         OSError: what was handed over is no socket.
+        ValueError: it is one of another kind.
     """
     if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
         return []
@@ -26,6 +27,10 @@ def listeners() -> list[socket.socket]:
     for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + number):
         os.set_inheritable(descriptor, False)
         made = socket.socket(fileno=descriptor)
+        if made.family not in (socket.AF_INET, socket.AF_INET6) or not made.getsockopt(
+            socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+        ):
+            raise ValueError(f"descriptor {descriptor} is no listening TCP socket")
         made.setblocking(False)
         found.append(made)
     return found

@@ -7,8 +7,10 @@ import gzip
 import logging
 import re
 from asyncio import Future
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import replace
 from http.client import responses
 from typing import Any, TypeVar
 
@@ -26,6 +28,10 @@ from glupy_exporter.web.targets import Targets
 
 MAX_PENDING = 16
 """Scrapes and pages that may wait or run at a time; more are told to come back later."""
+
+MAX_UNREAD_BYTES = 32 * 2**20
+"""Of answers that clients have not read yet. The slowest reader makes room for the next answer:
+many of them must not use up the memory of the node, nor keep out those who read."""
 
 WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read an answer."""
@@ -50,6 +56,7 @@ class App(Application):
         self.targets = Targets(config)
         self.answers: set[asyncio.Task[Any]] = set()
         """Requests that are being answered."""
+        self._unread: dict[asyncio.Task[Any], int] = {}  # bytes; the slowest reader comes first
         self._executor = executor
         self._pending = 0
         routes: dict[str, tuple[type[Handler], dict[str, Any]]] = {
@@ -77,10 +84,25 @@ class App(Application):
         }
         old = self.config
         kept = [key for key, name in fixed.items() if getattr(config, name) != getattr(old, name)]
-        self.config = config
+        self.config = replace(config, **{name: getattr(old, name) for name in fixed.values()})
         self.scraper = scraper
         self.targets = Targets(config)
         return kept
+
+    @contextmanager
+    def unread(self, size: int) -> Iterator[None]:
+        """Count an answer of the current task while its client reads it, and make room for it."""
+        while self._unread and sum(self._unread.values()) + size > MAX_UNREAD_BYTES:
+            slowest = next(iter(self._unread))
+            del self._unread[slowest]
+            slowest.cancel()
+        task = asyncio.current_task()
+        assert task is not None
+        self._unread[task] = size
+        try:
+            yield
+        finally:
+            self._unread.pop(task, None)
 
     async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
         """The result of ``work``, called outside the event loop.
@@ -163,10 +185,13 @@ class Handler(RequestHandler):
         self.application.connections.begin(stream)
         try:
             body = await self.body()
-            await asyncio.wait_for(self.finish(body), WRITE_TIMEOUT)
+            with self.application.unread(len(body)):
+                sent = self.finish(body)
+                del body  # Tornado has its own copy
+                await asyncio.wait_for(sent, WRITE_TIMEOUT)
         except StreamClosedError:
             pass  # the client did not wait for its answer
-        except asyncio.TimeoutError:
+        except (asyncio.TimeoutError, asyncio.CancelledError):
             self.request.connection.close()
         finally:
             self.application.connections.end(stream)

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import importlib
 import logging
+import os
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +25,6 @@ MAX_COMPARISONS = 16
 """Passwords that may wait to be compared; who comes later is told to come back."""
 
 _BCRYPT_BYTES = 72  # bcrypt looks at no more of a password
-_NOBODY = "$2b$10$" + "." * 53
-"""A hash that no password has, of the usual cost: unknown users take as long as known ones."""
-
 LOG = logging.getLogger(__name__)
 
 
@@ -57,6 +55,7 @@ class Guard:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="password")
         self._comparisons = 0
         self._good: set[bytes] = set()
+        self._salt = os.urandom(16)
         self._tokens, self._filled = 0.0, time.monotonic()
         self._error = ""
         self._stamp: object = None
@@ -152,19 +151,25 @@ class Guard:
         if not allowed:
             return True
         certificate = request.get_ssl_certificate()
-        # Whether a client needs one is client_auth_type's matter.
-        return not isinstance(certificate, dict) or bool(tls.names(certificate) & {*allowed})
+        return isinstance(certificate, dict) and bool(tls.names(certificate) & {*allowed})
 
     async def _is_user(self, request: HTTPServerRequest, users: Any) -> bool:
         user, password = _credentials(request.headers.get("Authorization", ""))
-        hashed = users.get(user.decode("utf-8", "surrogateescape"), _NOBODY)
+        if not user:
+            return False
+        password = password[:_BCRYPT_BYTES]
+        hashed = users.get(user.decode("utf-8", "surrogateescape"))
+        known = hashed is not None
+        if not known:
+            # The hash of a user, always the same for a name: one that is unknown takes as long.
+            hashes = sorted(users.values())
+            pick = hashlib.sha256(self._salt + user).digest()
+            hashed = hashes[int.from_bytes(pick, "big") % len(hashes)]
         # One that was good is known again by this, so that no password is kept.
         parts = (user, hashed.encode(), password)
         seen = hashlib.sha256(b":".join(part.hex().encode() for part in parts)).digest()
         if seen in self._good:
             return True
-        if not user:
-            return False
         if self._comparisons >= MAX_COMPARISONS:
             raise Refusal(503, {})
         self._comparisons += 1
@@ -174,14 +179,14 @@ class Guard:
         finally:
             self._comparisons -= 1
         # The file may have changed while the hash was worked out.
-        good = good and users is self.config.users
+        good = good and known and users is self.config.users
         if good:
             self._good.add(seen)
         return good
 
     def _compare(self, password: bytes, hashed: str) -> bool:
         try:
-            return bool(self._bcrypt.checkpw(password[:_BCRYPT_BYTES], hashed.encode()))
+            return bool(self._bcrypt.checkpw(password, hashed.encode()))
         except ValueError:  # a password with a NUL in it, or a salt that is none
             return False
 

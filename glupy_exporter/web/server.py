@@ -52,6 +52,13 @@ class Server(HTTPServer):
     def ssl_options(self, value: object) -> None:
         """Tornado's constructor sets what it was given: nothing."""
 
+    def _handle_connection(self, connection: socket.socket, address: Any) -> None:
+        """As Tornado's, but a client that leaves before its handshake leaves no traceback."""
+        try:
+            super()._handle_connection(connection, address)
+        except OSError:  # ssl.SSLError is one
+            connection.close()
+
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         """Take a new connection, or close it at once."""
         if self._connections_of_app.admit(stream, str(address[0])):
@@ -105,6 +112,9 @@ def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
         UserError: an address cannot be listened on, or a configuration file is wrong.
     """
     config, scraper = load()
+    if config.log_level != "debug":
+        # A line for each handshake that fails would let clients fill the log.
+        logging.getLogger("tornado.general").setLevel(logging.ERROR)
     guard = Guard(config.web_config_file) if config.web_config_file else None
     sockets = _sockets(config)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="scrape") as executor:

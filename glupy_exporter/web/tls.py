@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
 import warnings
@@ -114,6 +115,11 @@ def checked(settings: Settings) -> Settings | None:
         )
     if ca and settings.client_auth_type in ("", "NoClientCert"):
         raise ValueError("a client CA needs a client_auth_type that uses it")
+    if settings.client_allowed_sans and mode == ssl.CERT_NONE:
+        raise ValueError(
+            "client_allowed_sans needs a client_auth_type that verifies: VerifyClientCertIfGiven "
+            "or RequireAndVerifyClientCert"
+        )
     if 1 < len(set(settings.curve_preferences)) < len(_CURVES):
         raise ValueError("curve_preferences: Python can keep to one curve or allow all; name one")
     return settings
@@ -191,4 +197,8 @@ def _in_memory(text: str) -> Iterator[Path]:
 
 def names(certificate: Mapping[str, Any]) -> set[str]:
     """The subject alternative names of a peer's certificate, as ssl gives it."""
-    return {str(value) for _, value in certificate.get("subjectAltName", ())}
+    found = set()
+    for kind, value in certificate.get("subjectAltName", ()):
+        # OpenSSL writes IPv6 addresses in capitals and in full.
+        found.add(str(ipaddress.ip_address(value.strip())) if kind == "IP Address" else str(value))
+    return found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import http.client
 import importlib.util
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +18,15 @@ from pathlib import Path
 import certificates
 import pytest
 from exporters import COMMAND, Exporter, ask, exporter
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+
+from glupy_exporter.web.guard import Guard, Refusal
 
 pytestmark = pytest.mark.timeout(60)
 Need = Callable[[object, str], None]
 
 PASSWORD = "correct horse"
+START = RequestStartLine("GET", "/", "HTTP/1.1")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +101,38 @@ def test_only_users_are_let_in(tmp_path: Path, hashed: str) -> None:
         assert status(port, Authorization=login("alice", PASSWORD)) == 200
 
 
+def test_an_unknown_user_takes_as_long_as_a_known_one(tmp_path: Path, hashed: str) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: {hashed}}}")
+    guard = Guard(file)
+    compared = []
+
+    def compare(password: bytes, against: str) -> bool:
+        compared.append(against)
+        return True
+
+    guard._compare = compare  # type: ignore[method-assign]
+    request = HTTPServerRequest(start_line=START, headers=HTTPHeaders({"Host": "x"}))
+    request.headers["Authorization"] = login("mallory", PASSWORD)
+    with pytest.raises(Refusal):  # though the password is that of the hash
+        asyncio.run(guard.admit(request))
+    assert compared == [hashed]
+
+
+def test_a_long_password_is_remembered_once(tmp_path: Path, need: Need) -> None:
+    need(importlib.util.find_spec("bcrypt"), "bcrypt")
+    bcrypt = importlib.import_module("bcrypt")
+    hashed = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: {hashed}}}")
+    guard = Guard(file)
+    for end in ("", "a", "b" * 100):
+        request = HTTPServerRequest(start_line=START, headers=HTTPHeaders({"Host": "x"}))
+        request.headers["Authorization"] = login("alice", "x" * 72 + end)
+        assert asyncio.run(guard.admit(request)) == {}
+    assert len(guard._good) == 1
+
+
 def test_users_change_with_the_file(tmp_path: Path, hashed: str) -> None:
     alice = login("alice", PASSWORD)
     with guarded(tmp_path, f"basic_auth_users: {{alice: {hashed}}}") as (running, file, port):
@@ -137,6 +176,22 @@ def test_tls(tmp_path: Path, keys: Path) -> None:
         assert running.process.poll() is None
 
 
+def test_a_client_that_leaves_before_the_handshake_leaves_no_trace(
+    tmp_path: Path, keys: Path
+) -> None:
+    text = f"tls_server_config: {{cert_file: {keys}/server.crt, key_file: {keys}/server.key}}"
+    with guarded(tmp_path, text) as (running, _, port):
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+                client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+                # Closing then resets the connection, before the server has come to accept it.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert get(port, keys / "server.crt") == 200
+        assert running.stop() == 0
+        while "stopping" not in (line := running.log.get(timeout=20)):
+            assert "level=error" not in line and "level=warn" not in line
+
+
 def test_certificates_are_renewed(tmp_path: Path, keys: Path) -> None:
     for suffix in ("crt", "key"):
         shutil.copy(keys / f"server.{suffix}", tmp_path / f"tls.{suffix}")
@@ -170,6 +225,16 @@ def test_certificates_are_renewed(tmp_path: Path, keys: Path) -> None:
         (
             "client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [a, example]",
             "client",
+            403,
+        ),
+        (
+            "client_auth_type: VerifyClientCertIfGiven, client_allowed_sans: [one.example]",
+            "client",
+            200,
+        ),
+        (
+            "client_auth_type: VerifyClientCertIfGiven, client_allowed_sans: [one.example]",
+            None,
             403,
         ),
     ],

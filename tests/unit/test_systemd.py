@@ -100,6 +100,22 @@ def test_no_socket_of_systemd(tmp_path: Path) -> None:
     assert "systemd handed no socket over" in done.stderr
 
 
+def test_a_socket_of_another_kind(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "listener"))
+        listener.listen()
+        done = subprocess.run(
+            handed_over(listener, 1),
+            pass_fds=[listener.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no listening TCP socket" in done.stderr
+
+
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from glupy_exporter import systemd
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gzip
 import json
 import os
@@ -432,3 +433,39 @@ def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch)
             writer.close()
 
     asyncio.run(scenario())
+
+
+def test_slow_readers_make_room_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 8 * 2**20  # more than the buffers of the kernel hold
+    monkeypatch.setattr(web, "MAX_UNREAD_BYTES", 4 * size)
+
+    async def scenario() -> None:
+        source = Slow(size)
+        source.go.set()
+        async with serving(source) as (app, _, port), contextlib.AsyncExitStack() as stack:
+            readers = []
+            for _ in range(6):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+                stack.callback(writer.close)
+                writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+                readers.append(reader)
+            assert sum(app._unread.values()) <= web.MAX_UNREAD_BYTES
+            answer = await fetch(port)
+            assert answer.startswith(b"HTTP/1.1 200 ") and len(answer) > size
+            received = 0
+            with contextlib.suppress(ConnectionResetError):
+                while chunk := await readers[0].read(2**16):
+                    received += len(chunk)
+            assert received < size  # the slowest was dropped
+
+    asyncio.run(scenario())
+
+
+def test_what_needs_a_restart_stays_as_it_is() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        app = web.App(CONFIG, Slow(), executor)  # type: ignore[arg-type]
+        other = dataclasses.replace(CONFIG, telemetry_path="/m", segment_expiry=2.0)
+        for _ in range(2):
+            assert app.reconfigure(other, Slow()) == ["web.telemetry-path"]  # type: ignore[arg-type]
+        assert (app.config.telemetry_path, app.config.segment_expiry) == ("/metrics", 2.0)

@@ -125,6 +125,14 @@ BAD = {
         tls_section("client_auth_type: RequireAnyClientCert"),
         "without verifying it",
     ),
+    "names of certificates that nobody asks for": (
+        tls_section("client_allowed_sans: [one]"),
+        "needs a client_auth_type that verifies",
+    ),
+    "names of certificates that nobody verifies": (
+        tls_section("client_auth_type: RequestClientCert, client_allowed_sans: [one]"),
+        "needs a client_auth_type that verifies",
+    ),
     "invented cipher": (
         tls_section("cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA2048]"),
         "unknown cipher",
@@ -235,3 +243,15 @@ def test_names_of_a_certificate() -> None:
     found = {"subjectAltName": (("DNS", "a.example"), ("IP Address", "192.0.2.1"))}
     assert tls.names(found) == {"a.example", "192.0.2.1"}
     assert tls.names({}) == set()
+
+
+def test_names_are_written_as_go_writes_them() -> None:
+    certificate = {
+        "subjectAltName": (
+            ("DNS", "one.example"),
+            ("IP Address", "2001:DB8:0:0:0:0:0:1"),
+            ("IP Address", "192.0.2.1"),
+            ("URI", "spiffe://one"),
+        )
+    }
+    assert tls.names(certificate) == {"one.example", "2001:db8::1", "192.0.2.1", "spiffe://one"}

@@ -2,14 +2,15 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import tables
+from blocks import shared, tables
 from blocks.board import board, row
 from blocks.links import field_label, to
-from blocks.panels import BAD, GOOD, ODD, Column, bars, heatmap, lines, stat, table, thresholds
+from blocks.panels import BAD, ODD, Column, bars, heatmap, lines, stat, table, thresholds
 from blocks.queries import or_zero
 
 FOPS = "cluster_host_volume_brick_fop:glupy_fops:rate5m{$*}"
-BYTES = "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m"
+READ = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
+WRITTEN = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
 BUCKETS = "rate(glupy_fop_duration_seconds_bucket{$*}[5m])"
 BRICK = "{{host}}:{{brick}}"
 
@@ -61,14 +62,7 @@ def share(title: str, noun: str) -> list:
 
 state = row(
     "State",
-    stat(
-        "Up",
-        "sum(glupy_brick_up{$*}) / count(glupy_brick_up{$*})",
-        unit.PERCENT_UNIT,
-        "Of the chosen bricks, those whose process runs.",
-        levels=thresholds((0, BAD), (1, GOOD)),
-        none="unknown",
-    ),
+    shared.up("Up", "Of the chosen bricks, those whose process runs."),
     stat(
         "Heartbeat",
         "max((time() - glupy_segment_heartbeat_timestamp_seconds{$*})"
@@ -93,23 +87,10 @@ state = row(
         "Since the last start of a brick, or change of its slots: then all counters began at 0.",
         none="unknown",
     ),
-    stat(
-        "Operations",
-        or_zero(f"sum({FOPS})"),
-        unit.OPS_PER_SEC,
-        "Fops that came to the bricks, those of GlusterFS's own clients included.",
-    ),
-    stat(
-        "Read",
-        or_zero(f'sum({BYTES}{{$*,direction="read"}})'),
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data that reads returned.",
-    ),
-    stat(
-        "Written",
-        or_zero(f'sum({BYTES}{{$*,direction="write"}})'),
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data that writes stored.",
+    *shared.work(
+        (FOPS, "Fops that came to the bricks, those of GlusterFS's own clients included."),
+        (READ, "Bytes of file data that reads returned."),
+        (WRITTEN, "Bytes of file data that writes stored."),
     ),
     stat(
         "In flight",
@@ -137,16 +118,7 @@ operations = row(
         height=10,
         links=[to("brick", "This brick", host=field_label("host"), brick=field_label("brick"))],
     ),
-    lines(
-        "Throughput",
-        [
-            ("read", or_zero(f'sum({BYTES}{{$*,direction="read"}})')),
-            ("write", or_zero(f'sum({BYTES}{{$*,direction="write"}})')),
-        ],
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data.",
-        width=8,
-    ),
+    shared.throughput(READ, WRITTEN, "Bytes of file data.", width=8),
     lines(
         "In flight by fop",
         [("{{fop}}", or_zero("sum by (fop) (glupy_fops_in_flight{$*}) > 0"))],

@@ -2,7 +2,7 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import tables
+from blocks import shared, tables
 from blocks.board import board, row
 from blocks.links import field_label, to
 from blocks.panels import Column, bars, lines, stat, table
@@ -20,25 +20,10 @@ TO_BRICK = to("brick", "Brick", host=field_label("host"), brick=field_label("bri
 
 now = row(
     "Now",
-    stat(
-        "Operations",
-        or_zero(f"sum({FOPS})"),
-        unit.OPS_PER_SEC,
-        "Fops that the chosen clients ask for, a write to all replicas counted once.",
-        width=4,
-    ),
-    stat(
-        "Read",
-        or_zero(f"sum({READ})"),
-        unit.BYTES_SEC_IEC,
-        "Bytes that their reads returned.",
-        width=4,
-    ),
-    stat(
-        "Written",
-        or_zero(f"sum({WRITTEN})"),
-        unit.BYTES_SEC_IEC,
-        "Bytes that their writes stored, all replicas counted once.",
+    *shared.work(
+        (FOPS, "Fops that the chosen clients ask for, a write to all replicas counted once."),
+        (READ, "Bytes that their reads returned."),
+        (WRITTEN, "Bytes that their writes stored, all replicas counted once."),
         width=4,
     ),
     stat(
@@ -90,10 +75,9 @@ course = row(
         width=8,
         links=[to("client", "This client", client=field_label("client"))],
     ),
-    lines(
-        "Throughput",
-        [("read", or_zero(f"sum({READ})")), ("write", or_zero(f"sum({WRITTEN})"))],
-        unit.BYTES_SEC_IEC,
+    shared.throughput(
+        READ,
+        WRITTEN,
         "Bytes of file data read, and written with all replicas counted once.",
         width=8,
     ),

@@ -2,10 +2,10 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import tables
+from blocks import shared, tables
 from blocks.board import board, row
 from blocks.links import column, field_label, to
-from blocks.panels import BAD, GOOD, ODD, Column, bars, lines, stat, table, thresholds
+from blocks.panels import BAD, Column, bars, lines, stat, table, thresholds
 from blocks.queries import or_zero, with_cluster
 
 NONE_IS_WELL = thresholds((1, BAD))
@@ -37,17 +37,7 @@ health = row(
         levels=NONE_IS_WELL,
         links=[to("brick", "Bricks")],
     ),
-    stat(
-        "Translator",
-        "sum(count by (cluster, volume) (glupy_brick_info{$cluster,$volume})"
-        " and on (cluster, volume) glupy_volume_bricks{$cluster,$volume})"
-        " / sum(max by (cluster, volume) (glupy_volume_bricks{$cluster,$volume}))",
-        unit.PERCENT_UNIT,
-        "Bricks with the translator, of all bricks that the volumes have; a volume without any is"
-        " not known. The selectors of hosts and bricks do not apply.",
-        levels=thresholds((0, BAD), (0.001, ODD), (1, GOOD)),
-        none="unknown",
-    ),
+    shared.translator("; a volume without any is not known."),
     stat(
         "Alerts firing",
         or_zero('count(ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"})'),
@@ -63,23 +53,10 @@ health = row(
         levels=NONE_IS_WELL,
         links=[to("exporter", "Exporters")],
     ),
-    stat(
-        "Operations",
-        or_zero(f"sum({FOPS})"),
-        unit.OPS_PER_SEC,
-        "Fops that clients asked for, a write to all replicas counted once.",
-    ),
-    stat(
-        "Read",
-        or_zero(f"sum({READ})"),
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data that reads returned.",
-    ),
-    stat(
-        "Written",
-        or_zero(f"sum({WRITTEN})"),
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data that writes stored, all replicas counted once.",
+    *shared.work(
+        (FOPS, "Fops that clients asked for, a write to all replicas counted once."),
+        (READ, "Bytes of file data that reads returned."),
+        (WRITTEN, "Bytes of file data that writes stored, all replicas counted once."),
     ),
 )
 
@@ -101,10 +78,9 @@ operations = row(
         width=8,
         links=[to("volume", "Volume", fop=field_label("fop"))],
     ),
-    lines(
-        "Throughput",
-        [("read", or_zero(f"sum({READ})")), ("write", or_zero(f"sum({WRITTEN})"))],
-        unit.BYTES_SEC_IEC,
+    shared.throughput(
+        READ,
+        WRITTEN,
         "Bytes of file data read, and written with all replicas counted once.",
         width=8,
     ),

@@ -2,7 +2,7 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import tables
+from blocks import shared, tables
 from blocks.board import board, row
 from blocks.links import field_label, to
 from blocks.panels import Column, bars, lines, stat, table
@@ -27,25 +27,10 @@ TO_CLIENT = to("client", "Client", client=field_label("client"))
 
 now = row(
     "Now",
-    stat(
-        "Operations",
-        or_zero(f"sum({FOPS})"),
-        unit.OPS_PER_SEC,
-        "Fops on the chosen files, a write to all replicas counted once.",
-        width=4,
-    ),
-    stat(
-        "Read",
-        or_zero(f"sum({READ})"),
-        unit.BYTES_SEC_IEC,
-        "Bytes that reads of the chosen files returned.",
-        width=4,
-    ),
-    stat(
-        "Written",
-        or_zero(f"sum({WRITTEN})"),
-        unit.BYTES_SEC_IEC,
-        "Bytes that writes to the chosen files stored, all replicas counted once.",
+    *shared.work(
+        (FOPS, "Fops on the chosen files, a write to all replicas counted once."),
+        (READ, "Bytes that reads of the chosen files returned."),
+        (WRITTEN, "Bytes that writes to the chosen files stored, all replicas counted once."),
         width=4,
     ),
     stat(
@@ -86,11 +71,11 @@ course = row(
         unit.OPS_PER_SEC,
         "Fops on the chosen files, a write to all replicas counted once.",
     ),
-    bars(
-        "Throughput",
-        [("read", or_zero(f"sum({READ})")), ("write", or_zero(f"sum({WRITTEN})"))],
-        unit.BYTES_SEC_IEC,
+    shared.throughput(
+        READ,
+        WRITTEN,
         "Bytes of the chosen files read, and written with all replicas counted once.",
+        kind=bars,
     ),
     bars(
         "Time a second by kind",

@@ -2,12 +2,11 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import tables
+from blocks import shared, tables
 from blocks.board import board, row
 from blocks.links import column, field_label, to
 from blocks.panels import (
     BAD,
-    GOOD,
     ODD,
     Column,
     bars,
@@ -22,7 +21,8 @@ from blocks.panels import (
 from blocks.queries import or_zero
 
 FOPS = "cluster_volume_fop:glupy_fops:rate5m"
-BYTES = "cluster_volume_direction:glupy_io_bytes:rate5m"
+READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
+WRITTEN = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
 KIND_P50 = "cluster_volume_kind:glupy_fop_duration_seconds:p50_rate5m{$*}"
 KIND_P99 = "cluster_volume_kind:glupy_fop_duration_seconds:p99_rate5m{$*}"
 FOP_P99 = "cluster_volume_fop:glupy_fop_duration_seconds:p99_rate5m{$*}"
@@ -44,23 +44,10 @@ TO_BRICK = to("brick", "Brick", host=field_label("host"), brick=field_label("bri
 
 now = row(
     "Now",
-    stat(
-        "Operations",
-        or_zero(f"sum({FOPS}{{$*}})"),
-        unit.OPS_PER_SEC,
-        "Fops that clients asked for, a write to all replicas counted once.",
-    ),
-    stat(
-        "Read",
-        or_zero(f'sum({BYTES}{{$*,direction="read"}})'),
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data that reads returned.",
-    ),
-    stat(
-        "Written",
-        or_zero(f'sum({BYTES}{{$*,direction="write"}})'),
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data that writes stored, all replicas counted once.",
+    *shared.work(
+        (f"{FOPS}{{$*}}", "Fops that clients asked for, a write to all replicas counted once."),
+        (READ, "Bytes of file data that reads returned."),
+        (WRITTEN, "Bytes of file data that writes stored, all replicas counted once."),
     ),
     stat(
         "In flight",
@@ -81,26 +68,12 @@ now = row(
         unit.OPS_PER_SEC,
         "Fops answered with an error. Many are answers, such as ENOENT to a lookup.",
     ),
-    stat(
+    shared.up(
         "Bricks up",
-        "sum(glupy_brick_up{$*}) / count(glupy_brick_up{$*})",
-        unit.PERCENT_UNIT,
         "Of the bricks with the translator, those whose process runs.",
-        levels=thresholds((0, BAD), (1, GOOD)),
-        none="unknown",
         links=[to("brick", "Bricks")],
     ),
-    stat(
-        "Translator",
-        "sum(count by (cluster, volume) (glupy_brick_info{$cluster,$volume})"
-        " and on (cluster, volume) glupy_volume_bricks{$cluster,$volume})"
-        " / sum(max by (cluster, volume) (glupy_volume_bricks{$cluster,$volume}))",
-        unit.PERCENT_UNIT,
-        "Bricks with the translator, of all bricks that the volumes have. What the others do is"
-        " missing here. The selectors of hosts and bricks do not apply.",
-        levels=thresholds((0, BAD), (0.001, ODD), (1, GOOD)),
-        none="unknown",
-    ),
+    shared.translator(". What the others do is missing here."),
 )
 
 operations = row(
@@ -129,14 +102,8 @@ operations = row(
         ),
         "The mean of the 15 busiest fops over the time range of the page. A click chooses the fop.",
     ),
-    lines(
-        "Throughput",
-        [
-            ("read", or_zero(f'sum({BYTES}{{$*,direction="read"}})')),
-            ("write", or_zero(f'sum({BYTES}{{$*,direction="write"}})')),
-        ],
-        unit.BYTES_SEC_IEC,
-        "Bytes of file data read, and written with all replicas counted once.",
+    shared.throughput(
+        READ, WRITTEN, "Bytes of file data read, and written with all replicas counted once."
     ),
 )
 

@@ -174,32 +174,16 @@ def lines(
 
 
 def bars(
-    title: str,
-    series: Sequence[Legend],
-    unit: str,
-    description: str,
-    *,
-    width: int = 12,
-    height: int = _GRAPH_HEIGHT,
-    links: Sequence[core.DataLink] = (),
+    title: str, series: Sequence[Legend], unit: str, description: str, **options: Any
 ) -> Panel:
-    """Parts of a whole over time: stacked bars, with a legend that has their values."""
+    """Parts of a whole over time: lines, but as stacked bars."""
     stacked = {
         "drawStyle": "bars",
         "fillOpacity": 80,
         "lineWidth": 0,
         "stacking": {"group": "A", "mode": "normal"},
     }
-    return lines(
-        title,
-        series,
-        unit,
-        description,
-        width=width,
-        height=height,
-        links=links,
-        custom=stacked,
-    )
+    return lines(title, series, unit, description, custom=stacked, **options)
 
 
 def gauges(

@@ -16,24 +16,30 @@ TO_FILE = to("file", "File", **_OF_VOLUME, gfid=column("gfid"))
 TO_CLIENT = to("client", "Client", cluster=column("cluster"), client=column("client"))
 
 
+def _busiest(by: str, fops: str, moved: str, these_by: str) -> tuple[str, list[Column]]:
+    """A condition that a series is of one of the busiest rows, and the columns of their work."""
+    busiest = f"topk({_ROWS}, {by} ({fops}))"
+    these = f"and on ({these_by}) {busiest}"
+    return these, [
+        Column("operations", busiest, unit.OPS_PER_SEC),
+        Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
+        Column("written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC),
+    ]
+
+
 def files(title: str, description: str, only: str = "", among: str = "") -> Panel:
     """The files with most operations; `only` adds matchers, `among` a condition on the series."""
     by = "sum by (cluster, volume, gfid, path, type)"
-    fops = f"cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{$*{only}}}"
     seconds = f"cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{{$*{only}}}"
-    moved = "cluster_volume_gfid_path_type_direction:glupy_file_io_bytes:rate5m"
-    busiest = f"topk({_ROWS}, {by} ({fops}{among}))"
-    these = f"and on (cluster, volume, gfid) {busiest}"
+    these, work = _busiest(
+        by,
+        f"cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{$*{only}}}{among}",
+        "cluster_volume_gfid_path_type_direction:glupy_file_io_bytes:rate5m",
+        "cluster, volume, gfid",
+    )
     return table(
         title,
-        [
-            Column("operations", busiest, unit.OPS_PER_SEC),
-            Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
-            Column(
-                "written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC
-            ),
-            Column("time a second", f"{by} ({seconds}) {these}", unit.SECONDS),
-        ],
+        [*work, Column("time a second", f"{by} ({seconds}) {these}", unit.SECONDS)],
         "cluster, volume, path, type, gfid",
         f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
         " is what their fops took in the bricks. A click on a path leads to the file.",
@@ -45,19 +51,18 @@ def files(title: str, description: str, only: str = "", among: str = "") -> Pane
 def clients(title: str, description: str) -> Panel:
     """The clients with most operations."""
     by = "sum by (cluster, volume, client)"
-    moved = "cluster_volume_client_direction:glupy_client_io_bytes:rate5m"
-    busiest = f"topk({_ROWS}, {by} (cluster_volume_client_kind:glupy_client_fops:rate5m{{$*}}))"
-    these = f"and on (cluster, volume, client) {busiest}"
+    these, work = _busiest(
+        by,
+        "cluster_volume_client_kind:glupy_client_fops:rate5m{$*}",
+        "cluster_volume_client_direction:glupy_client_io_bytes:rate5m",
+        "cluster, volume, client",
+    )
     seconds = f"{by} (cluster_volume_client_kind:glupy_client_fop_seconds:rate5m{{$*}}) {these}"
     errors = f"{by} (cluster_volume_client:glupy_client_fop_errors:rate5m{{$*}}) {these}"
     return table(
         title,
         [
-            Column("operations", busiest, unit.OPS_PER_SEC),
-            Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
-            Column(
-                "written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC
-            ),
+            *work,
             Column("time a second", seconds, unit.SECONDS),
             Column("errors", errors, unit.OPS_PER_SEC),
         ],
@@ -71,9 +76,12 @@ def clients(title: str, description: str) -> Panel:
 def bricks(title: str, description: str) -> Panel:
     """The bricks with most operations."""
     by = "sum by (cluster, volume, host, brick)"
-    moved = "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m"
-    busiest = f"topk({_ROWS}, {by} (cluster_host_volume_brick:glupy_fops:rate5m{{$*}}))"
-    these = f"and on (cluster, volume, host, brick) {busiest}"
+    these, work = _busiest(
+        by,
+        "cluster_host_volume_brick:glupy_fops:rate5m{$*}",
+        "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m",
+        "cluster, volume, host, brick",
+    )
     slowest = (
         "max by (cluster, volume, host, brick)"
         f" (cluster_host_volume_brick_kind:glupy_fop_duration_seconds:p99_rate5m{{$*}}) {these}"
@@ -82,11 +90,7 @@ def bricks(title: str, description: str) -> Panel:
     return table(
         title,
         [
-            Column("operations", busiest, unit.OPS_PER_SEC),
-            Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
-            Column(
-                "written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC
-            ),
+            *work,
             Column("p99", slowest, unit.SECONDS),
             Column("in flight", f"{by} (glupy_fops_in_flight{{$*}}) {these}", unit.SHORT),
             Column("errors", errors, unit.OPS_PER_SEC),

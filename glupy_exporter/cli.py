@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 
 from glupy_exporter import __version__, config, discovery, log
 from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.collectors.base import Options
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
@@ -29,7 +30,7 @@ def _configure(args: argparse.Namespace, resolver: Resolver) -> tuple[config.Con
     log.configure(settings.log_level, settings.log_format)
     names = resolver if settings.resolve else None
     collectors = [
-        collector(settings.limits.get(collector.name), settings.privacy, names)
+        collector(Options(settings.limits.get(collector.name), settings.privacy, names))
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]

@@ -29,6 +29,16 @@ class OpenBrick:
         return (self.brick.volume, self.brick.brick)
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a collector is told."""
+
+    limit: int | None = None
+    """The N of one that has a ``default_limit``; None for that."""
+    privacy: Privacy = Privacy()
+    resolver: Resolver | None = None
+
+
 class Collector:
     """One group of families, switched on and off as a whole.
 
@@ -43,15 +53,10 @@ class Collector:
     """Set in a collector that exports the busiest N rows of a table by each order: the N without a
     flag."""
 
-    def __init__(
-        self,
-        limit: int | None = None,
-        privacy: Privacy | None = None,
-        resolver: Resolver | None = None,
-    ) -> None:
-        self.limit = limit or self.default_limit or 0
-        self.privacy = privacy or Privacy()
-        self.resolver = resolver
+    def __init__(self, options: Options = Options()) -> None:
+        self.limit = options.limit or self.default_limit or 0
+        self.privacy = options.privacy
+        self.resolver = options.resolver
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:
         """Samples of a brick that runs."""

@@ -6,11 +6,9 @@ import time
 from collections.abc import Iterable
 
 from glupy_exporter.collectors import activity
-from glupy_exporter.collectors.base import Collector, OpenBrick
+from glupy_exporter.collectors.base import Collector, OpenBrick, Options
 from glupy_exporter.collectors.family import Family, Sample
-from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.selector import Selector
-from glupy_exporter.privacy import Privacy
 
 AWAY = 900.0
 """Seconds after a client's last fop until it is no longer exported, if it has no connection."""
@@ -103,13 +101,8 @@ class Clients(Collector):
     )
     default_limit = 100
 
-    def __init__(
-        self,
-        limit: int | None = None,
-        privacy: Privacy | None = None,
-        resolver: Resolver | None = None,
-    ) -> None:
-        super().__init__(limit, privacy, resolver)
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
         self._selector = Selector(self.limit)
 
     def live(self, brick: OpenBrick) -> Iterable[Sample]:

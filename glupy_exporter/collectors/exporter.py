@@ -13,10 +13,8 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 
 from glupy_exporter import __version__
-from glupy_exporter.collectors.base import Collector
+from glupy_exporter.collectors.base import Collector, Options
 from glupy_exporter.collectors.family import Family
-from glupy_exporter.collectors.resolver import Resolver
-from glupy_exporter.privacy import Privacy
 
 BUILD_INFO = Family(
     "glupy_exporter_build_info",
@@ -59,13 +57,8 @@ class Exporter(Collector):
     help = "version and process of the exporter itself"
     families = (BUILD_INFO,)
 
-    def __init__(
-        self,
-        limit: int | None = None,
-        privacy: Privacy | None = None,
-        resolver: Resolver | None = None,
-    ) -> None:
-        super().__init__(limit, privacy, resolver)
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)

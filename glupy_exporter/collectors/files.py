@@ -7,11 +7,9 @@ from collections.abc import Hashable, Iterable
 from typing import Union
 
 from glupy_exporter.collectors import activity, names
-from glupy_exporter.collectors.base import Collector, OpenBrick
+from glupy_exporter.collectors.base import Collector, OpenBrick, Options
 from glupy_exporter.collectors.family import Family, Sample
-from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.selector import KEEP, Selector
-from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import File, FileTable
 
 _WHICH = (
@@ -88,13 +86,8 @@ class Files(Collector):
     )
     default_limit = 50
 
-    def __init__(
-        self,
-        limit: int | None = None,
-        privacy: Privacy | None = None,
-        resolver: Resolver | None = None,
-    ) -> None:
-        super().__init__(limit, privacy, resolver)
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
         self._selector = Selector(self.limit)
         self._verdicts: dict[Hashable, tuple[float, dict[_Version, _Verdict]]] = {}
 

@@ -16,6 +16,7 @@ from compare import files
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from glupy_exporter.collectors.base import Options
 from glupy_exporter.collectors.files import FOPS, Files
 from glupy_exporter.collectors.resolver import Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
@@ -161,7 +162,7 @@ def test_disks_know_what_no_brick_does(xlator: None) -> None:
         assert served(subject, image, Scraper(directory, 60, [Files()]).collect()) == nameless
 
         resolver = Resolver(lifetime=0.0)
-        resolving = Scraper(directory, 60, [Files(resolver=resolver)], resolver)
+        resolving = Scraper(directory, 60, [Files(Options(resolver=resolver))], resolver)
         resolving.collect()
         resolver.wait()
         assert served(subject, image, resolving.collect()) == named

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from glupy_exporter.collectors import COLLECTORS, docs
-from glupy_exporter.collectors.base import Collector
+from glupy_exporter.collectors.base import Collector, Options
 from glupy_exporter.collectors.clients import AWAY
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 from glupy_exporter.collectors.scrape import REASONS, Scraper
@@ -76,9 +76,11 @@ def full_segment() -> segments.Segment:
 
 
 def scraper(
-    directory: Path, *, expiry: float = DAY, privacy: Privacy | None = None, **limits: int
+    directory: Path, *, expiry: float = DAY, privacy: Privacy = Privacy(), **limits: int
 ) -> Scraper:
-    collectors = [collector(limits.get(collector.name), privacy) for collector in COLLECTORS]
+    collectors = [
+        collector(Options(limits.get(collector.name), privacy)) for collector in COLLECTORS
+    ]
     return Scraper(directory, expiry, collectors)
 
 

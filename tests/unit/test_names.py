@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from glupy_exporter.collectors import resolver as resolving
+from glupy_exporter.collectors.base import Options
 from glupy_exporter.collectors.files import Files
 from glupy_exporter.collectors.resolver import ROOT, Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
@@ -54,8 +55,8 @@ def sharded(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def scraper(sharded: Path) -> Callable[..., Scraper]:
-    def make(privacy: Privacy | None = None, resolver: Resolver | None = None) -> Scraper:
-        return Scraper(sharded, 86400.0, [Files(None, privacy, resolver)], resolver)
+    def make(privacy: Privacy = Privacy(), resolver: Resolver | None = None) -> Scraper:
+        return Scraper(sharded, 86400.0, [Files(Options(None, privacy, resolver))], resolver)
 
     return make
 

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from glupy_exporter import discovery, log
+from glupy_exporter import discovery, log, yamlfile
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.errors import UserError
 from glupy_exporter.privacy import HASH_KEY_MAX, PATHS, Privacy, glob
@@ -288,13 +286,7 @@ def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read config file {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        what = " ".join(str(error).split())
-        raise UserError(f"config file {path} is not valid YAML: {what}") from error
+    values = yamlfile.read(path, "config file")
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -66,10 +66,10 @@ class Guard:
 
     def _read(self) -> None:
         # Before reading: what changes meanwhile is read again.
-        before = webconfig.stamp(webconfig.files(self._path, None))
+        before = webconfig.stamp(self._path)
         config = webconfig.read(self._path)
-        watched = webconfig.files(self._path, config)
-        stamp = (before, webconfig.stamp(watched[1:]))
+        named = config.tls.files() if config.tls else ()
+        stamp = before + webconfig.stamp(*named)
         if config.users:
             self._load_bcrypt()
         try:
@@ -78,7 +78,7 @@ class Guard:
             raise UserError(f"web config file {self._path}: {error}") from error
         self.config: WebConfig = config
         self._context = context
-        self._watched = watched
+        self._watched = (self._path, *named)
         self._stamp = stamp
         self._good.clear()
 
@@ -93,8 +93,7 @@ class Guard:
 
     def _follow(self) -> bool:
         """Whether what is in force is what the files say."""
-        now = (webconfig.stamp(self._watched[:1]), webconfig.stamp(self._watched[1:]))
-        if now == self._stamp and not self._error:
+        if webconfig.stamp(*self._watched) == self._stamp and not self._error:
             return True
         try:
             self._read()

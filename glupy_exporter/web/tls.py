@@ -179,7 +179,7 @@ def _trust(made: ssl.SSLContext, settings: Settings) -> None:
 
 def _readable(path: Path) -> None:
     try:
-        path.read_bytes()
+        path.open("rb").close()
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
 

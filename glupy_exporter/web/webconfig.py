@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from glupy_exporter import yamlfile
 from glupy_exporter.errors import UserError
 from glupy_exporter.web import tls
 
@@ -98,13 +99,7 @@ def read(path: Path) -> WebConfig:
     Raises:
         UserError: it cannot be read, or says what cannot be done.
     """
-    try:
-        values = yaml.load(path.read_bytes(), _Loader)
-    except OSError as error:
-        raise UserError(f"cannot read web config file {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        what = " ".join(str(error).split())
-        raise UserError(f"web config file {path} is not valid YAML: {what}") from error
+    values = yamlfile.read(path, "web config file", _Loader)
     try:
         return _checked(values, path.parent)
     except ValueError as error:
@@ -207,13 +202,7 @@ def _check_users(users: Mapping[Any, Any]) -> None:
             )
 
 
-def files(path: Path, config: WebConfig | None) -> tuple[Path, ...]:
-    """The files on which the behaviour depends: the config file, and those it names."""
-    named = config.tls.files() if config and config.tls else ()
-    return (path, *named)
-
-
-def stamp(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int] | None, ...]:
+def stamp(*paths: Path) -> tuple[tuple[int, int, int] | None, ...]:
     """Something that differs when any of the files has changed."""
     found: list[tuple[int, int, int] | None] = []
     for path in paths:

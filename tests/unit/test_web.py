@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import dataclasses
@@ -27,9 +28,9 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from glupy_exporter.config import Address, Config
+from glupy_exporter import config
+from glupy_exporter.config import Address
 from glupy_exporter.errors import UserError
-from glupy_exporter.privacy import Privacy
 from glupy_exporter.web import app as web
 from glupy_exporter.web import server
 
@@ -312,22 +313,10 @@ class Slow:
         yield GaugeMetricFamily("slow", "x" * self._size, 1)
 
 
-CONFIG = Config(
-    listen_addresses=(),
-    systemd_socket=False,
-    telemetry_path="/metrics",
-    web_config_file=None,
+CONFIG = dataclasses.replace(
+    config.load(argparse.Namespace()),
     segment_dir=Path("/nonexistent"),
-    segment_expiry=1.0,
     discovery_file=Path("/nonexistent"),
-    discovery_cluster="c",
-    discovery_port=1,
-    collectors=(),
-    limits={},
-    privacy=Privacy(),
-    resolve=False,
-    log_level="info",
-    log_format="logfmt",
 )
 
 

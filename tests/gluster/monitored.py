@@ -126,26 +126,34 @@ def hurry(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def monitored(home: Path, **more: Any) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
-    """A Prometheus, which works in ``home``, and the exporter of this machine that it scrapes.
-
-    ``more`` are sections of its configuration.
-    """
-    target, address = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    hurry(home)
-    scrape_one(home / "prometheus.yml", target)
-    with (home / "prometheus.yml").open("a") as configuration:
-        configuration.write(yaml.safe_dump(more) if more else "")
-    exporter = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
-    prometheus = [
+def prometheus(home: Path) -> Iterator[Prometheus]:
+    """One that works in ``home``, where its configuration is."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [
         shutil.which("prometheus") or "prometheus",
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",
         f"--web.listen-address={address}",
         "--log.level=error",
     ]
+    with service(command, f"http://{address}"):
+        yield Prometheus(f"http://{address}")
+
+
+@contextlib.contextmanager
+def monitored(home: Path, **more: Any) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
+    """A Prometheus, which works in ``home``, and the exporter of this machine that it scrapes.
+
+    ``more`` are sections of its configuration.
+    """
+    target = f"127.0.0.1:{free_port()}"
+    hurry(home)
+    scrape_one(home / "prometheus.yml", target)
+    with (home / "prometheus.yml").open("a") as configuration:
+        configuration.write(yaml.safe_dump(more) if more else "")
+    exporter = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
     with (
         service([*exporter, f"--web.listen-address={target}"], f"http://{target}") as process,
-        service(prometheus, f"http://{address}"),
+        prometheus(home) as watching,
     ):
-        yield Prometheus(f"http://{address}"), process
+        yield watching, process

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import pytest
 import workload
 from cluster import Profile, Volume, volume, wait_for
 from compare import Counts, read_counts, settled
-from monitored import free_port, get, scrape_one, service
+from monitored import free_port, get, prometheus, scrape_one, service
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -136,24 +133,9 @@ def test_prometheus_answers(
     scrape_one(home / "prometheus.yml", exporter.removeprefix("http://"))
     quick = (home / "prometheus.yml").read_text().replace("15s", "1s")
     (home / "prometheus.yml").write_text(quick)
-    address = f"127.0.0.1:{free_port()}"
-    url = f"http://{address}"
-
-    def query(expression: str) -> list[tuple[dict[str, str], float]]:
-        answer = json.loads(
-            get(f"{url}/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
-        )
-        return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
-
-    command = [
-        "prometheus",
-        f"--config.file={home / 'prometheus.yml'}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address={address}",
-        "--log.level=error",
-    ]
     of_volume = f'{{volume="{subject.name}"}}'
-    with service(command, url):
+    with prometheus(home) as watching:
+        query = watching.query
         up = wait_for(lambda: query(f"glupy_brick_up{of_volume}"), "the first scrape")
         assert sorted((labels["brick"], value) for labels, value in up) == [
             (str(brick), 1) for brick in sorted(subject.bricks)

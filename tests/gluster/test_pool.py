@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster import wait_for
-from monitored import Prometheus, free_port, hurry, service
+from monitored import Prometheus, hurry, prometheus
 from nodes import NETWORK, PORT, Node, network, node
 
 from glupy_exporter.xlator import build, install
@@ -35,9 +35,8 @@ def installed(xlator: None, tmp_path: Path) -> Iterator[None]:
         script.write_bytes(before)
 
 
-@contextlib.contextmanager
-def prometheus(seed: Node, home: Path) -> Iterator[Prometheus]:
-    """One with the shipped configuration, in which only the seed's address is filled in."""
+def seed_with(seed: Node, home: Path) -> None:
+    """Put the shipped configuration into ``home``, with only the seed's address filled in."""
     hurry(home)
     file = home / "prometheus.yml"
     shipped = file.read_text()
@@ -46,15 +45,6 @@ def prometheus(seed: Node, home: Path) -> Iterator[Prometheus]:
     (job,) = config["scrape_configs"]
     job["http_sd_configs"][0]["refresh_interval"] = "1s"
     file.write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
-    words = [
-        f"--config.file={file}",
-        f"--storage.tsdb.path={home / 'data'}",
-        f"--web.listen-address={address}",
-        "--log.level=error",
-    ]
-    with service([shutil.which("prometheus") or "prometheus", *words], f"http://{address}"):
-        yield Prometheus(f"http://{address}")
 
 
 def up(watching: Prometheus) -> dict[str, float]:
@@ -107,7 +97,8 @@ def test_a_pool_of_three_nodes(
 
         for each in three:
             stack.enter_context(each.exporter())
-        watching = stack.enter_context(prometheus(first, tmp_path))
+        seed_with(first, tmp_path)
+        watching = stack.enter_context(prometheus(tmp_path))
         wait_for(lambda: up(watching) == dict.fromkeys(hosts, 1), "all nodes to be scraped")
         wait_for(
             lambda: (

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
+import demo_panels
 import yaml
 from cluster import volume, wait_for
 from monitored import SHIPPED, Prometheus, free_port, hurried, monitored, service
@@ -23,19 +22,9 @@ Answer = dict[frozenset[tuple[str, str]], float]
 ESTIMATED = re.compile(r"\b(?:rate|increase|\w+_over_time)\(")
 
 
-def demo_panels() -> ModuleType:
-    """Every query of the dashboards, as the demo asks it."""
-    path = SHIPPED.parent / "deploy" / "demo" / "panels.py"
-    spec = importlib.util.spec_from_file_location("panels", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def expressions() -> set[str]:
     """All that dashboards and recording rules ask."""
-    asked = {q.expression for q in demo_panels().questions({"path": "/work/a", "client": "x"})}
+    asked = {q.expression for q in demo_panels.questions({"path": "/work/a", "client": "x"})}
     groups = yaml.safe_load((SHIPPED / "rules" / "recording.yml").read_text())["groups"]
     asked |= {rule["expr"] for group in groups for rule in group["rules"]}
     # A window that is longer than there are data ends where each store thinks best, and where two

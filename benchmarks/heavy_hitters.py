@@ -28,10 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from glupy_exporter.segment import header
-from glupy_exporter.xlator import build
+from harness import compile_harness
 
-CORE = Path(build.__file__).parent
 BOUNDED = ("table", "Space-Saving")
 TOP = 20
 
@@ -61,27 +59,6 @@ STREAMS = (
     Stream("Zipf 1.0, new files after 5.5 hours", "late", 1.0, 20_000_000, 1000, 0.05),
     Stream("uniform (there are no busiest files)", "plain", 0.0),
 )
-
-
-def compile_harness(directory: Path) -> Path:
-    """Build the C half of this benchmark."""
-    (directory / "layout.h").write_text(header.render(), encoding="utf-8")
-    program = directory / "heavy_hitters"
-    sources = [
-        Path(__file__).with_suffix(".c"),
-        Path(__file__).with_name("rivals.c"),
-        CORE / "segment.c",
-        CORE / "table.c",
-        CORE / "alias.c",
-    ]
-    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
-    version = '-DGLUPY_XLATOR_VERSION="benchmark"'
-    includes = [f"-I{directory}", f"-I{CORE}"]
-    subprocess.run(
-        ["cc", *flags, version, *includes, *map(str, sources), "-lm", "-o", str(program)],
-        check=True,
-    )
-    return program
 
 
 def run(program: Path, stream: Stream) -> list[dict[str, str]]:
@@ -124,7 +101,7 @@ def main() -> int:
     titles = ("stream", "algorithm", "top 20", "top 1000", "worst error", "bounds broken")
     titles += ("given away", "hot after 30 s", "before, after the scan")
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as workers:
-        program = compile_harness(Path(name))
+        program = compile_harness(Path(name), "heavy_hitters.c", "rivals.c")
         print(f"| {' | '.join(titles)} |")
         print(f"|{' --- |' * len(titles)}")
         for stream, algorithms in zip(STREAMS, workers.map(partial(run, program), STREAMS)):

@@ -24,7 +24,7 @@ from glupy_exporter.errors import UserError
 
 WORKLOAD_SECONDS = 40.0
 BACKGROUND_PAUSE = 0.5
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
 
 FAMILIES: tuple[Family, ...] = (
     *(family for collector in COLLECTORS for family in collector.families),

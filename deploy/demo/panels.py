@@ -27,6 +27,8 @@ class Question(NamedTuple):
     dashboard: str
     panel: str
     expression: str
+    instant: bool
+    """Asked once, and not for each point of a graph."""
 
 
 def _expanded(expression: str, values: dict[str, str]) -> str:
@@ -50,7 +52,8 @@ def questions(busiest: dict[str, str]) -> Iterator[Question]:
             for panel in dashboard["panels"]:
                 for target in panel.get("targets", []):
                     expression = _expanded(target["expr"], values)
-                    yield Question(file.stem, panel["title"], expression)
+                    instant = target.get("instant", False)
+                    yield Question(file.stem, panel["title"], expression, instant)
 
 
 def unanswered(prometheus: Prometheus, asked: list[Question]) -> list[Question]:

@@ -24,7 +24,7 @@ _DURATION = r"(?:\d+[smhdwy])+"
 HURRIED = (
     (re.compile(rf"^( *for: ){_DURATION}$", re.MULTILINE), r"\g<1>3s"),
     (re.compile(rf"\[{_DURATION}\]"), "[10s]"),
-    (re.compile(rf"^( *(?:scrape|evaluation)_interval: ){_DURATION}$", re.MULTILINE), r"\g<1>1s"),
+    (re.compile(rf"^( *(?:scrape_|evaluation_)?interval: ){_DURATION}$", re.MULTILINE), r"\g<1>1s"),
 )
 """What is changed of the shipped files: how long things take, and nothing else."""
 

@@ -1,0 +1,253 @@
+/*
+ * Keeps the segments of a cluster's bricks busy, without GlusterFS; see many_bricks.py.
+ *
+ * Usage: many_bricks DIRECTORY NODES FOPS
+ * Each three of the NODES share SETS replica sets, so that a node has SETS bricks, whose segments
+ * are in DIRECTORY/NODE. Every set gets FOPS fops a second on FILES files by Zipf's law, from
+ * CLIENTS clients: reads on one brick, all else on all three. Each minute 5 of the 100 hottest
+ * files are others, and a client goes and another one comes. Ends at end-of-file on standard input.
+ */
+#include <math.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "counting.h"
+
+#define REPLICAS 3U
+#define SETS 24U
+#define SETS_A_VOLUME 6U
+#define VOLUMES_A_GROUP (SETS / SETS_A_VOLUME)
+#define FILES 10000U
+#define CLIENTS 50U
+#define NEW_FILES_A_MINUTE 5U
+#define TICKS 10U /* a second */
+#define HALF_LIFE 60
+
+static const char *const names[] = {
+    "lookup",   "read",     "write",    "stat",      "fstat",     "open",      "create",
+    "unlink",   "rename",   "mkdir",    "rmdir",     "opendir",   "readdirp",  "readdir",
+    "flush",    "fsync",    "getxattr", "setxattr",  "fgetxattr", "fsetxattr", "removexattr",
+    "setattr",  "fsetattr", "truncate", "ftruncate", "statfs",    "access",    "symlink",
+    "readlink", "link",     "xattrop",  "fxattrop",  "entrylk",   "inodelk",   "finodelk",
+};
+#define FOPS (sizeof(names) / sizeof(names[0]))
+enum { LOOKUP, READ, WRITE };
+
+static double cumulative[FILES];
+static uint64_t random_state = 88172645463325252UL;
+
+/* xorshift64 (Marsaglia: Xorshift RNGs, Journal of Statistical Software 8(14), 2003). */
+static double
+uniform(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (double)(random_state >> 11) / 9007199254740992.0;
+}
+
+static uint32_t
+below(uint32_t limit)
+{
+    return (uint32_t)(uniform() * limit);
+}
+
+static uint32_t
+zipf(void)
+{
+    double wanted = uniform() * cumulative[FILES - 1];
+    uint32_t low = 0, high = FILES - 1, middle;
+
+    while (low < high) {
+        middle = (low + high) / 2;
+        if (cumulative[middle] < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct fop {
+    uint32_t number;
+    uint64_t file;
+    const void *client;
+    uint32_t seat;
+    struct glupy_peer peer;
+    int32_t error;
+    struct glupy_outcome outcome;
+};
+
+static void
+name_file(struct glupy_segment *segment, uint32_t slot, uint64_t file)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/projects/%lu/data-%lu.bin", file % 97, file);
+    glupy_segment_set_path(segment, slot,
+                           __atomic_load_n(&segment->files.seqs[slot], __ATOMIC_ACQUIRE), path);
+}
+
+static void
+count(struct glupy_segment *segment, const struct fop *fop)
+{
+    uint64_t gfid[2] = {glupy_mix(fop->file + 1), glupy_mix(~fop->file)};
+    uint32_t shard = glupy_shard(segment);
+    struct glupy_place file, client;
+
+    file = glupy_file_place(segment, (const uint8_t *)gfid, 1, fop->outcome.now);
+    if (!glupy_seated(segment, fop->client, (int)fop->seat, &client))
+        client =
+            glupy_take_seat(segment, fop->client, (int)fop->seat, &fop->peer, fop->outcome.now);
+    glupy_count_start(segment, shard, fop->number);
+    glupy_count_end(segment, shard, fop->number, fop->outcome.ns);
+    if (fop->outcome.bytes)
+        glupy_count_io(segment, shard, fop->outcome.kind, fop->outcome.bytes);
+    if (fop->error)
+        glupy_count_error(segment, shard, fop->number, fop->error);
+    if (client.slot != GLUPY_NO_SLOT)
+        glupy_count_client(segment, client.slot, &fop->outcome);
+    if (file.slot == GLUPY_NO_SLOT)
+        return;
+    if (!segment->file_names[file.slot].path_length)
+        name_file(segment, file.slot, fop->file);
+    glupy_count_file(segment, file.slot, &fop->outcome);
+    if (client.slot != GLUPY_NO_SLOT)
+        glupy_vote(segment, file.slot, client.slot);
+}
+
+/* `bricks` are those of the set; `seconds` is since the start. */
+static void
+operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
+{
+    static const int32_t errnos[] = {ENOENT, EAGAIN, ENODATA};
+    uint32_t minute = seconds / 60, volume = set / SETS_A_VOLUME, replica, number;
+    double dice = uniform();
+    char address[32];
+    struct fop fop = {
+        .file = (uint64_t)set << 32 | (zipf() + minute * NEW_FILES_A_MINUTE),
+        .seat = below(CLIENTS),
+        .outcome = {.kind = GLUPY_METADATA, .now = glupy_monotonic_ns()},
+    };
+
+    fop.number = dice < 0.4 ? READ : dice < 0.6 ? WRITE : below(FOPS);
+    if (fop.number == READ || fop.number == WRITE) {
+        fop.outcome.kind = fop.number == READ ? GLUPY_READ : GLUPY_WRITE;
+        fop.outcome.bytes = 512UL << below(10);
+    } else if (uniform() < 0.1) {
+        fop.error = errnos[below(fop.number == LOOKUP ? 3 : 2)];
+        fop.outcome.failed = true;
+    }
+    fop.outcome.ns = (uint64_t)(20000 * exp(uniform() * 7));
+    /* The client of this seat; each minute the next seat gets another one. */
+    number = fop.seat + CLIENTS * ((minute + CLIENTS - 1 - fop.seat) / CLIENTS);
+    fop.client = (const void *)((uintptr_t)number + 1);
+    fop.peer.address = address;
+    fop.peer.length = (size_t)snprintf(address, sizeof(address), "10.%u.%u.%u", volume, number >> 8,
+                                       number & 255);
+    replica = below(REPLICAS);
+    if (fop.number == READ) {
+        count(bricks[replica], &fop);
+        return;
+    }
+    for (replica = 0; replica < REPLICAS; replica++)
+        count(bricks[replica], &fop);
+}
+
+static struct glupy_segment *
+make(const char *directory, uint32_t node, uint32_t set)
+{
+    uint32_t group = node / REPLICAS;
+    char path[256], volume[32], brick[64], host[32], error[512];
+    struct glupy_segment_options options = {
+        .directory = path,
+        .volume = volume,
+        .brick = brick,
+        .host = host,
+        .glusterfs_version = "none",
+        .subvolume = (int32_t)(set % SETS_A_VOLUME),
+        .volume_bricks = SETS_A_VOLUME * REPLICAS,
+        .fop_names = names,
+        .fop_count = FOPS,
+        .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
+        .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
+        .half_life = HALF_LIFE,
+        .group = (gid_t)-1,
+        .enabled = true,
+    };
+    struct glupy_segment *segment;
+
+    snprintf(path, sizeof(path), "%s/%u", directory, node);
+    snprintf(volume, sizeof(volume), "volume%02u", group * VOLUMES_A_GROUP + set / SETS_A_VOLUME);
+    snprintf(brick, sizeof(brick), "/bricks/%s/%u", volume, set);
+    snprintf(host, sizeof(host), "127.0.1.%u", node + 1);
+    segment = glupy_segment_create(&options, error, sizeof(error));
+    if (!segment) {
+        fprintf(stderr, "%s\n", error);
+        exit(1);
+    }
+    return segment;
+}
+
+static void
+maintain(struct glupy_segment *segment)
+{
+    glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
+    glupy_table_decay(&segment->files, glupy_decay_share(HALF_LIFE));
+    glupy_table_decay(&segment->clients, glupy_decay_share(HALF_LIFE));
+}
+
+static bool
+time_left(void)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    return poll(&input, 1, 1000 / (int)TICKS) == 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    uint32_t nodes, sets, set, replica, operation, operations, tick = 0;
+    uint64_t started = glupy_monotonic_ns(), seconds, done = 0;
+    struct glupy_segment **bricks;
+    double total = 0;
+
+    if (argc != 4)
+        return 2;
+    nodes = (uint32_t)atoi(argv[2]) / REPLICAS * REPLICAS;
+    operations = (uint32_t)atoi(argv[3]) / TICKS;
+    sets = nodes / REPLICAS * SETS;
+    bricks = calloc(sets * REPLICAS, sizeof(struct glupy_segment *));
+    if (!bricks)
+        return 1;
+    for (set = 0; set < FILES; set++)
+        cumulative[set] = total += 1.0 / (set + 1);
+    for (set = 0; set < sets; set++)
+        for (replica = 0; replica < REPLICAS; replica++)
+            bricks[set * REPLICAS + replica] =
+                make(argv[1], set / SETS * REPLICAS + replica, set % SETS);
+    puts("ready");
+    fflush(stdout);
+    while (time_left()) {
+        seconds = (glupy_monotonic_ns() - started) / 1000000000UL;
+        for (set = 0; set < sets; set++)
+            for (operation = 0; operation < operations; operation++)
+                operate(&bricks[set * REPLICAS], set, (uint32_t)seconds);
+        done += (uint64_t)sets * operations;
+        if (tick++ % TICKS == 0)
+            for (set = 0; set < sets * REPLICAS; set++)
+                maintain(bricks[set]);
+    }
+    seconds = (glupy_monotonic_ns() - started) / 1000000000UL;
+    printf("%.0f\n", (double)done / (double)(seconds ? seconds : 1));
+    for (set = 0; set < sets * REPLICAS; set++) {
+        glupy_segment_retire(bricks[set]);
+        glupy_segment_free(bricks[set]);
+    }
+    free(bricks);
+    return 0;
+}

@@ -7,6 +7,7 @@ import gzip
 import logging
 import re
 from asyncio import Future
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from glupy_exporter.web.targets import Targets
 
 MAX_PENDING = 16
 """Scrapes and pages that may wait or run at a time; more are told to come back later."""
+
+MAX_PENDING_OF_HOST = MAX_PENDING // 2
+"""Of those, for one client's address: who scrapes all the time must leave others their turn."""
 
 MAX_UNREAD_BYTES = 32 * 2**20
 """Of answers that clients have not read yet. The slowest reader makes room for the next answer:
@@ -58,7 +62,7 @@ class App(Application):
         """Requests that are being answered."""
         self._unread: dict[asyncio.Task[Any], int] = {}  # bytes; the slowest reader comes first
         self._executor = executor
-        self._pending = 0
+        self._pending: Counter[str] = Counter()  # by the client's address
         routes: dict[str, tuple[type[Handler], dict[str, Any]]] = {
             "/": (Landing, {}),
             HEALTHY_PATH: (Healthy, {}),
@@ -104,19 +108,21 @@ class App(Application):
         finally:
             self._unread.pop(task, None)
 
-    async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
-        """The result of ``work``, called outside the event loop.
+    async def in_thread(self, host: str, work: Callable[..., _T], *args: Any) -> _T:
+        """The result of ``work``, called outside the event loop for a client at ``host``.
 
         Raises:
             HTTPError: 503, when too many wait already.
         """
-        if self._pending >= MAX_PENDING:
+        of_host = self._pending[host]
+        if of_host >= MAX_PENDING_OF_HOST or sum(self._pending.values()) >= MAX_PENDING:
             raise HTTPError(503)
-        self._pending += 1
+        self._pending[host] += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
         finally:
-            self._pending -= 1
+            self._pending[host] -= 1
+            self._pending += Counter()  # forgets who has none left
 
 
 def _log_request(handler: RequestHandler) -> None:
@@ -205,6 +211,10 @@ class Handler(RequestHandler):
         """The body of the answer; may set headers."""
         raise NotImplementedError
 
+    async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
+        """The result of ``work``, called outside the event loop; HTTPError 503 if too many wait."""
+        return await self.application.in_thread(self.request.remote_ip or "", work, *args)
+
     async def compressed(self, work: Callable[..., bytes], *args: Any) -> bytes:
         """The result of ``work``, called outside the event loop; with gzip if the client may."""
         compress = negotiation.gzip_accepted(self.request.headers.get("Accept-Encoding", ""))
@@ -213,7 +223,7 @@ class Handler(RequestHandler):
             body = work(*args)
             return gzip.compress(body, _GZIP_LEVEL) if compress else body
 
-        body = await self.application.in_thread(make)
+        body = await self.in_thread(make)
         self.set_header("Vary", "Accept-Encoding")
         if compress:
             self.set_header("Content-Encoding", "gzip")
@@ -278,7 +288,7 @@ class Discovery(Handler):
     async def body(self) -> bytes:
         """Groups of targets as JSON; 503, upon which Prometheus keeps what it has, if unknown."""
         try:
-            body = await self.application.in_thread(self.application.targets.render)
+            body = await self.in_thread(self.application.targets.render)
         except UserError as error:
             LOG.warning("no targets for /sd", extra={"fields": {"error": error}})
             self.set_status(503)
@@ -292,7 +302,7 @@ class Landing(Handler):
 
     async def body(self) -> bytes:
         """The bricks of this node, as HTML."""
-        page = await self.application.in_thread(landing.render, self.application.config)
+        page = await self.in_thread(landing.render, self.application.config)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
         return page

@@ -335,8 +335,8 @@ async def serving(source: Slow) -> AsyncIterator[tuple[web.App, asyncio.Task[Non
             await task
 
 
-async def fetch(port: int, path: str = "/metrics") -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def fetch(port: int, path: str = "/metrics", source: str = "127.0.0.1") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
@@ -353,8 +353,16 @@ def test_too_many_scrapes_at_once_are_told_so() -> None:
     async def scenario() -> None:
         source = Slow()
         async with serving(source) as (app, _, port):
-            accepted = [asyncio.create_task(fetch(port)) for _ in range(web.MAX_PENDING)]
+            accepted = [asyncio.create_task(fetch(port)) for _ in range(web.MAX_PENDING_OF_HOST)]
+            await busy(app, web.MAX_PENDING_OF_HOST)
+            assert (await fetch(port)).startswith(b"HTTP/1.1 503 ")
+            # Others have their turn.
+            accepted += [
+                asyncio.create_task(fetch(port, source=f"127.0.0.{2 + number % 2}"))
+                for number in range(web.MAX_PENDING - web.MAX_PENDING_OF_HOST)
+            ]
             await busy(app, web.MAX_PENDING)
+            assert (await fetch(port, source="127.0.0.4")).startswith(b"HTTP/1.1 503 ")
             assert (await fetch(port)).startswith(b"HTTP/1.1 503 ")
             assert (await fetch(port, "/")).startswith(b"HTTP/1.1 503 ")
             assert (await fetch(port, "/api/v1/files")).endswith(
@@ -365,6 +373,7 @@ def test_too_many_scrapes_at_once_are_told_so() -> None:
             for answer in await asyncio.gather(*accepted):
                 assert answer.startswith(b"HTTP/1.1 200 ")
             assert (await fetch(port)).startswith(b"HTTP/1.1 200 ")
+            assert not app._pending
 
     asyncio.run(scenario())
 

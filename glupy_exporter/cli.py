@@ -9,9 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prometheus_client import generate_latest
-
-from glupy_exporter import __version__, config, discovery, log
+from glupy_exporter import __version__, config, discovery, exposition, log
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.base import Options
 from glupy_exporter.collectors.resolver import Resolver
@@ -50,7 +48,7 @@ def dump(args: argparse.Namespace) -> int:
     if scraper.resolver:  # what a scrape asks for is there at the next one
         scraper.collect()
         scraper.resolver.wait()
-    _write(generate_latest(scraper))
+    _write(b"".join(exposition.text(scraper)))
     return 0
 
 

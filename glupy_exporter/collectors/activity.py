@@ -7,7 +7,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from glupy_exporter.collectors.family import Family, Sample
-from glupy_exporter.segment import layout
+from glupy_exporter.collectors.selector import Order
 from glupy_exporter.segment.reader import (
     Activity,
     Client,
@@ -19,13 +19,10 @@ from glupy_exporter.segment.reader import (
 )
 
 
-def orders(table: FileTable | ClientTable) -> list[list[int]]:
-    """What a row can be busiest by, each by slot: fops, bytes read, bytes written, time."""
-    return [
-        table.fops,
-        *(table.column("bytes", index) for index in range(len(layout.DIRECTIONS))),
-        table.sums("nanoseconds"),
-    ]
+def orders(table: FileTable | ClientTable) -> list[Order]:
+    """What a row can be busiest by: fops, bytes read, bytes written, time."""
+    fops, nanoseconds = table.columns("fops"), table.columns("nanoseconds")
+    return [fops, *([column] for column in table.columns("bytes")), nanoseconds]
 
 
 def _add(a: Activity, b: Activity) -> Activity:
@@ -89,8 +86,6 @@ def samples(
 ) -> Iterator[Sample]:
     """The three families of the activities, each with the labels that name its row."""
     for labels, activity in activities:
-        for kind, count, nanoseconds in zip(layout.KINDS, activity.fops, activity.nanoseconds):
-            yield fops, (*labels, kind), count
-            yield seconds, (*labels, kind), nanoseconds / 1e9
-        for direction, count in zip(layout.DIRECTIONS, activity.bytes):
-            yield io_bytes, (*labels, direction), count
+        yield fops, labels, tuple(activity.fops)
+        yield seconds, labels, tuple([nanoseconds / 1e9 for nanoseconds in activity.nanoseconds])
+        yield io_bytes, labels, tuple(activity.bytes)

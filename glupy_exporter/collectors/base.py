@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from prometheus_client.core import Metric
 
-from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.collectors.family import Exposed, Family, Sample
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import Brick, Segment
@@ -66,6 +66,6 @@ class Collector:
         """Samples of a brick whose process is gone but whose segment is not."""
         return ()
 
-    def node(self) -> Iterable[Metric]:
+    def node(self) -> Iterable[Exposed | Metric]:
         """Metrics that belong to no brick."""
         return ()

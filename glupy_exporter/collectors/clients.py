@@ -9,6 +9,7 @@ from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick, Options
 from glupy_exporter.collectors.family import Family, Sample
 from glupy_exporter.collectors.selector import Selector
+from glupy_exporter.segment import layout
 
 AWAY = 900.0
 """Seconds after a client's last fop until it is no longer exported, if it has no connection."""
@@ -27,18 +28,21 @@ FOPS = Family(
     "Fops a client asked for that came back through the translator, failed ones included. "
     + _WHICH,
     (*_LABELS, "kind"),
+    parts=layout.KINDS,
 )
 IO_BYTES = Family(
     "glupy_client_io_bytes_total",
     "counter",
     f"Bytes that a client's reads returned and its writes stored, at the translator. {_WHICH}",
     (*_LABELS, "direction"),
+    parts=layout.DIRECTIONS,
 )
 SECONDS = Family(
     "glupy_client_fop_seconds_total",
     "counter",
     f"Time that a client's fops spent below the translator in the brick. {_WHICH}",
     (*_LABELS, "kind"),
+    parts=layout.KINDS,
 )
 ERRORS = Family(
     "glupy_client_fop_errors_total",

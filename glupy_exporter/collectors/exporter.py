@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 
 from glupy_exporter import __version__
 from glupy_exporter.collectors.base import Collector, Options
-from glupy_exporter.collectors.family import Family
+from glupy_exporter.collectors.family import Exposed, Family
 
 BUILD_INFO = Family(
     "glupy_exporter_build_info",
@@ -63,7 +63,7 @@ class Exporter(Collector):
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
 
-    def node(self) -> Iterable[Metric]:
+    def node(self) -> Iterable[Exposed | Metric]:
         """Metrics that belong to no brick."""
-        yield BUILD_INFO.metric([((__version__,), 1)])
+        yield Exposed(BUILD_INFO, [((__version__,), 1)])
         yield from self._registry.collect()

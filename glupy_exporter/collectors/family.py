@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Union
 
-from prometheus_client.core import Metric
 from prometheus_client.samples import Sample as Line
 from prometheus_client.utils import INF, floatToGoString
 
@@ -39,6 +38,8 @@ class Family:
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
     """Upper bounds of a histogram's buckets, the infinite last one left out."""
+    parts: tuple[str, ...] = ()
+    """Values of the last label, if a row has a value for each of them and so lacks that label."""
     of_brick: bool = True
 
     @property
@@ -56,26 +57,67 @@ class Family:
         """Every label but ``le``."""
         return ("volume", "brick", *self.labels) if self.of_brick else self.labels
 
-    def metric(self, samples: Iterable[tuple[tuple[str, ...], Value]]) -> Metric:
-        """The family with its samples, each a tuple of label values and a value."""
-        metric = Metric(self.base, self.help, self.type, self.unit)
-        names = self.label_names
-        edges = [_edge(bound) for bound in (*self.bounds, INF)]
-        for values, value in samples:
+    @property
+    def edges(self) -> list[str]:
+        """The values of a histogram's label ``le``."""
+        return [_edge(bound) for bound in (*self.bounds, INF)]
+
+
+Value = Union[float, Histogram, tuple[float, ...]]
+"""A tuple has a value for each of the family's parts."""
+Row = tuple[tuple[str, ...], Value]
+"""The values of the labels of a family, and what they stand for."""
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """A family and its rows in one scrape.
+
+    It has what prometheus_client's encoders ask of a Metric, so that they take it as well; the
+    exporter's own reads the rows, as an object for each sample would be most of a scrape's cost.
+    """
+
+    family: Family
+    rows: Sequence[Row]
+
+    @property
+    def name(self) -> str:
+        """As OpenMetrics has it."""
+        return self.family.base
+
+    @property
+    def documentation(self) -> str:
+        """The help text."""
+        return self.family.help
+
+    @property
+    def type(self) -> str:
+        """The kind of metric."""
+        return self.family.type
+
+    @property
+    def unit(self) -> str:
+        """The unit, empty if there is none."""
+        return self.family.unit
+
+    @property
+    def samples(self) -> Iterator[Line]:
+        """What a scrape's lines say."""
+        name, names, edges = self.family.name, self.family.label_names, self.family.edges
+        for values, value in self.rows:
             labels = dict(zip(names, values))
             if isinstance(value, Histogram):
                 counts = list(accumulate(value.buckets))
-                metric.samples += [
-                    Line(f"{self.name}_bucket", {**labels, "le": edge}, count)
-                    for edge, count in zip(edges, counts)
-                ]
-                metric.add_sample(f"{self.name}_count", labels, counts[-1])
-                metric.add_sample(f"{self.name}_sum", labels, value.sum)
+                for edge, count in zip(edges, counts):
+                    yield Line(f"{name}_bucket", {**labels, "le": edge}, count)
+                yield Line(f"{name}_count", labels, counts[-1])
+                yield Line(f"{name}_sum", labels, value.sum)
+            elif isinstance(value, tuple):
+                for part, number in zip(self.family.parts, value):
+                    yield Line(name, {**labels, names[-1]: part}, number)
             else:
-                metric.add_sample(self.name, labels, value)
-        return metric
+                yield Line(name, labels, value)
 
 
-Value = Union[float, Histogram]
 Sample = tuple[Family, tuple[str, ...], Value]
 """A family, the values of its own labels (without volume and brick) and the value."""

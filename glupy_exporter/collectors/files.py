@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Hashable, Iterable
 from typing import Union
 
@@ -10,6 +11,7 @@ from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import Collector, OpenBrick, Options
 from glupy_exporter.collectors.family import Family, Sample
 from glupy_exporter.collectors.selector import KEEP, Selector
+from glupy_exporter.segment import layout
 from glupy_exporter.segment.reader import File, FileTable
 
 _WHICH = (
@@ -25,18 +27,21 @@ FOPS = Family(
     "counter",
     f"Fops on a file that came back through the translator, failed ones included. {_WHICH}",
     (*_LABELS, "kind"),
+    parts=layout.KINDS,
 )
 IO_BYTES = Family(
     "glupy_file_io_bytes_total",
     "counter",
     f"Bytes of a file that reads returned and writes stored, at the translator. {_WHICH}",
     (*_LABELS, "direction"),
+    parts=layout.DIRECTIONS,
 )
 SECONDS = Family(
     "glupy_file_fop_seconds_total",
     "counter",
     f"Time that fops on a file spent below the translator in the brick. {_WHICH}",
     (*_LABELS, "kind"),
+    parts=layout.KINDS,
 )
 TRACKED = Family(
     "glupy_files_tracked", "gauge", "Files that have a slot in the brick's file table."
@@ -121,7 +126,7 @@ class Files(Collector):
                 labels = (file.gfid, paths[file.gfid], client.address, client.process)
                 yield TOP_CLIENT, labels, 1
 
-    def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> list[int]:
+    def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> array[int]:
         """The tags of the table, 0 in place of those of files that may not be shown.
 
         A verdict holds until the slot's name changes: it would be slow to read every name at every
@@ -130,7 +135,7 @@ class Files(Collector):
         key = (*brick.key, brick.brick.created)
         _, before = self._verdicts.pop(key, (now, {}))
         verdicts: dict[_Version, _Verdict] = {}
-        tags = list(table.tags)
+        tags = array("Q", table.tags)
         for row, seq in zip(table.rows, table.versions()):
             version = (*row[:2], seq)
             verdict = before.get(version)

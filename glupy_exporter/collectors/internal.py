@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.segment import layout
 
 _WHICH = (
     "The glupy_file_ and glupy_client_ metrics leave this traffic out, those of whole bricks have "
@@ -19,12 +20,14 @@ FOPS = Family(
     "Fops that GlusterFS's own clients asked for and that came back through the translator, failed "
     f"ones included. {_WHICH}",
     ("origin", "kind"),
+    parts=layout.KINDS,
 )
 IO_BYTES = Family(
     "glupy_internal_io_bytes_total",
     "counter",
     f"Bytes that the reads of GlusterFS's own clients returned and their writes stored. {_WHICH}",
     ("origin", "direction"),
+    parts=layout.DIRECTIONS,
 )
 SECONDS = Family(
     "glupy_internal_fop_seconds_total",
@@ -32,6 +35,7 @@ SECONDS = Family(
     "Time that the fops of GlusterFS's own clients spent below the translator in the brick. "
     + _WHICH,
     ("origin", "kind"),
+    parts=layout.KINDS,
 )
 
 

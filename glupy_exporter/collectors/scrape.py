@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.exporter import DURATION, SEGMENT_ERRORS, SUCCESS
-from glupy_exporter.collectors.family import Family, Value
+from glupy_exporter.collectors.family import Exposed, Family, Row
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.segment import reader
 
@@ -82,10 +82,11 @@ def _open_all(directory: Path, stack: ExitStack, problems: list[Problem]) -> Ite
             problems.append(Problem(path, error.reason, str(error)))
 
 
-def _run(collector: Collector, bricks: Sequence[OpenBrick]) -> tuple[list[Metric], list[Problem]]:
+def _run(
+    collector: Collector, bricks: Sequence[OpenBrick]
+) -> tuple[list[Exposed | Metric], list[Problem]]:
     """What the collector serves, and why some bricks are missing from it."""
-    samples: dict[Family, list[tuple[tuple[str, ...], Value]]]
-    samples = {family: [] for family in collector.families}
+    rows: dict[Family, list[Row]] = {family: [] for family in collector.families}
     problems = []
     for brick in bricks:
         try:
@@ -97,14 +98,15 @@ def _run(collector: Collector, bricks: Sequence[OpenBrick]) -> tuple[list[Metric
             message = f"collector {collector.name} failed: {error!r}"
             problems.append(Problem(brick.segment.path, "internal", message, error))
             continue
+        key = brick.key
         for family, labels, value in found:
-            samples[family].append((brick.key + labels, value))
-    metrics = [family.metric(rows) for family, rows in samples.items() if rows]
-    return [*metrics, *collector.node()], problems
+            rows[family].append((key + labels, value))
+    exposed = [Exposed(family, found) for family, found in rows.items() if found]
+    return [*exposed, *collector.node()], problems
 
 
 class Scraper:
-    """A source of metrics for ``prometheus_client``'s encoders; may be used by several threads.
+    """A source of metrics for encoders; may be used by several threads.
 
     One scrape runs at a time: the work is the interpreter's, so two at once would only slow each
     other down, and collectors need no locks.
@@ -125,9 +127,9 @@ class Scraper:
         self._errors = dict.fromkeys(REASONS, 0)
         self._states: dict[Path, str] = {}
 
-    def collect(self) -> list[Metric]:
+    def collect(self) -> list[Exposed | Metric]:
         """Every metric of one scrape. Never raises because of a segment."""
-        metrics = []
+        metrics: list[Exposed | Metric] = []
         durations, successes = [], []
         with self._lock, open_bricks(self._directory, self._expiry) as (bricks, problems):
             for collector in self._collectors:
@@ -141,9 +143,9 @@ class Scraper:
             errors = [((reason,), count) for reason, count in self._errors.items()]
         return [
             *metrics,
-            SEGMENT_ERRORS.metric(errors),
-            DURATION.metric(durations),
-            SUCCESS.metric(successes),
+            Exposed(SEGMENT_ERRORS, errors),
+            Exposed(DURATION, durations),
+            Exposed(SUCCESS, successes),
         ]
 
     def _note(self, problems: Sequence[Problem]) -> None:

@@ -18,6 +18,7 @@ import re
 import stat
 import struct
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -216,36 +217,32 @@ class Table(Generic[_C, _N]):
         self._names: int = getattr(header, f"{prefix}_names_offset")
         self._segment = segment
         self._types = counters, name
-        self.tags: list[int] = segment.words(self._tags, count).tolist()
+        self.tags = array("Q", segment.words(self._tags, count).tobytes())
         """Of each slot, 0 where it is free."""
 
     @cached_property
     def _words(self) -> memoryview:
         return self._segment.words(self._counters, len(self.tags) * _COUNTER_WORDS)
 
-    @cached_property
-    def fops(self) -> list[int]:
-        """Of each slot."""
-        return self.sums("fops")
-
-    def column(self, field: str, index: int = 0) -> list[int]:
+    def column(self, field: str, index: int = 0) -> array[int]:
         """The counter ``field``, or one element of it, of each slot."""
         word = getattr(self._types[0], field).offset // 8 + index
-        return self._words[word::_COUNTER_WORDS].tolist()
+        return array("Q", self._words[word::_COUNTER_WORDS].tobytes())
 
-    def sums(self, field: str) -> list[int]:
-        """The sum of the array ``field`` in each slot."""
-        size = getattr(self._types[0], field).size // 8
-        return list(map(sum, zip(*(self.column(field, index) for index in range(size)))))
+    def columns(self, field: str) -> list[array[int]]:
+        """Each element of the array ``field``, of each slot."""
+        return [self.column(field, n) for n in range(getattr(self._types[0], field).size // 8)]
 
     def row(self, slot: int) -> Row:
         """Slot, tag and fops as they were copied."""
-        return slot, self.tags[slot], self.fops[slot]
+        first = slot * _COUNTER_WORDS + self._types[0].fops.offset // 8
+        return slot, self.tags[slot], sum(self._words[first : first + len(layout.KINDS)])
 
     @property
     def rows(self) -> list[Row]:
         """Every slot in use."""
-        return [row for row in zip(range(len(self.tags)), self.tags, self.fops) if row[1]]
+        fops = map(sum, zip(*self.columns("fops")))
+        return [row for row in zip(range(len(self.tags)), self.tags, fops) if row[1]]
 
     def versions(self) -> list[int]:
         """Of each of ``rows``, a number that is another whenever the row's name has changed."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from prometheus_client.exposition import choose_encoder
+from glupy_exporter import exposition
 
 _QUALITY = re.compile(r"[01](?:\.[0-9]{0,3})?")
 _OPENMETRICS = "application/openmetrics-text"
 _OPENMETRICS_VERSIONS = ("", "0.0.1", "1.0.0")
 
-Encoder = Callable[..., bytes]
+Encoder = Callable[[exposition.Source], Iterator[bytes]]
 
 
 def _choices(header: str) -> list[tuple[str, dict[str, str], float]]:
@@ -56,5 +56,5 @@ def encoder(accept: str) -> tuple[Encoder, str]:
         default=0.0,
     )
     if openmetrics > 0 and openmetrics >= _quality(accept, "text/plain", "text/*", "*/*"):
-        return choose_encoder(f"{_OPENMETRICS}; version=1.0.0")
-    return choose_encoder("text/plain; version=0.0.4")
+        return exposition.openmetrics, f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
+    return exposition.text, "text/plain; version=0.0.4; charset=utf-8"

@@ -58,7 +58,7 @@ def test_dump_without_a_directory_says_so_and_serves_the_rest(tmp_path: Path) ->
     done = run("dump", f"--segment.dir={tmp_path}/none")
     assert done.returncode == 0
     assert f"path={tmp_path}/none reason=no_directory" in done.stderr
-    assert 'glupy_segment_errors_total{reason="no_directory"} 1.0' in done.stdout
+    assert 'glupy_segment_errors_total{reason="no_directory"} 1\n' in done.stdout
 
 
 def test_dump_into_a_pipe_that_nobody_reads(tmp_path: Path) -> None:

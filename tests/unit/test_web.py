@@ -193,7 +193,7 @@ def test_missing_directory_is_served_and_said(tmp_path: Path) -> None:
     with exporter(*flags) as running:
         answer, body = ask(running.port(), "/metrics")
         assert answer.status == 200
-        assert b'glupy_segment_errors_total{reason="no_directory"} 1.0' in body
+        assert b'glupy_segment_errors_total{reason="no_directory"} 1\n' in body
         assert "reason=no_directory" in running.wait_for("cannot be used")
 
 

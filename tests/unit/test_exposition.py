@@ -1,0 +1,103 @@
+"""The exporter's own encoders, against prometheus_client's and its parsers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from glupy_exporter import exposition
+from glupy_exporter.collectors.family import Exposed, Family, Histogram
+
+HOSTILE = (
+    "",
+    "a b",
+    'say "hi"',
+    "back\\slash",
+    "\\n",
+    "two\nlines",
+    "%s {} $x",
+    "\u00fc\u2028\U0001f600",
+)
+HELP = 'A help text with "quotes", a back\\slash and\na second line.'
+COUNTER = Family("glupy_bytes_total", "counter", HELP, ("path", "kind"))
+GAUGE = Family("glupy_seconds", "gauge", HELP, of_brick=False)
+PARTS = Family("glupy_parts_total", "counter", HELP, ("z", "kind"), parts=("read", "write"))
+ALONE = Family("glupy_alone", "gauge", HELP, ("kind",), parts=("a", "b"), of_brick=False)
+ZED = Family("glupy_zed", "histogram", HELP, ("fop", "zed"), (1e-06, 0.5, 1.0, 1e6))
+FOP = Family("glupy_fop", "histogram", HELP, ("fop",), (1.0, 2.0), of_brick=False)
+FLOATS = (0.0, -0.0, 1e-9, 0.1, 1234567.5, 1e300, -2.5, float("inf"), float("nan"))
+WHOLE = (0, 1, -7, 10**7, 2**53 + 1, 2**64 - 1)
+
+
+class Source:
+    def __init__(self, *metrics: Any) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Any]:
+        return self._metrics
+
+
+SOURCE = Source(
+    Exposed(
+        COUNTER, [(("v", "/b", text, kind), n) for n, text in enumerate(HOSTILE) for kind in "ab"]
+    ),
+    Exposed(GAUGE, [((), 1.5)]),
+    Exposed(PARTS, [(("v", text, text), (n, n / 7)) for n, text in enumerate(HOSTILE)]),
+    Exposed(ALONE, [((), (1, 2))]),
+    GaugeMetricFamily("other", "of prometheus_client's own", 3),
+    Exposed(
+        ZED,
+        [((text, "/b", text, "z"), Histogram((1, 0, 2, 3, 4), 0.25)) for text in HOSTILE],
+    ),
+    Exposed(FOP, [(("read",), Histogram((0, 0, 0), 0.0))]),
+)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "parse"),
+    [
+        (exposition.text, generate_latest, parse_text),
+        (exposition.openmetrics, generate_openmetrics, parse_openmetrics),
+    ],
+    ids=["text", "openmetrics"],
+)
+def test_as_prometheus_client_has_it(
+    ours: Callable[[Any], Iterable[bytes]],
+    theirs: Callable[[Any], bytes],
+    parse: Callable[[str], Any],
+) -> None:
+    def parsed(encoded: bytes) -> list[Any]:
+        return sorted(parse(encoded.decode()), key=lambda family: str(family.name))
+
+    assert parsed(b"".join(ours(SOURCE))) == parsed(theirs(SOURCE))
+    # The lines themselves are the same but for how numbers are written, and their order.
+    stripped = [
+        sorted(line.rpartition(" ")[0] for line in encoded.decode().splitlines())
+        for encoded in (b"".join(ours(SOURCE)), theirs(SOURCE))
+    ]
+    assert stripped[0] == stripped[1]
+
+
+@pytest.mark.parametrize("value", [*FLOATS, *WHOLE])
+def test_numbers(value: float) -> None:
+    line = b"".join(exposition.text(Source(Exposed(GAUGE, [((), value)])))).decode().splitlines()[2]
+    number = line.split(" ")[1]
+    assert repr(float(number)) == repr(float(value))
+    if isinstance(value, int):
+        assert int(number) == value
+
+
+def test_openmetrics_ends_once() -> None:
+    text = b"".join(exposition.openmetrics(SOURCE)).decode()
+    assert text.endswith("# EOF\n")
+    assert text.count("# EOF") == 1
+    assert "# UNIT glupy_bytes bytes\n" in text

@@ -1,11 +1,12 @@
 /*
  * Keeps the segments of a cluster's bricks busy, without GlusterFS; see many_bricks.py.
  *
- * Usage: many_bricks DIRECTORY NODES FOPS
+ * Usage: many_bricks DIRECTORY NODES FOPS KINDS FILES CLIENTS
  * Each three of the NODES share SETS replica sets, so that a node has SETS bricks, whose segments
- * are in DIRECTORY/NODE. Every set gets FOPS fops a second on FILES files by Zipf's law, from
- * CLIENTS clients: reads on one brick, all else on all three. Each minute 5 of the 100 hottest
- * files are others, and a client goes and another one comes. Ends at end-of-file on standard input.
+ * are in DIRECTORY/NODE. Every set gets FOPS fops a second, of the first KINDS fops, on FILES files
+ * by Zipf's law, from CLIENTS clients: reads on one brick, all else on all three. Each minute 5 of
+ * the 100 hottest files are others, and a client goes and another one comes. Ends at end-of-file on
+ * standard input.
  */
 #include <math.h>
 #include <poll.h>
@@ -20,23 +21,24 @@
 #define SETS 24U
 #define SETS_A_VOLUME 6U
 #define VOLUMES_A_GROUP (SETS / SETS_A_VOLUME)
-#define FILES 10000U
-#define CLIENTS 50U
+#define FILES_MAX 10000U
 #define NEW_FILES_A_MINUTE 5U
 #define TICKS 10U /* a second */
 #define HALF_LIFE 60
 
 static const char *const names[] = {
-    "lookup",   "read",     "write",    "stat",      "fstat",     "open",      "create",
-    "unlink",   "rename",   "mkdir",    "rmdir",     "opendir",   "readdirp",  "readdir",
-    "flush",    "fsync",    "getxattr", "setxattr",  "fgetxattr", "fsetxattr", "removexattr",
-    "setattr",  "fsetattr", "truncate", "ftruncate", "statfs",    "access",    "symlink",
-    "readlink", "link",     "xattrop",  "fxattrop",  "entrylk",   "inodelk",   "finodelk",
+    "lookup",   "read",      "write",    "stat",      "fstat",     "open",      "create",
+    "unlink",   "rename",    "mkdir",    "rmdir",     "opendir",   "readdirp",  "readdir",
+    "flush",    "fsync",     "getxattr", "setxattr",  "fgetxattr", "fsetxattr", "removexattr",
+    "setattr",  "fsetattr",  "truncate", "ftruncate", "statfs",    "access",    "symlink",
+    "readlink", "link",      "xattrop",  "fxattrop",  "entrylk",   "inodelk",   "finodelk",
+    "lk",       "fallocate", "discard",  "zerofill",  "seek",
 };
 #define FOPS (sizeof(names) / sizeof(names[0]))
 enum { LOOKUP, READ, WRITE };
 
-static double cumulative[FILES];
+static double cumulative[FILES_MAX];
+static uint32_t kinds, files, clients;
 static uint64_t random_state = 88172645463325252UL;
 
 /* xorshift64 (Marsaglia: Xorshift RNGs, Journal of Statistical Software 8(14), 2003). */
@@ -58,8 +60,8 @@ below(uint32_t limit)
 static uint32_t
 zipf(void)
 {
-    double wanted = uniform() * cumulative[FILES - 1];
-    uint32_t low = 0, high = FILES - 1, middle;
+    double wanted = uniform() * cumulative[files - 1];
+    uint32_t low = 0, high = files - 1, middle;
 
     while (low < high) {
         middle = (low + high) / 2;
@@ -129,11 +131,11 @@ operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
     char address[32];
     struct fop fop = {
         .file = (uint64_t)set << 32 | (zipf() + minute * NEW_FILES_A_MINUTE),
-        .seat = below(CLIENTS),
+        .seat = below(clients),
         .outcome = {.kind = GLUPY_METADATA, .now = glupy_monotonic_ns()},
     };
 
-    fop.number = dice < 0.4 ? READ : dice < 0.6 ? WRITE : below(FOPS);
+    fop.number = dice < 0.4 ? READ : dice < 0.6 ? WRITE : below(kinds);
     if (fop.number == READ || fop.number == WRITE) {
         fop.outcome.kind = fop.number == READ ? GLUPY_READ : GLUPY_WRITE;
         fop.outcome.bytes = 512UL << below(10);
@@ -143,7 +145,7 @@ operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
     }
     fop.outcome.ns = (uint64_t)(20000 * exp(uniform() * 7));
     /* The client of this seat; each minute the next seat gets another one. */
-    number = fop.seat + CLIENTS * ((minute + CLIENTS - 1 - fop.seat) / CLIENTS);
+    number = fop.seat + clients * ((minute + clients - 1 - fop.seat) / clients);
     fop.client = (const void *)((uintptr_t)number + 1);
     fop.peer.address = address;
     fop.peer.length = (size_t)snprintf(address, sizeof(address), "10.%u.%u.%u", volume, number >> 8,
@@ -216,15 +218,22 @@ main(int argc, char **argv)
     struct glupy_segment **bricks;
     double total = 0;
 
-    if (argc != 4)
+    if (argc != 7)
         return 2;
     nodes = (uint32_t)atoi(argv[2]) / REPLICAS * REPLICAS;
     operations = (uint32_t)atoi(argv[3]) / TICKS;
+    kinds = (uint32_t)atoi(argv[4]);
+    if (kinds > FOPS)
+        kinds = FOPS;
+    files = (uint32_t)atoi(argv[5]);
+    clients = (uint32_t)atoi(argv[6]);
+    if (!files || files > FILES_MAX || !clients)
+        return 2;
     sets = nodes / REPLICAS * SETS;
     bricks = calloc(sets * REPLICAS, sizeof(struct glupy_segment *));
     if (!bricks)
         return 1;
-    for (set = 0; set < FILES; set++)
+    for (set = 0; set < files; set++)
         cumulative[set] = total += 1.0 / (set + 1);
     for (set = 0; set < sets; set++)
         for (replica = 0; replica < REPLICAS; replica++)

@@ -9,7 +9,7 @@ Grafana would at a time range of an hour.
 Everything runs on one machine, so that exporters and Prometheus compete for its processors. It
 takes 4 MiB of /dev/shm a brick, 50 MB of memory an exporter, and for Prometheus what it prints.
 
-Usage: ``python benchmarks/many_bricks.py [--nodes N] [--interval SECONDS] [--minutes N]``
+Usage: ``python benchmarks/many_bricks.py [--nodes N] [--interval SECONDS] [--minutes N] ...``
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ BRICKS_A_NODE = 24
 PORT = 19714
 ADDRESS = f"127.0.0.1:{PORT}"
 FOPS_A_SET = 60
+FILES, CLIENTS = 10_000, 50  # of a set
 RANGE = 3600.0
+PATIENCE = 60.0
+"""Seconds after which a query is given up."""
 POINTS = 240.0
 """Of a graph: what Grafana asks for at most is about the width of a panel in pixels over 4."""
 
@@ -54,6 +57,20 @@ def get(url: str, timeout: float = 300) -> str:
     """The body at ``url``."""
     with urllib.request.urlopen(url, timeout=timeout) as answer:
         return str(answer.read().decode())
+
+
+class Refused(Exception):
+    """Prometheus does not answer a query."""
+
+
+def of_prometheus(path: str) -> str:
+    """The body at a path of Prometheus."""
+    try:
+        return get(f"http://{ADDRESS}/{path}")
+    except urllib.error.HTTPError as error:
+        raise Refused(error.read().decode()) from error
+    except OSError as error:
+        raise SystemExit(f"Prometheus is gone, for lack of memory? {error}") from error
 
 
 def ready(url: str) -> bool:
@@ -83,12 +100,12 @@ def program(words: list[str | Path], **options: Any) -> Iterator[subprocess.Pope
 
 
 @contextlib.contextmanager
-def bricks(directory: Path, nodes: int) -> Iterator[None]:
+def bricks(directory: Path, nodes: int, kinds: int) -> Iterator[None]:
     """The segments, kept busy; says at the end how many fops that were."""
     for node in range(nodes):
         (directory / str(node)).mkdir()
     harness = compile_harness(directory, "many_bricks.c")
-    words = [harness, directory, nodes, FOPS_A_SET]
+    words = [harness, directory, nodes, FOPS_A_SET, kinds, FILES, CLIENTS]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with program(words, **pipes) as process:
         assert process.stdin and process.stdout
@@ -123,16 +140,13 @@ def prometheus(home: Path, hosts: list[str], interval: int) -> list[str | Path]:
 
 def ask(path: str, **parameters: str) -> Any:
     """The result of a query."""
-    url = f"http://{ADDRESS}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-    try:
-        return json.loads(get(url))["data"]["result"]
-    except urllib.error.HTTPError as error:
-        raise SystemExit(f"{error.read().decode()}: {parameters}") from error
+    words = urllib.parse.urlencode(parameters)
+    return json.loads(of_prometheus(f"api/v1/{path}?{words}"))["data"]["result"]
 
 
 def own(*names: str) -> float:
     """The sum of metrics of Prometheus itself, whatever their labels."""
-    lines = get(f"http://{ADDRESS}/metrics").splitlines()
+    lines = of_prometheus("metrics").splitlines()
     return sum(
         float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] in names
     )
@@ -195,14 +209,22 @@ def narrowed(question: Question, volume: str, host: str) -> str:
 
 
 def time_of(expression: str, instant: bool) -> float:
-    """Seconds that the query takes, once or for each point of a graph."""
+    """Seconds that a query takes, once or for each point of a graph; PATIENCE without an end."""
     end = time.time()
     points = {"time": f"{end:.3f}"}
     if not instant:
         step = f"{RANGE / POINTS:.0f}"
         points = {"start": f"{end - RANGE:.3f}", "end": f"{end:.3f}", "step": step}
     started = time.perf_counter()
-    ask("query" if instant else "query_range", query=expression, **points)
+    try:
+        ask(
+            "query" if instant else "query_range",
+            query=expression,
+            timeout=f"{PATIENCE:.0f}s",
+            **points,
+        )
+    except Refused:
+        return PATIENCE
     return time.perf_counter() - started
 
 
@@ -241,7 +263,7 @@ def dashboards() -> None:
             f"{len(found)}",
             f"{sum(found.values()):.1f} s",
             f"{statistics.median(found.values()):.2f} s",
-            f"{found[slowest]:.2f} s",
+            f"{'given up' if found[slowest] == PATIENCE else f'{found[slowest]:.2f} s'}",
             slowest.partition(":")[0],
         ]
         print(f"| {dashboard} | {what} | {' | '.join(cells)} |")
@@ -251,6 +273,9 @@ def main() -> None:
     """Build it up, measure, and take it down."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--nodes", type=int, default=42, help="of 24 bricks each; a multiple of 3")
+    parser.add_argument("--fops", type=int, default=35, help="how many different ones are used")
+    parser.add_argument("--files", type=int, default=50, help="--collector.files.limit")
+    parser.add_argument("--clients", type=int, default=100, help="--collector.clients.limit")
     parser.add_argument("--interval", type=int, default=60, help="seconds between scrapes")
     parser.add_argument("--minutes", type=int, default=12, help="how long to run")
     args = parser.parse_args()
@@ -261,25 +286,26 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         segments = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(bricks(segments, nodes))
+        stack.enter_context(bricks(segments, nodes, args.fops))
         for node, host in enumerate(hosts):
-            listen = f"--web.listen-address={host}:{PORT}"
-            stack.enter_context(
-                program(
-                    [
-                        exporter,
-                        "serve",
-                        f"--segment.dir={segments / str(node)}",
-                        listen,
-                        "--log.level=error",
-                    ]
-                )
-            )
+            flags = {
+                "segment.dir": segments / str(node),
+                "web.listen-address": f"{host}:{PORT}",
+                "collector.files.limit": args.files,
+                "collector.clients.limit": args.clients,
+                "log.level": "error",
+            }
+            words = [f"--{flag}={value}" for flag, value in flags.items()]
+            stack.enter_context(program([exporter, "serve", *words]))
         for host in hosts:
             wait_for(functools.partial(ready, f"http://{host}:{PORT}"), f"the exporter on {host}")
         stack.enter_context(program(prometheus(home, hosts, args.interval)))
         wait_for(lambda: ready(f"http://{ADDRESS}"), "Prometheus")
-        print(f"{nodes * BRICKS_A_NODE} bricks on {nodes} nodes, a scrape every {args.interval} s")
+        print(
+            f"{nodes * BRICKS_A_NODE} bricks on {nodes} nodes, {args.fops} fops, limits of "
+            f"{args.files} files and {args.clients} clients, a scrape every {args.interval} s",
+            flush=True,
+        )
         measure(args.minutes)
         dashboards()
 

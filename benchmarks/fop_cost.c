@@ -1,0 +1,332 @@
+/*
+ * What translators cost a fop: real ones, in one process, above a child that answers at once; see
+ * fop_cost.py.
+ *
+ * Usage: fop_cost GLUPY DIRECTORY FOP FOPS ROUNDS THREADS [VARIANT]
+ * GLUPY is the type of our translator, from where GlusterFS looks for translators; DIRECTORY is for
+ * its segment. FOP is readv or lookup. In each round every variant, or the one named, gets FOPS
+ * fops from each of THREADS threads. Prints VARIANT and nanoseconds of processor time a fop, a line
+ * for each round.
+ */
+#include <glusterfs/defaults.h>
+#include <glusterfs/globals.h>
+#include <glusterfs/glusterfs.h>
+#include <glusterfs/iobuf.h>
+#include <glusterfs/logging.h>
+#include <glusterfs/mem-pool.h>
+#include <glusterfs/stack.h>
+#include <glusterfs/xlator.h>
+#include <glusterfs/client_t.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#define FILES 64U
+#define BYTES 4096
+#define WARM_UP 2000UL
+#define THREADS_MAX 64U
+
+static glusterfs_ctx_t *ctx;
+static glusterfs_graph_t graph;
+static fd_t *fds[FILES];
+static loc_t locs[FILES];
+static unsigned long fops;
+static bool lookups;
+static pthread_barrier_t barrier;
+
+/* The child that answers at once. */
+static int32_t
+null_readv(call_frame_t *frame, xlator_t *this, fd_t *fd, size_t size, off_t offset, uint32_t flags,
+           dict_t *xdata)
+{
+    static char data[BYTES];
+    struct iovec vector = {.iov_base = data, .iov_len = sizeof(data)};
+    struct iatt status = {0};
+
+    STACK_UNWIND_STRICT(readv, frame, sizeof(data), 0, &vector, 1, &status, NULL, NULL);
+    return 0;
+}
+
+static int32_t
+null_lookup(call_frame_t *frame, xlator_t *this, loc_t *loc, dict_t *xdata)
+{
+    struct iatt status = {.ia_type = IA_IFREG}, parent = {0};
+
+    memcpy(status.ia_gfid, loc->inode->gfid, sizeof(status.ia_gfid));
+    STACK_UNWIND_STRICT(lookup, frame, 0, 0, loc->inode, &status, NULL, &parent);
+    return 0;
+}
+
+static int32_t
+null_open(call_frame_t *frame, xlator_t *this, loc_t *loc, int32_t flags, fd_t *fd, dict_t *xdata)
+{
+    STACK_UNWIND_STRICT(open, frame, 0, 0, fd, NULL);
+    return 0;
+}
+
+/* The least that a translator can do. */
+static int32_t
+pass_readv_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
+               struct iovec *vector, int32_t count, struct iatt *status, struct iobref *iobref,
+               dict_t *xdata)
+{
+    STACK_UNWIND_STRICT(readv, frame, op_ret, op_errno, vector, count, status, iobref, xdata);
+    return 0;
+}
+
+static int32_t
+pass_readv(call_frame_t *frame, xlator_t *this, fd_t *fd, size_t size, off_t offset, uint32_t flags,
+           dict_t *xdata)
+{
+    STACK_WIND(frame, pass_readv_cbk, FIRST_CHILD(this), FIRST_CHILD(this)->fops->readv, fd, size,
+               offset, flags, xdata);
+    return 0;
+}
+
+static int32_t
+pass_lookup_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
+                inode_t *inode, struct iatt *status, dict_t *xdata, struct iatt *parent)
+{
+    STACK_UNWIND_STRICT(lookup, frame, op_ret, op_errno, inode, status, xdata, parent);
+    return 0;
+}
+
+static int32_t
+pass_lookup(call_frame_t *frame, xlator_t *this, loc_t *loc, dict_t *xdata)
+{
+    STACK_WIND(frame, pass_lookup_cbk, FIRST_CHILD(this), FIRST_CHILD(this)->fops->lookup, loc,
+               xdata);
+    return 0;
+}
+
+static struct xlator_fops null_fops = {
+    .readv = null_readv, .lookup = null_lookup, .open = null_open};
+static struct xlator_fops pass_fops = {
+    .readv = pass_readv, .lookup = pass_lookup, .open = default_open};
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "%s\n", what);
+    exit(1);
+}
+
+static call_pool_t *
+call_pool(void)
+{
+    call_pool_t *pool = calloc(1, sizeof(*pool));
+
+    pool->frame_mem_pool = mem_pool_new(call_frame_t, 4096);
+    pool->stack_mem_pool = mem_pool_new(call_stack_t, 1024);
+    INIT_LIST_HEAD(&pool->all_frames);
+    LOCK_INIT(&pool->lock);
+    return pool;
+}
+
+static void
+prepare_context(void)
+{
+    ctx = glusterfs_ctx_new();
+    if (!ctx || glusterfs_globals_init(ctx))
+        die("libglusterfs does not start");
+    THIS->ctx = ctx;
+    xlator_mem_acct_init(THIS, gf_common_mt_end + 1);
+    mem_pools_init();
+    ctx->page_size = 128 * 1024;
+    ctx->iobuf_pool = iobuf_pool_new();
+    ctx->dict_pool = mem_pool_new(dict_t, 1024);
+    ctx->dict_pair_pool = mem_pool_new(data_pair_t, 1024);
+    ctx->dict_data_pool = mem_pool_new(data_t, 1024);
+    ctx->logbuf_pool = mem_pool_new(log_buf_t, 256);
+    ctx->pool = call_pool();
+    gf_log_init(ctx, "/dev/stderr", NULL);
+    gf_log_set_loglevel(ctx, GF_LOG_ERROR);
+}
+
+static xlator_t *
+make(const char *name, const char *type, struct xlator_fops *functions, xlator_t *child)
+{
+    xlator_t *xl = calloc(1, sizeof(*xl));
+    xlator_list_t *list = calloc(2, sizeof(*list));
+
+    xl->name = strdup(name);
+    xl->ctx = ctx;
+    xl->options = dict_new();
+    xl->fops = functions;
+    xl->graph = &graph;
+    xl->xl_id = graph.xl_count++;
+    INIT_LIST_HEAD(&xl->volume_options);
+    if (child) {
+        xl->children = &list[0];
+        list[0].xlator = child;
+        child->parents = &list[1];
+        list[1].xlator = xl;
+    }
+    if (type && xlator_set_type(xl, (char *)type))
+        die(type);
+    return xl;
+}
+
+static void
+set(xlator_t *xl, char *key, char *value)
+{
+    if (dict_set_str(xl->options, key, value))
+        die(key);
+}
+
+static int32_t
+done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno, ...)
+{
+    return 0;
+}
+
+static call_frame_t *
+start(xlator_t *top, client_t *client, glusterfs_fop_t fop)
+{
+    static const char identifier[] = "192.0.2.1:1023";
+    call_frame_t *frame = create_frame(top, ctx->pool);
+
+    frame->root->op = fop;
+    frame->root->client = client;
+    memcpy(frame->root->identifier, identifier, sizeof(identifier));
+    return frame;
+}
+
+static void
+drive(xlator_t *top, client_t *client, unsigned long count, unsigned long offset)
+{
+    call_frame_t *frame;
+    unsigned long file;
+
+    for (file = offset; file < offset + count; file++) {
+        frame = start(top, client, lookups ? GF_FOP_LOOKUP : GF_FOP_READ);
+        if (lookups)
+            STACK_WIND(frame, (fop_lookup_cbk_t)done, top, top->fops->lookup, &locs[file % FILES],
+                       NULL);
+        else
+            STACK_WIND(frame, (fop_readv_cbk_t)done, top, top->fops->readv, fds[file % FILES],
+                       BYTES, 0, 0, NULL);
+        STACK_DESTROY(frame->root);
+    }
+}
+
+/* io-stats has a context for files that were opened. */
+static void
+open_files(xlator_t *top)
+{
+    call_frame_t *frame;
+    uint32_t file;
+
+    for (file = 0; file < FILES; file++) {
+        frame = start(top, NULL, GF_FOP_OPEN);
+        STACK_WIND(frame, (fop_open_cbk_t)done, top, top->fops->open, &locs[file], 0, fds[file],
+                   NULL);
+        STACK_DESTROY(frame->root);
+    }
+}
+
+static void
+make_files(xlator_t *top)
+{
+    inode_table_t *table = inode_table_new(FILES * 2, top, 0, 0);
+    uint32_t file;
+
+    for (file = 0; file < FILES; file++) {
+        locs[file].inode = inode_new(table);
+        locs[file].inode->gfid[0] = 1;
+        locs[file].inode->gfid[15] = file + 1;
+        locs[file].inode->ia_type = IA_IFREG;
+        memcpy(locs[file].gfid, locs[file].inode->gfid, 16);
+        locs[file].path = "/a/file";
+        locs[file].name = "file";
+        fds[file] = fd_create(locs[file].inode, 1);
+    }
+}
+
+struct worker {
+    pthread_t thread;
+    xlator_t *top;
+    unsigned long number;
+    client_t client;
+    double nanoseconds;
+};
+
+static double
+processor_time(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void *
+work(void *argument)
+{
+    struct worker *worker = argument;
+    double before;
+
+    drive(worker->top, &worker->client, WARM_UP, 0);
+    pthread_barrier_wait(&barrier);
+    before = processor_time();
+    drive(worker->top, &worker->client, fops, worker->number * 7);
+    worker->nanoseconds = (processor_time() - before) / (double)fops;
+    return NULL;
+}
+
+static double
+measure(xlator_t *top, unsigned long threads)
+{
+    static struct worker workers[THREADS_MAX];
+    unsigned long number;
+    double sum = 0;
+
+    pthread_barrier_init(&barrier, NULL, (unsigned)threads);
+    for (number = 0; number < threads; number++) {
+        workers[number].top = top;
+        workers[number].number = number;
+        workers[number].client.tbl_index = (int)number;
+        pthread_create(&workers[number].thread, NULL, work, &workers[number]);
+    }
+    for (number = 0; number < threads; number++) {
+        pthread_join(workers[number].thread, NULL);
+        sum += workers[number].nanoseconds;
+    }
+    pthread_barrier_destroy(&barrier);
+    return sum / (double)threads;
+}
+
+int
+main(int argc, char **argv)
+{
+    static const char *const names[] = {"null", "pass-through", "io-stats", "glupy"};
+    enum { VARIANTS = sizeof(names) / sizeof(names[0]) };
+    unsigned long rounds, threads, round, step, variant;
+    xlator_t *tops[VARIANTS];
+
+    if (argc < 7 || (threads = strtoul(argv[6], NULL, 10)) > THREADS_MAX)
+        return 2;
+    lookups = strcmp(argv[3], "lookup") == 0;
+    fops = strtoul(argv[4], NULL, 10);
+    rounds = strtoul(argv[5], NULL, 10);
+    prepare_context();
+    /* Each has a child of its own, as a child knows its parent. */
+    tops[0] = make("null", NULL, &null_fops, NULL);
+    tops[1] = make("pass", NULL, &pass_fops, make("null", NULL, &null_fops, NULL));
+    tops[2] = make("stats", "debug/io-stats", NULL, make("null", NULL, &null_fops, NULL));
+    set(tops[2], "latency-measurement", "on");
+    set(tops[2], "count-fop-hits", "on");
+    tops[3] = make("benchmark-glupy", argv[1], NULL, make("null", NULL, &null_fops, NULL));
+    set(tops[3], "segment-dir", argv[2]);
+    if (xlator_init(tops[2]) || xlator_init(tops[3]))
+        die("a translator does not start");
+    make_files(tops[2]);
+    open_files(tops[2]);
+    for (round = 0; round < rounds; round++)
+        for (step = 0; step < VARIANTS; step++) {
+            variant = (round + step) % VARIANTS;
+            if (argc == 7 || strcmp(argv[7], names[variant]) == 0)
+                printf("%s %.3f\n", names[variant], measure(tops[variant], threads));
+        }
+    tops[3]->fini(tops[3]);
+    return 0;
+}

@@ -48,6 +48,8 @@ test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
 .PHONY: bench
 bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
 	$(BIN)/python benchmarks/heavy_hitters.py
+	$(BIN)/python benchmarks/fop_cost.py
+	$(BIN)/python benchmarks/collect.py
 
 .PHONY: lint
 lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules

@@ -7,6 +7,9 @@ a fop takes more than with the empty translator: the median over the rounds, the
 ratio to what io-stats takes more. Then the same in instructions, counted by callgrind, if there is
 one.
 
+Reads are what io-stats keeps counters of each file for, as ours does for every fop: there ours has
+to cost no more than a part of it. Of a lookup it only counts and times the fop.
+
 Exits with 1 if ours misses a target.
 
 Usage: ``python benchmarks/fop_cost.py``
@@ -108,7 +111,7 @@ def times(harness: Harness) -> list[str]:
             cells = [fop, str(threads), f"{empty:.0f} ns", f"{stats:.0f} ns", f"{ours:.0f} ns"]
             cells += [f"{low:.0f} to {high:.0f} ns", f"{ratio:.2f}"]
             print(f"| {' | '.join(cells)} |", flush=True)
-            if ratio > MOST_OF_IO_STATS:
+            if fop == "readv" and ratio > MOST_OF_IO_STATS:
                 missed.append(f"{fop}, {threads} threads: {ratio:.2f} x io-stats")
         if ours_of[1] > MOST_NANOSECONDS:
             missed.append(f"{fop}: {ours_of[1]:.0f} ns with one thread")

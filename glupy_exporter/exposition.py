@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain
+from math import isfinite
 from typing import Protocol
 
 from prometheus_client.core import Metric
@@ -43,7 +44,7 @@ def _escape(text: str) -> str:
 def _number(value: float) -> str:
     if type(value) is int:  # as short as can be, and exact above 2^53
         return str(value)
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+    return repr(value) if isfinite(value) else str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 def _template(family: Family, names: Sequence[str]) -> str:

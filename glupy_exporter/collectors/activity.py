@@ -74,8 +74,8 @@ def top_clients(segment: Segment, files: Iterable[File]) -> dict[int, Client]:
     """The files' top clients by tag, of those that still have a slot."""
     wanted = {file.top_client for file in files}
     table = segment.client_table()
-    found = ((row[1], segment.client(table, row)) for row in table.rows if row[1] in wanted)
-    return {tag: client for tag, client in found if client}
+    slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]
+    return {tag: client for (_, tag, _), client in segment.clients(table, slots)}
 
 
 def samples(

@@ -124,10 +124,8 @@ class Clients(Collector):
         slots = self._selector.select(
             brick.key, table.tags, activity.orders(table), segment.half_life, time.monotonic()
         )
-        rows = (
-            table.row(slot) for slot in slots if connections[slot] or last_seen[slot] >= horizon
-        )
-        clients = activity.merge_clients(filter(None, (segment.client(table, row) for row in rows)))
+        here = [slot for slot in slots if connections[slot] or last_seen[slot] >= horizon]
+        clients = activity.merge_clients(client for _, client in segment.clients(table, here))
         yield ERROR_BOUND, (), max((client.error_bound for client in clients), default=0)
         yield from activity.samples(
             (((client.address, client.process), client.activity) for client in clients),

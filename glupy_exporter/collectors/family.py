@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Union
 
@@ -57,7 +58,7 @@ class Family:
         """Every label but ``le``."""
         return ("volume", "brick", *self.labels) if self.of_brick else self.labels
 
-    @property
+    @cached_property
     def edges(self) -> list[str]:
         """The values of a histogram's label ``le``."""
         return [_edge(bound) for bound in (*self.bounds, INF)]

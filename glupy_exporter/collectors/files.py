@@ -110,10 +110,8 @@ class Files(Collector):
         slots = self._selector.select(
             brick.key, tags, activity.orders(table), segment.half_life, now
         )
-        held = map(table.row, slots)
-        found = ((row, file) for row in held if (file := segment.file(table, row)))
         # Asked again: a file may have got another name since its slot was judged.
-        named = names.complete(brick, found, self.resolver)
+        named = names.complete(brick, segment.files(table, slots), self.resolver)
         files = activity.merge_files(filter(self.privacy.shown, named))
         yield ERROR_BOUND, (), max((file.error_bound for file in files), default=0)
         paths = {file.gfid: self.privacy.path(file) for file in files}

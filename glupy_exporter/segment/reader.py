@@ -19,7 +19,7 @@ import stat
 import struct
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -249,11 +249,15 @@ class Table(Generic[_C, _N]):
         seqs = self._seqs_from(0, len(self.tags)).tolist()
         return [seqs[slot] for slot, _, _ in self.rows]
 
-    def entries(self) -> Iterator[tuple[Row, _C, _N]]:
-        """Every row with what :meth:`entry` has for it, in far fewer reads."""
+    def entries(self, slots: Iterable[int] | None = None) -> Iterator[tuple[Row, _C, _N]]:
+        """The rows in ``slots``, or all, with what :meth:`entry` has for each, in fewer reads."""
         segment = self._segment
         counters, name = self._types
-        for first in range(0, len(self.tags), _BATCH):
+        batches: dict[int, list[int]] = {}
+        for slot in range(len(self.tags)) if slots is None else slots:
+            if self.tags[slot]:
+                batches.setdefault(slot // _BATCH * _BATCH, []).append(slot)
+        for first, wanted in batches.items():
             count = min(_BATCH, len(self.tags) - first)
             before = self._seqs_from(first, count)
             counts = segment.read(
@@ -264,10 +268,8 @@ class Table(Generic[_C, _N]):
             )
             tags = segment.words(self._tags + first * 8, count)
             after = self._seqs_from(first, count)
-            for index in range(count):
-                row = self.row(first + index)
-                if not row[1]:
-                    continue
+            for slot in wanted:
+                row, index = self.row(slot), slot - first
                 seq = before[index]
                 if seq and not seq % 2 and seq == after[index] and tags[index] == row[1]:
                     yield (
@@ -487,9 +489,11 @@ class Segment:
         entry = table.entry(row)
         return None if entry is None else self._file(*entry)
 
-    def files(self, table: FileTable) -> Iterator[tuple[Row, File]]:
-        """Every row of ``table`` with its file; cheaper than :meth:`file` for each."""
-        for row, counters, name in table.entries():
+    def files(
+        self, table: FileTable, slots: Iterable[int] | None = None
+    ) -> Iterator[tuple[Row, File]]:
+        """The rows in ``slots``, or all, with their files; cheaper than :meth:`file` for each."""
+        for row, counters, name in table.entries(slots):
             yield row, self._file(counters, name)
 
     def file_by_tag(self, tag: int) -> File | None:
@@ -526,9 +530,11 @@ class Segment:
         entry = table.entry(row)
         return None if entry is None else self._client(*entry)
 
-    def clients(self, table: ClientTable) -> Iterator[tuple[Row, Client]]:
-        """Every row of ``table`` with its client; cheaper than :meth:`client` for each."""
-        for row, counters, name in table.entries():
+    def clients(
+        self, table: ClientTable, slots: Iterable[int] | None = None
+    ) -> Iterator[tuple[Row, Client]]:
+        """As :meth:`files`, for clients."""
+        for row, counters, name in table.entries(slots):
             yield row, self._client(counters, name)
 
     def _client(self, counters: layout.ClientCounters, name: layout.ClientName) -> Client:

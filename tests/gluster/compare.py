@@ -82,4 +82,4 @@ def files(segment: reader.Segment) -> list[reader.File]:
 def clients(segment: reader.Segment) -> list[reader.Client]:
     """Every tracked client host."""
     table = segment.client_table()
-    return [client for row in table.rows if (client := segment.client(table, row))]
+    return [client for _, client in segment.clients(table)]

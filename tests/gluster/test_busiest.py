@@ -35,9 +35,8 @@ def named(subject: Volume) -> dict[str, reader.File]:
 def clients(subject: Volume) -> dict[str, reader.Client]:
     """Every client of a volume of one brick, by address."""
     with subject.segment(subject.bricks[0]) as segment:
-        table = segment.client_table()
-        found = [segment.client(table, row) for row in table.rows]
-    return {client.address: client for client in found if client}
+        found = [client for _, client in segment.clients(segment.client_table())]
+    return {client.address: client for client in found}
 
 
 def volume_top(subject: Volume, brick: Path, kind: str) -> dict[str, int]:
@@ -285,10 +284,10 @@ def test_clients_are_told_apart_by_address(
             assert activity.bytes == (0, 2 * writes * 4096)
         # The shared file was written last, and most, by the second.
         with subject.segment(subject.bricks[0]) as segment:
-            table = segment.client_table()
-            by_tag = {row[1]: segment.client(table, row) for row in table.rows}
+            found = list(segment.clients(segment.client_table()))
+        by_tag = {tag: client for (_, tag, _), client in found}
         top = by_tag[named(subject)["/shared"].top_client]
-        assert top and top.address == max(counts, key=lambda address: counts[address])
+        assert top.address == max(counts, key=lambda address: counts[address])
 
 
 def test_a_heal_does_not_look_like_a_user(xlator: None) -> None:

@@ -76,6 +76,4 @@ def _files(segment: reader.Segment) -> dict[int, reader.File]:
 
 
 def _clients(segment: reader.Segment) -> dict[str, reader.Client]:
-    table = segment.client_table()
-    clients = [segment.client(table, row) for row in table.rows]
-    return {client.address: client for client in clients if client}
+    return {client.address: client for _, client in segment.clients(segment.client_table())}

@@ -73,9 +73,8 @@ def _check_counts(segment: reader.Segment, fops: list[codegen.Fop], rounds: int)
     assert sum(file.activity.fops) == 2 * rounds * (len(fops) - 1)
     assert file.activity.fops[layout.READ] == 2 * rounds
     assert file.activity.bytes == (4096 * rounds, 4096 * rounds)
-    table = segment.client_table()
-    (client,) = (segment.client(table, row) for row in table.rows)
-    assert client and client.address == "192.0.2.1" and client.connections == 1
+    ((_, client),) = segment.clients(segment.client_table())
+    assert client.address == "192.0.2.1" and client.connections == 1
     assert sum(client.activity.fops) == 2 * rounds * len(fops)
     assert segment.file_health().slots == layout.FILE_SLOTS_DEFAULT
 

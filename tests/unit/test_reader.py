@@ -127,10 +127,10 @@ def test_clients(path: Path) -> None:
     segments.Segment(clients=clients).write(path)
     with reader.Segment(path) as segment:
         table = segment.client_table()
-        found = [segment.client(table, row) for row in table.rows]
+        found = [client for _, client in segment.clients(table)]
         assert [table.column("connections")[slot] for slot in (0, 9)] == [4, 0]
         assert segment.client_health() == reader.TableHealth(3, 0, 0, 16)
-    assert [(c.name, c.process, c.activity.fops, c.connections) for c in found if c] == [
+    assert [(c.name, c.process, c.activity.fops, c.connections) for c in found] == [
         ("192.0.2.1", "", (1, 2, 3), 4),
         ("2001:db8::1 4711", "4711", (0, 0, 0), 0),
         ("unknown", "", (0, 0, 0), 1),
@@ -252,9 +252,8 @@ def test_name_lengths_beyond_the_field_are_cut(path: Path) -> None:
     with reader.Segment(path) as segment:
         files, clients = segment.file_table(), segment.client_table()
         file = segment.file(files, files.rows[0])
-        client = segment.client(clients, clients.rows[0])
+        ((_, client),) = segment.clients(clients)
     assert file is not None
-    assert client is not None
     assert reader.unescape(file.path) == b"/f".ljust(layout.PATH_SIZE, b"\0")
     assert reader.unescape(client.address) == b"c".ljust(layout.CLIENT_SIZE, b"\0")
 
@@ -400,8 +399,6 @@ def read_everything(segment: reader.Segment) -> None:
     list(segment.clients(clients))
     for row in files.rows:
         segment.file(files, row)
-    for row in clients.rows:
-        segment.client(clients, row)
 
 
 def test_noise_is_refused_or_read_but_never_raises_anything_else(path: Path) -> None:

@@ -1,0 +1,255 @@
+"""What befalls segments, bricks and exporters while applications work: their I/O goes on.
+
+All the time fio writes to a mount, reads back and verifies what it wrote. A fault is over when the
+brick, whose process must be the one it was, counts into a segment of its own again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cluster import Volume, volume, wait_for
+from monitored import free_port, get, service
+from prometheus_client.parser import text_string_to_metric_families
+
+from glupy_exporter.segment import layout, reader
+from glupy_exporter.xlator import build, install
+
+OPTIONS = {"user.xlator.glupy.file-slots": "64", "user.xlator.glupy.client-slots": "16"}
+STALE = 1000
+
+
+class Work:
+    """Runs of fio, one after the other, until told to stop."""
+
+    def __init__(self, mount: Path) -> None:
+        self.done = 0
+        self._stop = threading.Event()
+        self._error: subprocess.CalledProcessError | None = None
+        self._thread = threading.Thread(target=self._run, args=(mount,))
+        self._thread.start()
+
+    def _run(self, mount: Path) -> None:
+        command = ["fio", "--name=faults", f"--directory={mount}", "--rw=randwrite", "--bs=8k"]
+        command += ["--nrfiles=8", "--filesize=64k", "--direct=1", "--ioengine=psync"]
+        command += ["--verify=crc32c", "--verify_fatal=1", "--rate_iops=200"]
+        while not self._stop.is_set() and not self._error:
+            try:
+                subprocess.run(command, check=True, capture_output=True, text=True)
+            except subprocess.CalledProcessError as error:
+                self._error = error
+            self.done += 1
+
+    def go_on(self) -> None:
+        """Wait until a run that began after this call has ended well."""
+        wanted = self.done + 2
+        wait_for(lambda: self.done >= wanted or self._error, "fio to get on", 120)
+        assert not self._error, f"{self._error.stdout}{self._error.stderr}"
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class Subject(NamedTuple):
+    volume: Volume
+    mount: Path
+    work: Work
+    exporter: str
+
+    @property
+    def brick(self) -> Path:
+        """The one to which things happen."""
+        return self.volume.bricks[0]
+
+    @property
+    def segment(self) -> Path:
+        return self.volume.segment_path(self.brick)
+
+    def up(self) -> dict[Path, float]:
+        """What a scrape says of the bricks of the volume; it has to have an answer."""
+        return {
+            Path(sample.labels["brick"]): sample.value
+            for family in text_string_to_metric_families(get(f"{self.exporter}/metrics"))
+            for sample in family.samples
+            if sample.name == "glupy_brick_up" and sample.labels["volume"] == self.volume.name
+        }
+
+    def counts_again(self) -> bool:
+        """Whether the brick has a good segment in which fops appear."""
+
+        def fops() -> int:
+            with reader.Segment(self.segment) as segment:
+                assert segment.brick().pid == self.volume.pid(self.brick)
+                return sum(fop.completed for fop in segment.fops())
+
+        with contextlib.suppress(reader.SegmentError, FileNotFoundError, AssertionError):
+            before = fops()
+            wait_for(lambda: fops() > before, "fops to be counted", 10)
+            return True
+        return False
+
+
+@pytest.fixture(scope="module")
+def subject(xlator: None, need: Callable[[object, str], None]) -> Iterator[Subject]:
+    need(shutil.which("fio"), "fio")
+    address = f"127.0.0.1:{free_port()}"
+    command = [Path(sys.executable).with_name("glupy-exporter"), "serve"]
+    with (
+        volume("replica", "2", bricks=2, options=OPTIONS) as made,
+        made.mount("direct-io-mode=enable") as mount,
+        service([*command, f"--web.listen-address={address}"], f"http://{address}"),
+    ):
+        work = Work(mount)
+        try:
+            yield Subject(made, mount, work, f"http://{address}")
+        finally:
+            work.end()
+
+
+def put(path: Path, content: bytes) -> None:
+    """Put a file in the place of another."""
+    other = path.with_name(f"{path.name}.other")
+    other.write_bytes(content)
+    other.replace(path)
+
+
+def directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def symlink(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def overwrite(path: Path) -> None:
+    """Noise in the very memory that the brick counts into."""
+    with path.open("r+b") as file:
+        file.write(os.urandom(path.stat().st_size))
+
+
+def of_another_machine(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    field = layout.Header.boot_id
+    content[field.offset : field.offset + field.size] = b"x" * (field.size - 1) + b"\0"
+    put(path, bytes(content))
+
+
+FAULTS: dict[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "replaced by noise": lambda path: put(path, os.urandom(4 * layout.HEADER_SIZE)),
+    "replaced by nothing": lambda path: put(path, b""),
+    "replaced by a directory": directory,
+    "replaced by a FIFO": fifo,
+    "replaced by a symbolic link": symlink,
+    "of another machine": of_another_machine,
+    "extended": lambda path: os.truncate(path, path.stat().st_size + 2**20),
+    "overwritten": overwrite,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_segment(subject: Subject, fault: Callable[[Path], object]) -> None:
+    pid = subject.volume.pid(subject.brick)
+    wait_for(subject.counts_again, "the brick to count")
+    fault(subject.segment)
+    try:
+        assert subject.up()[subject.volume.bricks[1]] == 1
+        subject.work.go_on()
+        assert subject.up()[subject.volume.bricks[1]] == 1
+    finally:
+        # As an operator would mend it: take away what is in the way.
+        if subject.segment.is_dir():
+            subject.segment.rmdir()
+        else:
+            subject.segment.unlink(missing_ok=True)
+    wait_for(subject.counts_again, "the brick to count", 60)
+    assert subject.volume.pid(subject.brick) == pid
+    assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)
+
+
+def test_a_thousand_stale_segments(subject: Subject) -> None:
+    wait_for(subject.counts_again, "the brick to count")
+    content = bytearray(subject.segment.read_bytes())
+    field = layout.Header.brick
+    made = []
+    try:
+        for number in range(STALE):
+            name = f"/stale/{number}".encode()
+            content[field.offset : field.offset + field.size] = name.ljust(field.size, b"\0")
+            made.append(subject.segment.with_name(f"stale-{number}{reader.SUFFIX}"))
+            made[-1].write_bytes(content)
+        up = subject.up()
+        assert sum(value == 0 for value in up.values()) == STALE
+        assert all(up[brick] == 1 for brick in subject.volume.bricks)
+        subject.work.go_on()
+    finally:
+        for path in made:
+            path.unlink()
+    assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)
+
+
+def test_a_brick_that_is_stopped_for_a_moment(subject: Subject) -> None:
+    pid = subject.volume.pid(subject.brick)
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)  # its lock is held
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    subject.work.go_on()
+    wait_for(subject.counts_again, "the brick to count")
+
+
+def test_an_exporter_that_is_killed(subject: Subject) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    command = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
+    with subprocess.Popen([*command, f"--web.listen-address={address}"]) as exporter:
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return bool(get(f"http://{address}/metrics"))
+            return False
+
+        wait_for(answers, "the exporter to answer")
+        exporter.kill()
+    subject.work.go_on()
+    assert subject.counts_again()
+
+
+def test_a_translator_installed_over_the_one_that_runs(subject: Subject, tmp_path: Path) -> None:
+    """By rename: the bricks have the old file mapped, and must not find other bytes in it."""
+    pids = [subject.volume.pid(brick) for brick in subject.volume.bricks]
+    mapped = install.library().stat().st_ino
+    script = install.peer_script()
+    before = script.read_bytes() if script.exists() else None
+    build.build(tmp_path)
+    try:
+        for _ in range(3):
+            install.install(tmp_path, dry_run=False)
+        assert install.library().stat().st_ino != mapped
+        subject.work.go_on()
+        assert [subject.volume.pid(brick) for brick in subject.volume.bricks] == pids
+        assert subject.counts_again()
+    finally:
+        if before is None:
+            script.unlink(missing_ok=True)
+        else:
+            script.write_bytes(before)

@@ -117,6 +117,20 @@ def stable(text: str) -> str:
     )
 
 
+def test_a_translator_that_does_not_know_later_fields(tmp_path: Path) -> None:
+    """Where they came to be, older ones leave zeros; the brick is served without a restart."""
+    older = segments.Segment(
+        clients={0: segments.Client(b"192.0.2.1", (1, 2, 3))}, header={"volume_bricks": 0}
+    )
+    with older.live(tmp_path / "a.seg"):
+        samples = scrape(scraper(tmp_path))
+    assert not errors(samples)
+    assert values(samples, "glupy_brick_up") == {(): 1}
+    assert not values(samples, "glupy_volume_bricks")
+    fops = values(samples, "glupy_client_fops_total", "client", "process", "kind")
+    assert fops["192.0.2.1", "", "write"] == 2
+
+
 @contextlib.contextmanager
 def golden_directory(directory: Path) -> Iterator[Path]:
     with full_segment().live(directory / "v0.bricks-b0.seg"):

@@ -1,0 +1,58 @@
+"""A Prometheus goes on scraping while others open connections by the thousand."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster import wait_for
+from monitored import monitored
+
+from glupy_exporter.web.connections import MAX_CONNECTIONS
+
+CONNECTIONS = 10_000
+SCRAPES = 10
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_prometheus_is_answered_in_a_flood(
+    many_files: None, tmp_path: Path, need: Callable[[object, str], None]
+) -> None:
+    need(shutil.which("prometheus"), "prometheus")
+    with monitored(tmp_path) as (prometheus, exporter), contextlib.ExitStack() as stack:
+        wait_for(lambda: prometheus.query("up == 1"), "the first scrape")
+        (target,) = prometheus.ask("targets")["activeTargets"]
+        host, _, port = target["discoveredLabels"]["__address__"].rpartition(":")
+
+        def scrapes() -> float:
+            ((_, count),) = prometheus.query("count_over_time(up[1h])")
+            return count
+
+        before, opened = scrapes(), 0
+        held: deque[socket.socket] = deque()
+        while opened < CONNECTIONS or scrapes() < before + SCRAPES:
+            assert opened < 20 * CONNECTIONS
+            for _ in range(500):
+                client = socket.create_connection((host, int(port)), timeout=20)
+                held.append(stack.enter_context(client))
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+                if len(held) > 2 * MAX_CONNECTIONS:
+                    held.popleft().close()
+            opened += 500
+        assert [value for _, value in prometheus.query("min_over_time(up[1h])")] == [1]
+        assert exporter.poll() is None

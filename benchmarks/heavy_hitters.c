@@ -17,6 +17,7 @@
 
 #include "counting.h"
 #include "rivals.h"
+#include "streams.h"
 
 #define FILES 1000000U
 #define TOP 20U
@@ -29,34 +30,8 @@
 static struct glupy_segment *segment;
 static double cumulative[FILES], rate;
 static uint64_t truth[2 * FILES], recent[2 * FILES]; /* since the hot files changed */
-static uint64_t random_state = 88172645463325252UL, fops, decays;
+static uint64_t fops, decays;
 static double seconds;
-
-/* xorshift64 (Marsaglia: Xorshift RNGs, Journal of Statistical Software 8(14), 2003). */
-static double
-uniform(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (double)(random_state >> 11) / 9007199254740992.0;
-}
-
-static uint32_t
-zipf(void)
-{
-    double wanted = uniform() * cumulative[FILES - 1];
-    uint32_t low = 0, high = FILES - 1, middle;
-
-    while (low < high) {
-        middle = (low + high) / 2;
-        if (cumulative[middle] < wanted)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
 
 /* Gfids are random: a file's is made from its number by mixing. */
 static void
@@ -179,7 +154,7 @@ new_files(void)
     memset(recent, 0, sizeof(recent));
     for (second = 0; second < SECONDS_AFTER; second++)
         for (operation = 0; operation < (uint32_t)rate; operation++) {
-            operate(zipf());
+            operate(draw(cumulative, FILES));
             seconds += 1 / rate;
             for (file = 0; operation % ((uint32_t)rate / NEW_RATE) == 0 && file < NEW; file++)
                 operate(FILES + file);
@@ -229,7 +204,7 @@ run(const char *stream)
     uint32_t shift = 0;
 
     for (operation = 0; operation < fops; operation++) {
-        operate((zipf() + shift) % FILES);
+        operate((draw(cumulative, FILES) + shift) % FILES);
         seconds = (double)(operation + 1) / rate;
         if (!strcmp(stream, "scan") && operation >= fops / 2 && operation < fops / 2 + FILES)
             operate(FILES + (uint32_t)(operation - fops / 2));

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "counting.h"
+#include "streams.h"
 
 #define REPLICAS 3U
 #define SETS 24U
@@ -39,38 +40,11 @@ enum { LOOKUP, READ, WRITE };
 
 static double cumulative[FILES_MAX];
 static uint32_t kinds, files, clients;
-static uint64_t random_state = 88172645463325252UL;
-
-/* xorshift64 (Marsaglia: Xorshift RNGs, Journal of Statistical Software 8(14), 2003). */
-static double
-uniform(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (double)(random_state >> 11) / 9007199254740992.0;
-}
 
 static uint32_t
 below(uint32_t limit)
 {
     return (uint32_t)(uniform() * limit);
-}
-
-static uint32_t
-zipf(void)
-{
-    double wanted = uniform() * cumulative[files - 1];
-    uint32_t low = 0, high = files - 1, middle;
-
-    while (low < high) {
-        middle = (low + high) / 2;
-        if (cumulative[middle] < wanted)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 struct fop {
@@ -130,7 +104,7 @@ operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
     double dice = uniform();
     char address[32];
     struct fop fop = {
-        .file = (uint64_t)set << 32 | (zipf() + minute * NEW_FILES_A_MINUTE),
+        .file = (uint64_t)set << 32 | (draw(cumulative, files) + minute * NEW_FILES_A_MINUTE),
         .seat = below(clients),
         .outcome = {.kind = GLUPY_METADATA, .now = glupy_monotonic_ns()},
     };

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,3 +21,13 @@ def need() -> Callable[[object, str], None]:
         pytest.skip(f"needs {what}")
 
     return check
+
+
+@pytest.fixture(scope="module")
+def many_files() -> Iterator[None]:
+    """Room for thousands of connections of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import shutil
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from cluster import wait_for
 from monitored import monitored
 
@@ -18,15 +16,6 @@ from glupy_exporter.web.connections import MAX_CONNECTIONS
 
 CONNECTIONS = 10_000
 SCRAPES = 10
-
-
-@pytest.fixture
-def many_files() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_prometheus_is_answered_in_a_flood(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from exporters import Exporter, ask, exporter
 
 from glupy_exporter.web.connections import MAX_CONNECTIONS
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("many_files")]
 REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 HEADERS = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
 
@@ -26,15 +25,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Exporter
     segments.Segment(volume="gone").write(directory / "a.seg")
     with exporter("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}") as made:
         yield made, made.port()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def many_files() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def connect(port: int) -> socket.socket:

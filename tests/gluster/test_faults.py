@@ -43,6 +43,7 @@ class Work:
         command = ["fio", "--name=faults", f"--directory={mount}", "--rw=randwrite", "--bs=8k"]
         command += ["--nrfiles=8", "--filesize=64k", "--direct=1", "--ioengine=psync"]
         command += ["--verify=crc32c", "--verify_fatal=1", "--rate_iops=200"]
+        command += ["--verify_state_save=0"]  # else it leaves a file where it was started
         while not self._stop.is_set() and not self._error:
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True)

@@ -25,12 +25,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import compile_harness
+from harness import bricks
 
 BRICKS = (6, 12, 24)
 SCRAPES = 200
 SETTLE_SECONDS = 10.0
-FOPS_A_SET, FOPS, FILES, CLIENTS = 300, 40, 50, 100
+LOAD = {"fops": 300, "kinds": 40, "files": 50, "clients": 100}
 HOST, PORT = "127.0.0.1", 19715
 GOAL_P99_SECONDS = 0.1
 MOST_MEMORY = 64 * 2**20
@@ -100,10 +100,10 @@ def measure(directory: Path) -> Cost:
     return Cost(samples, len(plain), len(body), spent / SCRAPES, median, p99, resident)
 
 
-def row(bricks: int, cost: Cost) -> str:
+def row(count: int, cost: Cost) -> str:
     """A line of the table that is printed."""
     cells = [
-        f"{bricks}",
+        f"{count}",
         f"{cost.samples:,}",
         f"{cost.plain / 2**20:.1f} MiB",
         f"{cost.compressed / 1024:.0f} KiB",
@@ -121,24 +121,17 @@ def main() -> int:
     titles = ("bricks", "samples", "answer", "with gzip", "processor", "a sample", "p50", "p99")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         directory = Path(name)
-        for node in range(3):
-            (directory / str(node)).mkdir()
-        words = [compile_harness(directory, "many_bricks.c"), directory, 3, FOPS_A_SET, FOPS]
-        load = [*map(str, words), str(FILES), str(CLIENTS)]
-        with subprocess.Popen(load, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as harness:
-            assert harness.stdin and harness.stdout
-            harness.stdout.readline()
+        with bricks(directory, 3, **LOAD):
             time.sleep(SETTLE_SECONDS)  # until all files and clients have been at work
             print(f"| {' | '.join(titles)} | memory |")
             print(f"|{' --- |' * (len(titles) + 1)}")
-            for bricks in BRICKS:
-                some = directory / f"some-{bricks}"
+            for count in BRICKS:
+                some = directory / f"some-{count}"
                 some.mkdir()
-                for segment in sorted((directory / "0").glob("*.seg"))[:bricks]:
+                for segment in sorted((directory / "0").glob("*.seg"))[:count]:
                     os.link(segment, some / segment.name)
                 cost = measure(some)
-                print(row(bricks, cost), flush=True)
-            harness.stdin.close()
+                print(row(count, cost), flush=True)
     print(f"p99 of {BRICKS[-1]} bricks: {cost.p99 / GOAL_P99_SECONDS:.1f} times its goal")
     if cost.memory <= MOST_MEMORY:
         return 0

@@ -1,8 +1,10 @@
-"""Builds the C half of a benchmark with the translator's own C core."""
+"""Builds the C half of a benchmark with the translator's own C core, and runs busy bricks."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from glupy_exporter.segment import header
@@ -26,3 +28,29 @@ def compile_harness(directory: Path, *sources: str) -> Path:
         check=True,
     )
     return program
+
+
+@contextlib.contextmanager
+def bricks(
+    directory: Path, nodes: int, *, fops: int, kinds: int, files: int, clients: int
+) -> Iterator[None]:
+    """Segments of 24 bricks a node in ``directory``/NODE, kept busy: see many_bricks.c.
+
+    ``fops`` a second, ``files`` and ``clients`` are of a replica set; ``kinds`` is how many
+    different fops there are. Says at the end how many were done a second.
+    """
+    for node in range(nodes):
+        (directory / str(node)).mkdir()
+    words: list[str | Path] = [compile_harness(directory, "many_bricks.c"), directory]
+    words += [str(number) for number in (nodes, fops, kinds, files, clients)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin and process.stdout
+        try:
+            if process.stdout.readline() != "ready\n":
+                raise SystemExit("the segments could not be made")
+            yield
+            process.stdin.close()
+            print(f"fops of clients a second: {process.stdout.readline().strip()}")
+        finally:
+            process.terminate()

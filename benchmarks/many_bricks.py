@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from harness import compile_harness
+from harness import bricks
 
 from glupy_exporter import discovery
 
@@ -53,9 +53,9 @@ POINTS = 240.0
 """Of a graph: what Grafana asks for at most is about the width of a panel in pixels over 4."""
 
 
-def get(url: str, timeout: float = 300) -> str:
+def get(url: str) -> str:
     """The body at ``url``."""
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
+    with urllib.request.urlopen(url, timeout=300) as answer:
         return str(answer.read().decode())
 
 
@@ -90,30 +90,13 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> 
 
 
 @contextlib.contextmanager
-def program(words: list[str | Path], **options: Any) -> Iterator[subprocess.Popen[str]]:
+def program(words: list[str | Path]) -> Iterator[None]:
     """A process that is told to end afterwards."""
-    with subprocess.Popen([*map(str, words)], text=True, **options) as process:
+    with subprocess.Popen(words) as process:
         try:
-            yield process
+            yield
         finally:
             process.terminate()
-
-
-@contextlib.contextmanager
-def bricks(directory: Path, nodes: int, kinds: int) -> Iterator[None]:
-    """The segments, kept busy; says at the end how many fops that were."""
-    for node in range(nodes):
-        (directory / str(node)).mkdir()
-    harness = compile_harness(directory, "many_bricks.c")
-    words = [harness, directory, nodes, FOPS_A_SET, kinds, FILES, CLIENTS]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with program(words, **pipes) as process:
-        assert process.stdin and process.stdout
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit("the segments could not be made")
-        yield
-        process.stdin.close()
-        print(f"fops of clients a second: {process.stdout.readline().strip()}")
 
 
 def prometheus(home: Path, hosts: list[str], interval: int) -> list[str | Path]:
@@ -286,7 +269,8 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         segments = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(bricks(segments, nodes, args.fops))
+        load = {"fops": FOPS_A_SET, "kinds": args.fops, "files": FILES, "clients": CLIENTS}
+        stack.enter_context(bricks(segments, nodes, **load))
         for node, host in enumerate(hosts):
             flags = {
                 "segment.dir": segments / str(node),

@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporters import COMMAND, Exporter, ask
@@ -72,6 +73,14 @@ def handed_over(listener: socket.socket, number: int, *words: str) -> list[str]:
     return [*starter, *COMMAND[1:], "serve", "--web.systemd-socket", *words]
 
 
+def refusal(command: Sequence[str], **options: Any) -> str:
+    """The line with which a command refuses to serve."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, **options)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
 def test_a_socket_of_systemd(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = handed_over(listener, 1, f"--segment.dir={tmp_path}")
@@ -88,32 +97,16 @@ def test_a_socket_of_systemd(tmp_path: Path) -> None:
 
 def test_no_socket_of_systemd(tmp_path: Path) -> None:
     environment = {**os.environ, "LISTEN_PID": "1", "LISTEN_FDS": "1"}  # another process's
-    done = subprocess.run(
-        [*COMMAND, "serve", "--web.systemd-socket"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "systemd handed no socket over" in done.stderr
+    said = refusal([*COMMAND, "serve", "--web.systemd-socket"], env=environment)
+    assert "systemd handed no socket over" in said
 
 
 def test_a_socket_of_another_kind(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "listener"))
         listener.listen()
-        done = subprocess.run(
-            handed_over(listener, 1),
-            pass_fds=[listener.fileno()],
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "no listening TCP socket" in done.stderr
+        said = refusal(handed_over(listener, 1), pass_fds=[listener.fileno()])
+    assert "no listening TCP socket" in said
 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ def compile_harness(directory: Path, *sources: str) -> Path:
     """Compile ``sources`` of this directory, and the core, to a program in ``directory``."""
     (directory / "layout.h").write_text(header.render(), encoding="utf-8")
     program = directory / Path(sources[0]).stem
-    core = [_CORE / name for name in ("segment.c", "table.c", "alias.c")]
+    core = [_CORE / name for name in ("segment.c", "guard.c", "table.c", "alias.c")]
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
     version = '-DGLUPY_XLATOR_VERSION="benchmark"'
     files = [*(_HERE / name for name in sources), *core]

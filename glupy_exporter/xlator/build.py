@@ -36,7 +36,8 @@ _FLAGS = [
     "-Werror",
     "-fvisibility=hidden",
     "-fstack-protector-strong",
-    "-Wl,-z,defs,-z,relro,-z,now",
+    # Never unloaded (nodelete): the process keeps a signal handler of ours, see guard.c.
+    "-Wl,-z,defs,-z,relro,-z,now,-z,nodelete",
 ]
 # What config.h says on every 64-bit Linux.
 _MACROS = [

@@ -68,7 +68,7 @@ glupy_read_options(xlator_t *this, dict_t *dict, struct glupy_options *options);
 int
 glupy_publish(xlator_t *this, char *error, size_t error_size);
 
-/* The maintenance thread: heartbeat, names, and a new segment where the old one was deleted. */
+/* The maintenance thread: heartbeat, names, and a new segment where the old one is lost. */
 void
 glupy_maintenance_start(xlator_t *this);
 void

@@ -1,6 +1,6 @@
 /*
  * What needs doing once a second and off the fops' path: the heartbeat, the files' names, and a new
- * segment where somebody deleted the one in use or where none could be made so far.
+ * segment where somebody deleted or truncated the one in use or where none could be made so far.
  */
 #include <glusterfs/common-utils.h>
 #include <glusterfs/inode.h>
@@ -167,9 +167,10 @@ ensure_segment(xlator_t *this, uint32_t round)
 {
     struct glupy_private *private = this->private;
     struct glupy_segment *segment = private->segment;
+    enum glupy_segment_name name = segment ? glupy_segment_name(segment) : GLUPY_NAME_GONE;
     char error[512];
 
-    if (segment && glupy_segment_name(segment) != GLUPY_NAME_GONE)
+    if (name == GLUPY_NAME_OURS || name == GLUPY_NAME_OTHERS)
         return segment;
     /* Whoever keeps us from making one has been logged already, once. */
     if ((segment || round % PUBLISH_DELAY == 0) && glupy_publish(this, error, sizeof(error)) == 0)

@@ -1,4 +1,5 @@
 #include "counting.h"
+#include "guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -303,6 +304,10 @@ glupy_segment_create(const struct glupy_segment_options *options, char *error, s
                 strerror(errno));
         goto fail;
     }
+    if (!glupy_guard(base, header.total_size)) {
+        explain(error, error_size, "too many segments in one process");
+        goto fail;
+    }
     locate(segment, base, &header);
     memcpy(base, &header, sizeof(header));
     for (fop = 0; fop < options->fop_count; fop++)
@@ -321,12 +326,27 @@ fail:
     if (temporary)
         unlink(temporary);
     free(temporary);
-    if (base != MAP_FAILED)
+    if (base != MAP_FAILED) {
+        glupy_unguard(base, header.total_size);
         munmap(base, header.total_size);
+    }
     if (segment->fd >= 0)
         close(segment->fd);
     free_private(segment);
     return NULL;
+}
+
+/* Whether the file holds what is counted. A file that was truncated may have been extended again;
+ * then memory is the guard's, and its heartbeat another than the file's. */
+static bool
+backed(const struct glupy_segment *segment, off_t file_size)
+{
+    uint64_t heartbeat;
+
+    return file_size >= (off_t)segment->size &&
+           pread(segment->fd, &heartbeat, sizeof(heartbeat),
+                 offsetof(struct glupy_header, heartbeat)) == sizeof(heartbeat) &&
+           heartbeat == glupy_load(&segment->header->heartbeat);
 }
 
 enum glupy_segment_name
@@ -336,17 +356,18 @@ glupy_segment_name(const struct glupy_segment *segment)
 
     if (lstat(segment->path, &status) < 0)
         return GLUPY_NAME_GONE;
-    if (status.st_dev == segment->device && status.st_ino == segment->inode)
-        return GLUPY_NAME_OURS;
-    return GLUPY_NAME_OTHERS;
+    if (status.st_dev != segment->device || status.st_ino != segment->inode)
+        return GLUPY_NAME_OTHERS;
+    return backed(segment, status.st_size) ? GLUPY_NAME_OURS : GLUPY_NAME_CUT;
 }
 
 void
 glupy_segment_retire(struct glupy_segment *segment)
 {
+    enum glupy_segment_name name = glupy_segment_name(segment);
     void *anonymous;
 
-    if (glupy_segment_name(segment) == GLUPY_NAME_OURS)
+    if (name == GLUPY_NAME_OURS || name == GLUPY_NAME_CUT)
         unlink(segment->path);
     /* Made elsewhere and then moved here, so that at no time there is nothing. If it cannot be made
      * the file's pages stay until the segment is freed. */
@@ -399,6 +420,7 @@ glupy_segment_free(struct glupy_segment *segment)
 
     for (; segment; segment = older) {
         older = segment->retired;
+        glupy_unguard(segment->header, segment->size);
         munmap(segment->header, segment->size);
         if (segment->fd >= 0)
             close(segment->fd);

@@ -80,8 +80,9 @@ struct glupy_segment {
 struct glupy_segment *
 glupy_segment_create(const struct glupy_segment_options *options, char *error, size_t error_size);
 
-/* Whether the name still leads to this segment, to another one, or to nothing. */
-enum glupy_segment_name { GLUPY_NAME_OURS, GLUPY_NAME_OTHERS, GLUPY_NAME_GONE };
+/* What the name leads to: this segment, what is left of it after its file was truncated, another
+ * one, or nothing. */
+enum glupy_segment_name { GLUPY_NAME_OURS, GLUPY_NAME_CUT, GLUPY_NAME_OTHERS, GLUPY_NAME_GONE };
 enum glupy_segment_name
 glupy_segment_name(const struct glupy_segment *segment);
 

@@ -153,6 +153,13 @@ def of_another_machine(path: Path) -> None:
     put(path, bytes(content))
 
 
+def cut_and_extend(path: Path) -> None:
+    """As if nothing had happened, but for the content."""
+    size = path.stat().st_size
+    os.truncate(path, 0)
+    os.truncate(path, size)
+
+
 FAULTS: dict[str, Callable[[Path], object]] = {
     "removed": Path.unlink,
     "replaced by noise": lambda path: put(path, os.urandom(4 * layout.HEADER_SIZE)),
@@ -163,6 +170,9 @@ FAULTS: dict[str, Callable[[Path], object]] = {
     "of another machine": of_another_machine,
     "extended": lambda path: os.truncate(path, path.stat().st_size + 2**20),
     "overwritten": overwrite,
+    "truncated": lambda path: os.truncate(path, 0),
+    "truncated within its tables": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "truncated and extended": cut_and_extend,
 }
 
 

@@ -48,6 +48,7 @@ def counting_harness(
                 f"-I{CORE}",
                 str(NATIVE / "counting_harness.c"),
                 str(CORE / "segment.c"),
+                str(CORE / "guard.c"),
                 str(CORE / "table.c"),
                 str(CORE / "alias.c"),
                 "-lm",

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] tests/native/*.[ch] benchmarks/*.[ch])
+C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] tests/native/*.[ch] tests/fuzz/*.[ch] benchmarks/*.[ch])
 
 .DELETE_ON_ERROR:
 
@@ -45,11 +45,22 @@ test: $(BIN)/.dev ## run all tests; those on real bricks need root and GlusterFS
 test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
 	$(BIN)/python -m pytest tests/unit
 
+FUZZ_SECONDS ?= 120
+
+.PHONY: fuzz
+fuzz: $(BIN)/.dev ## fuzz the exporter and the C core: five targets of FUZZ_SECONDS, ten minutes in all
+	for target in segment config web-config request; do \
+		$(BIN)/python -m tests.fuzz.run $$target $(FUZZ_SECONDS) || exit; \
+	done
+	$(BIN)/python -m tests.fuzz.core $(FUZZ_SECONDS)
+
 .PHONY: bench
 bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
 	$(BIN)/python benchmarks/heavy_hitters.py
 	$(BIN)/python benchmarks/fop_cost.py
 	$(BIN)/python benchmarks/collect.py
+	PYTHONPATH=tests/gluster $(BIN)/python benchmarks/brick_cost.py
+	PYTHONPATH=tests/gluster $(BIN)/python benchmarks/scrape_cost.py
 
 .PHONY: lint
 lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules

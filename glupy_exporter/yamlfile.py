@@ -20,6 +20,8 @@ def read(path: Path, what: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader)
         return yaml.load(path.read_bytes(), loader)
     except OSError as error:
         raise UserError(f"cannot read {what} {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    # Besides its own errors PyYAML passes on what Python says to a date in month 0 or to nesting
+    # without end.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{what} {path} is not valid YAML: {problem}") from error

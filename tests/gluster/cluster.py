@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from glupy_exporter.segment import reader
+from glupy_exporter.xlator import build
 
 HOST = socket.gethostname()
 RUN = Path("/var/run/gluster")
@@ -69,6 +70,55 @@ def gluster(*arguments: str) -> str:
             continue
         assert done.returncode == 0, f"gluster {' '.join(arguments)}: {output}"
         return done.stdout
+
+
+def _glusterd_pid() -> int | None:
+    """By name: the pid file goes away when somebody starts a second glusterd in vain."""
+    found = subprocess.run(["pgrep", "--exact", "glusterd"], capture_output=True, text=True)
+    return next(filter(runs, map(int, found.stdout.split())), None)
+
+
+@contextlib.contextmanager
+def glusterd() -> Iterator[None]:
+    """A glusterd: the one that runs, or else one that ends at the exit."""
+    if _glusterd_pid():
+        yield
+        return
+    subprocess.run(["glusterd"], check=True)
+    pid = wait_for(_glusterd_pid, "glusterd to start")
+    wait_for(
+        lambda: not subprocess.run(["gluster", "volume", "list"], capture_output=True).returncode,
+        "glusterd to answer",
+    )
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not runs(pid), "glusterd to end")
+
+
+@contextlib.contextmanager
+def translator(work: Path) -> Iterator[None]:
+    """This tree's translator, built in ``work``, where GlusterFS looks; then what was there."""
+    built = build.build(work)
+    target = build.xlator_dir() / "user" / build.SHARED_OBJECT
+    before = target.read_bytes() if target.exists() else None
+    target.parent.mkdir(exist_ok=True)
+    _put(target, built.read_bytes())
+    try:
+        yield
+    finally:
+        if before is None:
+            target.unlink()
+        else:
+            _put(target, before)
+
+
+def _put(target: Path, content: bytes) -> None:
+    """Replace a shared object that may be mapped: a new file, never other bytes in the old one."""
+    temporary = target.with_suffix(".so.test")
+    temporary.write_bytes(content)
+    temporary.replace(target)
 
 
 @dataclass(frozen=True)
@@ -255,7 +305,8 @@ def volume(
     options: dict[str, str] | None = None,
     parents: Sequence[Path] = (),
     start: bool = True,
-    translator: bool = True,
+    counted: bool = True,
+    profiled: bool = True,
 ) -> Iterator[Volume]:
     """A new volume with the translator in it, profiled from its start and without client caches.
 
@@ -265,7 +316,8 @@ def volume(
         options: set before the start, over the defaults.
         parents: directories for the bricks, by default in a temporary one of the volume's own.
         start: False to leave the volume stopped.
-        translator: False for a volume as GlusterFS makes it.
+        counted: False to leave the translator out.
+        profiled: False to leave profiling off.
     """
     name = f"glupytest-{os.getpid()}-{next(_numbers)}"
     directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/var/tmp"))
@@ -280,8 +332,9 @@ def volume(
     try:
         words = [*kind, *(f"{HOST}:{path}" for path in paths), "force"]
         gluster("volume", "create", name, *words)
-        inserted = {"user.xlator.glupy": "quota"} if translator else {}
-        made.set_options({**PROFILE, **NO_CLIENT_CACHES, **inserted, **(options or {})})
+        inserted = {"user.xlator.glupy": "quota"} if counted else {}
+        profile = PROFILE if profiled else {}
+        made.set_options({**profile, **NO_CLIENT_CACHES, **inserted, **(options or {})})
         if start:
             made.start()
         yield made

@@ -169,7 +169,7 @@ def test_a_hot_file(prometheus: Prometheus) -> None:
 
 def test_a_brick_without_the_translator(prometheus: Prometheus) -> None:
     """As `volume set` leaves it: a brick has the translator from its next start on."""
-    with volume(bricks=2, translator=False) as subject:
+    with volume(bricks=2, counted=False) as subject:
         subject.set_options({"user.xlator.glupy": "quota"})
         subject.kill(subject.bricks[0])
         subject.start(force=True)

@@ -154,7 +154,7 @@ def test_results_are_the_same(
     seen = set()
     with (
         volume(*kind, bricks=bricks) as counted,
-        volume(*kind, bricks=bricks, translator=False) as bare,
+        volume(*kind, bricks=bricks, counted=False) as bare,
         counted.mount() as with_it,
         bare.mount() as without_it,
     ):

@@ -125,7 +125,7 @@ class Writer(threading.Thread):
 
 
 def test_clients_do_not_see_a_replicated_volume_being_enabled(installed: None) -> None:
-    with volume("replica", "2", bricks=2, translator=False) as made:
+    with volume("replica", "2", bricks=2, counted=False) as made:
         options_before, pids_before = options(made), pids(made)
         with made.mount() as mount:
             with Writer(mount) as writer:
@@ -165,7 +165,7 @@ def test_clients_do_not_see_a_replicated_volume_being_enabled(installed: None) -
 
 def test_a_dispersed_volume_is_enabled_brick_by_brick(installed: None) -> None:
     kind = ("disperse", "3", "redundancy", "1")
-    with volume(*kind, bricks=3, translator=False) as made:
+    with volume(*kind, bricks=3, counted=False) as made:
         before = pids(made)
         with made.mount() as mount:
             (mount / "file").write_bytes(b"content")
@@ -178,7 +178,7 @@ def test_a_dispersed_volume_is_enabled_brick_by_brick(installed: None) -> None:
 
 
 def test_a_distributed_volume_is_stopped_and_started(installed: None) -> None:
-    with volume(bricks=2, translator=False) as made:
+    with volume(bricks=2, counted=False) as made:
         before = options(made)
         said = command("enable", made.name, "--yes")
         assert "I/O ON IT FAILS OR HANGS" in said
@@ -190,7 +190,7 @@ def test_a_distributed_volume_is_stopped_and_started(installed: None) -> None:
 
 
 def test_a_volume_that_does_not_run_is_not_started(installed: None) -> None:
-    with volume("replica", "2", bricks=2, translator=False, start=False) as made:
+    with volume("replica", "2", bricks=2, counted=False, start=False) as made:
         before = options(made)
         assert "restart nothing" in command("enable", made.name, "--yes")
         assert all("type user/glupy" in volfile(made, brick) for brick in made.bricks)
@@ -200,7 +200,7 @@ def test_a_volume_that_does_not_run_is_not_started(installed: None) -> None:
 
 
 def test_the_translator_is_directly_under_io_stats_whatever_is_switched_on(installed: None) -> None:
-    with volume(bricks=1, translator=False, start=False) as made:
+    with volume(bricks=1, counted=False, start=False) as made:
         for switched_on in ({}, {"features.sdfs": "on", "network.compression": "on"}):
             made.set_options(switched_on)
             if not switched_on:
@@ -212,7 +212,7 @@ def test_the_translator_is_directly_under_io_stats_whatever_is_switched_on(insta
 
 
 def test_an_enabling_that_stopped_half_way_goes_on_with_what_is_left(installed: None) -> None:
-    with volume("replica", "2", bricks=2, translator=False) as made:
+    with volume("replica", "2", bricks=2, counted=False) as made:
         done, left = made.bricks
         gluster("volume", "set", made.name, OPTION, "sdfs")
         made.kill(done)
@@ -228,7 +228,7 @@ def test_an_enabling_that_stopped_half_way_goes_on_with_what_is_left(installed: 
 
 
 def test_a_dry_run_and_a_missing_yes_change_nothing(installed: None) -> None:
-    with volume("replica", "2", bricks=2, translator=False) as made:
+    with volume("replica", "2", bricks=2, counted=False) as made:
         before = options(made), pids(made)
         assert f"set {OPTION} sdfs" in command("enable", made.name, "--dry-run")
         assert "use --yes" in command("enable", made.name, status=2)
@@ -242,7 +242,7 @@ def test_a_dry_run_and_a_missing_yes_change_nothing(installed: None) -> None:
 
 def test_enable_refuses_what_it_could_not_end(installed: None) -> None:
     assert "does not exist" in command("enable", "no-such-volume", "--yes", status=2)
-    with volume("replica", "2", bricks=2, translator=False) as made:
+    with volume("replica", "2", bricks=2, counted=False) as made:
         before = options(made)
         made.kill(made.bricks[1])
         said = command("enable", made.name, "--yes", status=2)
@@ -255,7 +255,7 @@ def test_enable_refuses_what_it_could_not_end(installed: None) -> None:
 
 
 def test_enable_refuses_a_node_without_a_matching_translator(installed: None) -> None:
-    with volume(bricks=1, translator=False) as made:
+    with volume(bricks=1, counted=False) as made:
         before = options(made), pids(made)
         with kept(install.peer_script()):
             install.peer_script().unlink()
@@ -319,7 +319,7 @@ def multiplex(installed: None) -> Iterator[None]:
 
 def test_bricks_that_share_a_process_are_restarted_without_it(multiplex: None) -> None:
     kind = ("replica", "2")  # only bricks of volumes with like options share
-    with volume(*kind, bricks=2) as other, volume(*kind, bricks=2, translator=False) as made:
+    with volume(*kind, bricks=2) as other, volume(*kind, bricks=2, counted=False) as made:
         (process,) = set(pids(made)) | set(pids(other))
         with made.mount() as mount, Writer(mount) as writer:
             command("enable", made.name, "--yes")

@@ -31,12 +31,5 @@ def debs(need: Need) -> list[Path]:
 def root(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
     need(shutil.which("debootstrap"), "debootstrap")
     path = tmp_path_factory.mktemp("root")
-    path.chmod(0o755)
-    suite = "bookworm"
-    subprocess.run(["debootstrap", "--variant=minbase", suite, path], check=True)
-    # Nothing is to be started in there, as in any image that is being built.
-    policy = path / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    yield Root(path)
+    yield Root.make(path, "bookworm")
     shutil.rmtree(path)

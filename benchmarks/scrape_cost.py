@@ -1,0 +1,159 @@
+"""What scrapes do to those who work, and what it costs to ask `gluster` for the like.
+
+First: fio reads 4 KiB at random from a real volume, at a fixed rate, and reports the latency that
+99 % of the reads do not exceed; in turn with a scrape every 100 ms and without any. Printed is the
+ratio of the two (geometric mean over the rounds) with its 95 % confidence interval by Student's t.
+
+Second: a real volume of 24 bricks, used by one client. In turn an exporter is scraped, and `gluster
+volume profile` and `volume top` are asked for what they know of the same bricks: counts, latencies
+and the files most opened, read and written. Printed are the medians of the wall time and of the
+processor time of all that take part: bricks, glusterd, the exporter, the command line.
+
+Exits with 1 if the interval of the first ratio lies above 1.
+
+Needs root, GlusterFS and fio. Usage: ``PYTHONPATH=tests/gluster python benchmarks/scrape_cost.py``
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cluster
+from monitored import free_port, get, service
+from samples import SAMPLES, interval, processor_time
+
+SECONDS_A_ROUND = 10
+RATE = 500
+SCRAPE_EVERY = 0.1
+BRICKS = 24
+ASKED = 15
+FILES = 200
+TOPS = ("open", "read", "write", "opendir", "readdir")
+
+
+@contextlib.contextmanager
+def exporter() -> Iterator[tuple[str, int]]:
+    """The address and the process of one."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [Path(sys.executable).with_name("glupy-exporter"), "serve", "--log.level=error"]
+    with service([*command, f"--web.listen-address={address}"], f"http://{address}") as process:
+        yield f"http://{address}/metrics", process.pid
+
+
+@contextlib.contextmanager
+def scraped(url: str) -> Iterator[None]:
+    """Scrapes go on meanwhile."""
+    stop = threading.Event()
+
+    def scrape() -> None:
+        due = time.monotonic()
+        while not stop.wait(max(0, due - time.monotonic())):
+            get(url)
+            due += SCRAPE_EVERY
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def p99(mount: Path) -> float:
+    """Microseconds that 99 % of fio's reads take at most."""
+    command = ["fio", "--name=reads", f"--directory={mount}", "--rw=randread", "--bs=4k"]
+    command += ["--nrfiles=16", "--size=64m", "--direct=1", "--ioengine=psync", "--time_based"]
+    command += [f"--runtime={SECONDS_A_ROUND}", f"--rate_iops={RATE}", "--output-format=json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    (job,) = json.loads(done.stdout)["jobs"]
+    return float(job["read"]["clat_ns"]["percentile"]["99.000000"]) / 1000
+
+
+def latency() -> list[str]:
+    """Print fio's latencies; what misses its target."""
+    with cluster.volume(bricks=1) as volume, volume.mount() as mount, exporter() as (url, _):
+        p99(mount)  # lays the files out
+        without, during = [], []
+        for number in range(SAMPLES):
+            for scrapes in (False, True) if number % 2 else (True, False):
+                with scraped(url) if scrapes else contextlib.nullcontext():
+                    (during if scrapes else without).append(p99(mount))
+    ratio, low, high = interval([a / b for a, b in zip(during, without)])
+    print(f"p99 of reads without scrapes {statistics.median(without):.0f} us, with a scrape each")
+    print(f"{SCRAPE_EVERY * 1000:.0f} ms {statistics.median(during):.0f} us: ", end="")
+    print(f"{ratio:.3f} times, 95 % interval {low:.3f} to {high:.3f}\n")
+    return [f"p99 with scrapes {ratio:.3f}"] if low > 1 else []
+
+
+def ask_gluster(name: str) -> None:
+    """What operators have without the translator."""
+    cluster.gluster("volume", "profile", name, "info", "cumulative", "--xml")
+    for top in TOPS:
+        cluster.gluster("volume", "top", name, top, "list-cnt", "50", "--xml")
+
+
+def costs(ask: Callable[[], object], pids: list[int]) -> tuple[float, float]:
+    """Wall and processor milliseconds of asking, of these processes and of our children."""
+
+    def children() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before, started = children() + sum(map(processor_time, pids)), time.monotonic()
+    ask()
+    wall = time.monotonic() - started
+    return wall * 1000, (children() + sum(map(processor_time, pids)) - before) * 1000
+
+
+def comparison() -> None:
+    """Print what it costs to ask for the state of many bricks."""
+    (glusterd,) = map(int, subprocess.check_output(["pgrep", "--exact", "glusterd"]).split())
+    with cluster.volume(bricks=BRICKS) as volume, volume.mount() as mount, exporter() as (url, pid):
+        for number in range(FILES):
+            (mount / f"file{number}").write_bytes(os.urandom(4096))
+            (mount / f"file{number}").read_bytes()
+        bricks = [pid for brick in volume.bricks if (pid := volume.pid(brick))]
+        ways: dict[str, tuple[Callable[[], object], list[int]]] = {
+            "a scrape": (lambda: get(url), [pid, *bricks]),
+            "volume profile and volume top": (
+                lambda: ask_gluster(volume.name),
+                [glusterd, *bricks],
+            ),
+        }
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for _ in range(ASKED):
+            for name, (ask, pids) in ways.items():
+                found[name].append(costs(ask, pids))
+    print(f"| {BRICKS} bricks | wall time | processor time |\n| --- | --- | --- |")
+    for name, each in found.items():
+        wall, processor = (statistics.median(column) for column in zip(*each))
+        print(f"| {name} | {wall:.0f} ms | {processor:.0f} ms |")
+
+
+def main() -> int:
+    """Print both."""
+    with contextlib.ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(cluster.glusterd())
+        stack.enter_context(cluster.translator(work))
+        missed = latency()
+        comparison()
+    for what in missed:
+        print(f"MISSED: {what}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""What a fuzzer calls: each takes bytes that nobody trusts, and raises if they do any harm.
+
+A segment is a good one that the bytes change: a sequence of a 32-bit offset, a length, and so many
+bytes to put there; a length of 255 cuts the segment off instead. The others take a file's content,
+or a request's query and headers, as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import json
+import logging
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
+
+from glupy_exporter import config, exposition
+from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter.errors import UserError
+from glupy_exporter.web import api, negotiation, webconfig
+from tests.unit import segments
+
+CUT = 255
+
+_home = Path(tempfile.mkdtemp(dir="/dev/shm"))
+atexit.register(shutil.rmtree, _home)
+logging.disable()
+
+
+def _file(name: str, content: bytes) -> Path:
+    path = _home / name
+    path.write_bytes(content)
+    return path
+
+
+def _settings(*words: str | Path) -> config.Config:
+    parser = argparse.ArgumentParser()
+    config.add_flags(parser)
+    return config.load(parser.parse_args([*map(str, words)]))
+
+
+_GOOD = bytes(
+    segments.Segment(
+        fops={"read": segments.Fop({3: 4}, 900, 1, {2: 1})},
+        io={"read": ({12: 3}, 4096)},
+        files={
+            slot: segments.File(b"/d/f", uuid.UUID(int=slot + 1 << 64), (1, 2, 3), top_client=1)
+            for slot in (0, 3, 9)
+        },
+        clients={0: segments.Client(b"192.0.2.1", (4, 5, 6))},
+        internal={"other": segments.Internal((1, 0, 0))},
+        file_slots=64,
+        client_slots=16,
+    ).build()
+)
+
+
+def change(good: bytes, data: bytes) -> bytes:
+    """``good`` after the changes that ``data`` says."""
+    changed = bytearray(good)
+    while len(data) > 4 and changed:
+        offset, length = int.from_bytes(data[:4], "little") % len(changed), data[4]
+        if length == CUT:
+            del changed[offset:]
+            length = 0
+        else:
+            some = data[5 : 5 + length][: len(changed) - offset]
+            changed[offset : offset + len(some)] = some
+        data = data[5 + length :]
+    return bytes(changed)
+
+
+def segment(data: bytes) -> None:
+    """Both formats have to be well-formed, and no collector may fail on an alive or dead brick."""
+    directory = _home / "segments"
+    directory.mkdir(exist_ok=True)
+    path = directory / "changed.seg"
+    path.write_bytes(change(_GOOD, data))
+    # A heartbeat may say anything.
+    scraper = Scraper(directory, float("inf"), [collector() for collector in COLLECTORS])
+    for holder in (contextlib.nullcontext(), segments.locked(path)):
+        with holder:
+            text = b"".join(exposition.text(scraper)).decode()
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    is_error = sample.name == "glupy_exporter_segment_errors_total"
+                    if is_error and sample.labels["reason"] == "internal":
+                        assert not sample.value, "a collector failed"
+            other = b"".join(exposition.openmetrics(scraper)).decode()
+            assert list(openmetrics_parser.text_string_to_metric_families(other))
+            answer(b"sort=seconds", directory)
+
+
+def config_file(data: bytes) -> None:
+    """Taken, or refused with one line."""
+    path = _file("config.yml", data)
+    try:
+        _settings("--config.file", path)
+    except UserError as error:
+        assert "\n" not in str(error), str(error)
+
+
+def web_config_file(data: bytes) -> None:
+    """Taken, or refused with one line."""
+    path = _file("web.yml", data)
+    try:
+        webconfig.read(path)
+    except UserError as error:
+        assert "\n" not in str(error), str(error)
+
+
+def answer(query: bytes, directory: Path) -> None:
+    """JSON, with what was asked for, or one line that says what is wrong."""
+    arguments: dict[str, list[bytes]] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), True, encoding="latin-1"):
+        arguments.setdefault(name, []).append(value.encode("latin-1"))
+    for resource in api.RESOURCES:
+        try:
+            wanted = api.query(resource, arguments)
+        except ValueError as error:
+            assert json.loads(api.error(str(error)))["error"]
+            continue
+        settings = _settings(f"--segment.dir={directory}")
+        found = json.loads(api.answer(resource, wanted, settings))
+        assert len(found[resource.name]) <= min(wanted["limit"], found["matched"])
+
+
+def request(data: bytes) -> None:
+    """The query, and after a line feed the headers that say which format is wanted."""
+    directory = _home / "good"
+    path = directory / "good.seg"
+    if not path.exists():
+        directory.mkdir()
+        path.write_bytes(_GOOD)
+    query, _, header = data.partition(b"\n")
+    with segments.locked(path):
+        answer(query, directory)
+    encode, content_type = negotiation.encoder(header.decode("latin-1"))
+    assert encode in (exposition.text, exposition.openmetrics) and content_type
+    negotiation.gzip_accepted(header.decode("latin-1"))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "segment": segment,
+    "config": config_file,
+    "web-config": web_config_file,
+    "request": request,
+}

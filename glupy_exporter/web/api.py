@@ -151,7 +151,8 @@ _ACTIVITY = (
     ),
 )
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 1000}
+# So that even with every character as twelve of a URL a request stays below MAX_HEADER_BYTES.
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 400}
 
 
 @dataclass(frozen=True)

@@ -261,8 +261,8 @@ BAD = {
     "endless": ({"limit": [b"9" * 5000]}, "limit: '999"),
     "negative": ({"limit": [b"-1"]}, "limit: '-1' is not "),
     "not ASCII": ({"limit": ["\u0665".encode()]}, "limit: '\u0665' is not "),
-    "empty": ({"volume": [b""]}, "volume: has to be of 1 to 1000 characters"),
-    "long": ({"path": [b"*" * 1001]}, "path: has to be of 1 to 1000 characters"),
+    "empty": ({"volume": [b""]}, "volume: has to be of 1 to 400 characters"),
+    "long": ({"path": [b"*" * 401]}, "path: has to be of 1 to 400 characters"),
     "not UTF-8": ({"path": [b"\xff"]}, "path: not UTF-8"),
 }
 

@@ -18,8 +18,8 @@ from roots import Root
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = {"bullseye": ("glusterfs 9.2", "Python 3.9"), "trixie": ("glusterfs 11.1", "Python 3.13")}
 PACKAGES = ("ca-certificates", "fio", "gcc", "glusterfs-server", "iproute2", "libc6-dbg")
-PACKAGES += ("libc6-dev", "libglusterfs-dev", "pkg-config", "procps", "python3", "python3-venv")
-PACKAGES += ("valgrind",)
+PACKAGES += ("libc6-dev", "libglusterfs-dev", "libssl-dev", "libtirpc-dev", "liburcu-dev")
+PACKAGES += ("pkg-config", "procps", "python3", "python3-venv", "uuid-dev", "valgrind")
 REQUIREMENTS = ("pyte", "pytest>=8", "pytest-timeout")
 TESTS = (
     "native",

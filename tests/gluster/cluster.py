@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -74,7 +75,9 @@ def gluster(*arguments: str) -> str:
 
 def _glusterd_pid() -> int | None:
     """By name: the pid file goes away when somebody starts a second glusterd in vain."""
-    found = subprocess.run(["pgrep", "--exact", "glusterd"], capture_output=True, text=True)
+    here = ["--ns", str(os.getpid()), "--nslist", "pid"]  # not in a test's namespaces
+    words = ["pgrep", "--exact", *here, "glusterd"]
+    found = subprocess.run(words, capture_output=True, text=True)
     return next(filter(runs, map(int, found.stdout.split())), None)
 
 
@@ -206,6 +209,27 @@ class Volume:
     def log(self, brick: Path) -> str:
         """All that a brick has logged."""
         return _brick_log(brick).read_text(errors="replace")
+
+    def active_inodes(self, pid: int) -> int:
+        """Inodes that something in a brick's process holds a reference to, from a statedump.
+
+        A brick only tells of them while a client is connected.
+        """
+
+        def dumps() -> set[Path]:
+            found = RUN.glob(f"*.{pid}.dump.*")
+            return {path for path in found if "DUMP-END-TIME" in path.read_text()}
+
+        before = dumps()
+        os.kill(pid, signal.SIGUSR1)
+        (dump,) = wait_for(lambda: dumps() - before, "the statedump")
+        sizes = re.findall(
+            r"^.*itable\.active_size=(\d+)$|^.*\.active_size=(\d+)$", dump.read_text(), re.M
+        )
+        for path in dumps():
+            path.unlink()
+        assert sizes, "is no client connected?"
+        return sum(int(a or b) for a, b in sizes)
 
     def kill(self, brick: Path) -> int:
         """SIGKILL one brick process and return the pid it had."""
@@ -354,7 +378,8 @@ def _remove(made: Volume) -> None:
         gluster("volume", "delete", made.name)
     for brick in made.bricks:
         made.segment_path(brick).unlink(missing_ok=True)
-    shutil.rmtree(made.directory, ignore_errors=True)
+    # Not rmtree, which calls itself for every level of directories.
+    subprocess.run(["rm", "-rf", made.directory], check=True)
 
 
 def _forget(made: Volume) -> None:

@@ -165,7 +165,7 @@ def test_churn_costs_no_memory(xlator: None) -> None:
     """Many files made, read and deleted: no memory, inodes or slots are kept for them."""
     grown, active = {}, {}
     for translator in (False, True):
-        with volume(bricks=1, translator=translator) as subject:
+        with volume(bricks=1, counted=translator) as subject:
             (brick,) = subject.bricks
             pid = subject.pid(brick)
             assert pid
@@ -175,7 +175,7 @@ def test_churn_costs_no_memory(xlator: None) -> None:
                 size = subject.segment_path(brick).stat().st_size if translator else 0
                 _churn(mount, CHURN_FILES)
                 grown[translator] = memory(pid) - before
-                active[translator] = _active_inodes(subject, pid)
+                active[translator] = subject.active_inodes(pid)
             if translator:
                 assert subject.segment_path(brick).stat().st_size == size
                 with subject.segment(brick) as segment:
@@ -200,25 +200,6 @@ def _churn(mount: Path, count: int) -> None:
     with ThreadPoolExecutor(8) as workers:  # a file is mostly waiting
         assert sum(1 for _ in workers.map(one, range(count))) == count
     directory.rmdir()
-
-
-def _active_inodes(subject: Volume, pid: int) -> int:
-    """Inodes that something in the brick holds a reference to, from a statedump."""
-    run = Path("/run/gluster")
-
-    def dumps() -> set[Path]:
-        return {path for path in run.glob(f"*.{pid}.dump.*") if "DUMP-END-TIME" in path.read_text()}
-
-    before = dumps()
-    os.kill(pid, 10)  # SIGUSR1
-    (dump,) = wait_for(lambda: dumps() - before, "the statedump")
-    sizes = re.findall(
-        r"^.*itable\.active_size=(\d+)$|^.*\.active_size=(\d+)$", dump.read_text(), re.M
-    )
-    for path in dumps():
-        path.unlink()
-    assert sizes
-    return sum(int(a or b) for a, b in sizes)
 
 
 @contextlib.contextmanager

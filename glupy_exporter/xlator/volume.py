@@ -27,6 +27,9 @@ from glupy_exporter.segment import layout
 from glupy_exporter.xlator import gluster, install, peer
 from glupy_exporter.xlator.gluster import Brick, Volume
 
+OLDEST_GLUSTERFS = 10
+"""The first release that knows the options user.xlator.*."""
+
 OPTION = "user.xlator.glupy"
 
 POSITION = "sdfs"
@@ -121,6 +124,11 @@ def _check_nodes(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:
         remedy = "run `glupy-exporter xlator install` there"
         if node is None:
             raise UserError(f"{where} did not answer; bring it back (`gluster peer status`)")
+        if int(node.glusterfs_version.partition(".")[0]) < OLDEST_GLUSTERFS:
+            raise UserError(
+                f"{where} runs GlusterFS {node.glusterfs_version}, whose glusterd cannot insert a "
+                f"translator into bricks; update it to {OLDEST_GLUSTERFS} or later"
+            )
         if node.stamp is None:
             raise UserError(f"{where} has no translator; {remedy}")
         problem = install.check(node.stamp, node.glusterfs_version)

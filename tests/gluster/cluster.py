@@ -73,7 +73,7 @@ def gluster(*arguments: str) -> str:
         return done.stdout
 
 
-def _glusterd_pid() -> int | None:
+def glusterd_pid() -> int | None:
     """By name: the pid file goes away when somebody starts a second glusterd in vain."""
     here = ["--ns", str(os.getpid()), "--nslist", "pid"]  # not in a test's namespaces
     words = ["pgrep", "--exact", *here, "glusterd"]
@@ -84,20 +84,31 @@ def _glusterd_pid() -> int | None:
 @contextlib.contextmanager
 def glusterd() -> Iterator[None]:
     """A glusterd: the one that runs, or else one that ends at the exit."""
-    if _glusterd_pid():
+    if glusterd_pid():
         yield
         return
+    start_glusterd()
+    try:
+        yield
+    finally:
+        end_glusterd(signal.SIGTERM)
+
+
+def start_glusterd() -> None:
+    """Start it, and wait until it answers."""
     subprocess.run(["glusterd"], check=True)
-    pid = wait_for(_glusterd_pid, "glusterd to start")
     wait_for(
         lambda: not subprocess.run(["gluster", "volume", "list"], capture_output=True).returncode,
         "glusterd to answer",
     )
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not runs(pid), "glusterd to end")
+
+
+def end_glusterd(number: signal.Signals) -> None:
+    """Send it a signal that ends it; its bricks stay."""
+    pid = glusterd_pid()
+    assert pid, "no glusterd runs"
+    os.kill(pid, number)
+    wait_for(lambda: not runs(pid), "glusterd to end")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cluster import Volume, volume, wait_for
+from cluster import (
+    HOST,
+    Volume,
+    end_glusterd,
+    gluster,
+    glusterd_pid,
+    heal,
+    start_glusterd,
+    volume,
+    wait_for,
+)
 from monitored import free_port, get, service
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -229,6 +239,107 @@ def test_a_brick_that_is_stopped_for_a_moment(subject: Subject) -> None:
     wait_for(subject.counts_again, "the brick to count")
 
 
+def test_a_brick_that_is_killed_again_and_again(subject: Subject) -> None:
+    for _ in range(3):
+        subject.volume.kill(subject.brick)
+        dead = {subject.brick: 0, subject.volume.bricks[1]: 1}
+        wait_for(lambda dead=dead: subject.up() == dead, "the brick to be seen as dead")
+        subject.volume.start(force=True)
+        wait_for(subject.counts_again, "the brick to count", 60)
+        assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)
+    subject.work.go_on()
+
+
+def test_a_glusterd_that_is_stopped_and_killed(subject: Subject) -> None:
+    pids = [subject.volume.pid(brick) for brick in subject.volume.bricks]
+    pid = glusterd_pid()
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)
+        subject.work.go_on()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    end_glusterd(signal.SIGKILL)
+    try:
+        assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)
+        subject.work.go_on()
+    finally:
+        start_glusterd()
+    subject.work.go_on()
+    assert [subject.volume.pid(brick) for brick in subject.volume.bricks] == pids
+    assert subject.counts_again()
+
+
+def test_options_that_change_all_the_time(subject: Subject) -> None:
+    pid = subject.volume.pid(subject.brick)
+    option = "user.xlator.glupy"
+    for slots in ("128", "64") * 3:
+        subject.volume.set_options({f"{option}.file-slots": slots, f"{option}.enabled": "off"})
+        subject.volume.set_options({f"{option}.client-detail": "process"})
+        subject.volume.set_options(
+            {
+                f"{option}.enabled": "on",
+                f"{option}.client-detail": "host",
+                f"{option}.half-life": slots,
+            }
+        )
+        assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)
+    subject.work.go_on()
+    wait_for(subject.counts_again, "the brick to count")
+    assert subject.volume.pid(subject.brick) == pid
+
+
+@pytest.mark.parametrize("options", ["size=64k", "size=64m,ro"])
+def test_no_room_for_a_segment(subject: Subject, options: str, tmp_path: Path) -> None:
+    """A directory that is full or read-only: the brick goes on with the segment it has."""
+    pid = subject.volume.pid(subject.brick)
+    words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", tmp_path]
+    subprocess.run(words, check=True)
+    try:
+        subject.volume.set_options({"user.xlator.glupy.segment-dir": str(tmp_path)})
+        wait_for(
+            lambda: f"segment {tmp_path}" in subject.volume.log(subject.brick), "a line in the log"
+        )
+        subject.work.go_on()
+        assert subject.counts_again()
+        assert not list(tmp_path.iterdir())
+    finally:
+        subject.volume.set_options({"user.xlator.glupy.segment-dir": layout.DIRECTORY})
+        subprocess.run(["umount", tmp_path], check=True)
+    assert subject.volume.pid(subject.brick) == pid
+    wait_for(subject.counts_again, "the brick to count")
+
+
+def test_two_segments_of_one_brick(subject: Subject) -> None:
+    """Whatever file says to be the brick's, that of the brick's process counts."""
+    copy = subject.segment.with_name(f"another{reader.SUFFIX}")
+    shutil.copy(subject.segment, copy)
+    try:
+        assert subject.up() == dict.fromkeys(subject.volume.bricks, 1)
+        text = get(f"{subject.exporter}/metrics")
+        lines = [line.rpartition(" ")[0] for line in text.splitlines() if line[0] != "#"]
+        assert len(lines) == len(set(lines))
+    finally:
+        copy.unlink()
+
+
+def test_an_exporter_whose_clock_steps(
+    subject: Subject, need: Callable[[object, str], None]
+) -> None:
+    """The monotonic clock, which heartbeats are of, is another than the bricks'."""
+    unshare = ["unshare", "--time", "--fork", "--monotonic", "100000000"]
+    works = subprocess.run([*unshare, "true"], capture_output=True).returncode == 0
+    need(works, "time namespaces, and unshare that knows them")
+    words = [*unshare, str(Path(sys.executable).with_name("glupy-exporter")), "dump"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    families = {f.name: f for f in text_string_to_metric_families(done.stdout)}
+    assert {s.labels["brick"] for s in families["glupy_brick_up"].samples} >= {
+        str(brick) for brick in subject.volume.bricks
+    }
+    assert all(s.value == 1 for s in families["glupy_collector_success"].samples)
+
+
 def test_an_exporter_that_is_killed(subject: Subject) -> None:
     address = f"127.0.0.1:{free_port()}"
     command = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
@@ -264,3 +375,41 @@ def test_a_translator_installed_over_the_one_that_runs(subject: Subject, tmp_pat
             script.unlink(missing_ok=True)
         else:
             script.write_bytes(before)
+
+
+def test_bricks_that_are_added_and_replaced(subject: Subject) -> None:
+    """Rebalance and replace-brick while an exporter is scraped: files stay as they are."""
+    with volume("replica", "2", bricks=2, options=OPTIONS) as made, made.mount() as mount:
+        wrote = {}
+        for number in range(100):
+            wrote[number] = os.urandom(10_000)
+            (mount / f"file{number}").write_bytes(wrote[number])
+
+        def up() -> dict[Path, float]:
+            return Subject(made, mount, subject.work, subject.exporter).up()
+
+        added = [made.directory / f"brick{number}" for number in (2, 3)]
+        for path in added:
+            path.mkdir()
+        gluster("volume", "add-brick", made.name, *(f"{HOST}:{path}" for path in added), "force")
+        made.bricks.extend(added)
+        wait_for(lambda: up() == dict.fromkeys(made.bricks, 1), "four bricks")
+        gluster("volume", "rebalance", made.name, "start", "force")
+
+        def balanced() -> bool:
+            assert up() == dict.fromkeys(made.bricks, 1)
+            return "completed" in gluster("volume", "rebalance", made.name, "status")
+
+        wait_for(balanced, "the rebalance", 120)
+        old, new = made.bricks[0], made.directory / "new"
+        new.mkdir()
+        places = (f"{HOST}:{old}", f"{HOST}:{new}")
+        gluster("volume", "replace-brick", made.name, *places, "commit", "force")
+        made.bricks[0] = new
+        wait_for(lambda: up().get(new) == 1, "the new brick")
+        heal(made)
+        for number, content in wrote.items():
+            assert (mount / f"file{number}").read_bytes() == content
+        assert all(up()[brick] == 1 for brick in made.bricks)
+        with made.segment(new) as segment:
+            assert segment.internal()["self-heal"].fops, "the heal is not counted"

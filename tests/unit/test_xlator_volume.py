@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from glupy_exporter.xlator import gluster, status, volume
+from glupy_exporter.errors import UserError
+from glupy_exporter.segment import layout
+from glupy_exporter.xlator import gluster, peer, status, volume
 
 BRICKS = tuple(gluster.Brick(f"host{n}", f"/brick{n}", f"uuid{n}") for n in range(3))
 
@@ -100,3 +102,10 @@ def test_json_has_every_field() -> None:
         "note": "",
     }
     assert second["loaded"] is None
+
+
+def test_a_glusterfs_that_inserts_no_translators_is_refused() -> None:
+    stamp = peer.Stamp("0.1.0", "9.2", layout.VERSION)
+    nodes = {"uuid0": peer.Node("9.2", stamp, {})}
+    with pytest.raises(UserError, match=r"runs GlusterFS 9\.2, whose .* to 10 or later"):
+        volume._check_nodes(make(), nodes)

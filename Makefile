@@ -60,7 +60,7 @@ bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
 	$(BIN)/python benchmarks/fop_cost.py
 	$(BIN)/python benchmarks/collect.py
 	PYTHONPATH=tests/gluster $(BIN)/python benchmarks/brick_cost.py
-	PYTHONPATH=tests/gluster $(BIN)/python benchmarks/scrape_cost.py
+	PYTHONPATH=tests/gluster:tests/unit $(BIN)/python benchmarks/scrape_cost.py
 
 .PHONY: lint
 lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules

@@ -1,17 +1,20 @@
 """What scrapes do to those who work, and what it costs to ask `gluster` for the like.
 
 First: fio reads 4 KiB at random from a real volume, at a fixed rate, and reports the latency that
-99 % of the reads do not exceed; in turn with a scrape every 100 ms and without any. Printed is the
-ratio of the two (geometric mean over the rounds) with its 95 % confidence interval by Student's t.
+99 % of the reads do not exceed; in turn without scrapes, with one every 100 ms, and with one every
+100 ms of a copy of the segment, which takes as much of the processors but nothing that the brick
+has. Printed are the ratios to the reads without scrapes, and of scrapes to scrapes of the copy
+(geometric means over the rounds), with 95 % confidence intervals by Student's t.
 
 Second: a real volume of 24 bricks, used by one client. In turn an exporter is scraped, and `gluster
 volume profile` and `volume top` are asked for what they know of the same bricks: counts, latencies
 and the files most opened, read and written. Printed are the medians of the wall time and of the
 processor time of all that take part: bricks, glusterd, the exporter, the command line.
 
-Exits with 1 if the interval of the first ratio lies above 1.
+Exits with 1 if the interval of the ratio to scrapes of the copy lies above 1.
 
-Needs root, GlusterFS and fio. Usage: ``PYTHONPATH=tests/gluster python benchmarks/scrape_cost.py``
+Needs root, GlusterFS and fio.
+Usage: ``PYTHONPATH=tests/gluster:tests/unit python benchmarks/scrape_cost.py``
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +35,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cluster
+import segments
 from monitored import free_port, get, service
 from samples import SAMPLES, interval, processor_time
 
@@ -43,10 +49,10 @@ TOPS = ("open", "read", "write", "opendir", "readdir")
 
 
 @contextlib.contextmanager
-def exporter() -> Iterator[tuple[str, int]]:
+def exporter(*flags: str) -> Iterator[tuple[str, int]]:
     """The address and the process of one."""
     address = f"127.0.0.1:{free_port()}"
-    command = [Path(sys.executable).with_name("glupy-exporter"), "serve", "--log.level=error"]
+    command = [Path(sys.executable).with_name("glupy-exporter"), "serve", *flags]
     with service([*command, f"--web.listen-address={address}"], f"http://{address}") as process:
         yield f"http://{address}/metrics", process.pid
 
@@ -83,18 +89,31 @@ def p99(mount: Path) -> float:
 
 def latency() -> list[str]:
     """Print fio's latencies; what misses its target."""
-    with cluster.volume(bricks=1) as volume, volume.mount() as mount, exporter() as (url, _):
+    found: dict[str, list[float]] = {"none": [], "of the brick": [], "of a copy": []}
+    with contextlib.ExitStack() as stack:
+        volume = stack.enter_context(cluster.volume(bricks=1))
+        mount = stack.enter_context(volume.mount())
         p99(mount)  # lays the files out
-        without, during = [], []
-        for number in range(SAMPLES):
-            for scrapes in (False, True) if number % 2 else (True, False):
-                with scraped(url) if scrapes else contextlib.nullcontext():
-                    (during if scrapes else without).append(p99(mount))
-    ratio, low, high = interval([a / b for a, b in zip(during, without)])
-    print(f"p99 of reads without scrapes {statistics.median(without):.0f} us, with a scrape each")
-    print(f"{SCRAPE_EVERY * 1000:.0f} ms {statistics.median(during):.0f} us: ", end="")
-    print(f"{ratio:.3f} times, 95 % interval {low:.3f} to {high:.3f}\n")
-    return [f"p99 with scrapes {ratio:.3f}"] if low > 1 else []
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
+        copy = Path(shutil.copy(volume.segment_path(volume.bricks[0]), directory))
+        stack.enter_context(segments.locked(copy))
+        urls = {
+            "of the brick": stack.enter_context(exporter())[0],
+            "of a copy": stack.enter_context(exporter(f"--segment.dir={directory}"))[0],
+        }
+        for _ in range(SAMPLES):
+            for name in random.sample(list(found), len(found)):
+                with scraped(urls[name]) if name in urls else contextlib.nullcontext():
+                    found[name].append(p99(mount))
+    print("| scrapes | p99 of a read | to none | 95 % interval |\n| --- | --- | --- | --- |")
+    for name, each in found.items():
+        ratio, low, high = interval([a / b for a, b in zip(each, found["none"])])
+        cells = [name, f"{statistics.median(each):.0f} us", f"{ratio:.2f}"]
+        print(f"| {' | '.join(cells)} | {low:.2f} to {high:.2f} |", flush=True)
+    pairs = zip(found["of the brick"], found["of a copy"])
+    ratio, low, high = interval([a / b for a, b in pairs])
+    print(f"\nof the brick to of a copy: {ratio:.3f}, {low:.3f} to {high:.3f}\n", flush=True)
+    return [f"p99 with scrapes, {ratio:.3f} times that of a copy"] if low > 1 else []
 
 
 def ask_gluster(name: str) -> None:

@@ -15,10 +15,11 @@ back, after it has proved that GlusterFS takes them.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +51,8 @@ _KEPT = (
     "geo-replication.indexing",
     "geo-replication.ignore-pid-check",
 )
+
+_UNKNOWN = re.compile(r"option : (\S+) does not exist")
 
 _ON = ("on", "enable", "yes", "true", "1")
 
@@ -426,6 +429,36 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _set_command(volume: Volume, options: Mapping[str, str]) -> list[str]:
+    return ["volume", "set", volume.name, *(word for item in options.items() for word in item)]
+
+
+def _settable(volume: Volume, untouched: Set[str]) -> dict[str, str]:
+    """The volume's options but those ``untouched``, all of which glusterd takes in one command.
+
+    For that each is set to the value that it has: this changes nothing and proves that the same
+    command will be taken after the reset. Left out is what glusterd has put there but does not
+    know, like nfs.disable in a GlusterFS 11 that is built without NFS.
+
+    Raises:
+        UserError: glusterd refuses to set one that it knows.
+    """
+    options = {name: value for name, value in volume.options.items() if name not in untouched}
+    while options:
+        try:
+            gluster.command(*_set_command(volume, options))
+            break
+        except gluster.GlusterError as error:
+            unknown = _UNKNOWN.search(str(error))
+            if not unknown or options.pop(unknown[1], None) is None:
+                raise UserError(
+                    f"the translator cannot be taken out, since GlusterFS would not set all other "
+                    f"options back: {error}; nothing has changed. To stop counting: "
+                    f"`gluster volume set {volume.name} {OPTION}.enabled off`"
+                ) from error
+    return options
+
+
 def disable(plan: Plan, say: Say, timeout: float = RESTART_TIMEOUT) -> None:
     """Carry out what :func:`plan_disable` planned, reporting each step to ``say``.
 
@@ -436,19 +469,8 @@ def disable(plan: Plan, say: Say, timeout: float = RESTART_TIMEOUT) -> None:
     ours = _ours(volume)
     granular = volume.options.get(_GRANULAR) if volume.started else None
     untouched = {*ours, *_KEPT, *gluster.global_options(), *((_GRANULAR,) if granular else ())}
-    others = {name: value for name, value in volume.options.items() if name not in untouched}
-    restore = ["volume", "set", volume.name, *(word for item in others.items() for word in item)]
-    if others:
-        # Every option is set to the value that it has. That changes nothing and proves that the
-        # same command will be taken after the reset.
-        try:
-            gluster.command(*restore)
-        except gluster.GlusterError as error:
-            raise UserError(
-                f"the translator cannot be taken out, since GlusterFS would not set all other "
-                f"options back: {error}; nothing has changed. To stop counting: "
-                f"`gluster volume set {volume.name} {OPTION}.enabled off`"
-            ) from error
+    others = _settable(volume, untouched)
+    restore = _set_command(volume, others)
     with _uninterrupted():
         if volume.started:
             say(f"stopping {volume.name}")
@@ -468,7 +490,7 @@ def disable(plan: Plan, say: Say, timeout: float = RESTART_TIMEOUT) -> None:
         _start_volume(volume, say, timeout)
     if granular:
         _set_granular(volume, granular, timeout)
-    _verify_disabled(volume, ours)
+    _verify_disabled(volume, volume.options.keys() - untouched - others.keys())
     # Or the exporters would report dead bricks. Without a node's help they do until it expires.
     with contextlib.suppress(gluster.GlusterError):
         peer.forget(volume.name, segment_directory(volume))
@@ -491,9 +513,9 @@ def _set_granular(volume: Volume, value: str, timeout: float) -> None:
     )
 
 
-def _verify_disabled(before: Volume, ours: list[str]) -> None:
+def _verify_disabled(before: Volume, unknown: Set[str]) -> None:
     now = gluster.volume(before.name)
-    not_its_own = {*ours, *gluster.global_options()}
+    not_its_own = {*_ours(before), *gluster.global_options(), *unknown}
     switch = {"enable": "on", "disable": "off"}
 
     def plain(volume: Volume) -> set[tuple[str, str]]:

@@ -40,17 +40,22 @@ def command(
     work = tmp_path_factory.mktemp("translator")
     (work / "drivers.inc").write_text(generate.render(fops), encoding="utf-8")
     shared_object = build.build(work)
+    # GlusterFS 11 has none any more.
+    context = (gluster.include / "glusterfs" / "glusterfs.h").read_text()
+    pool = ["-DWITH_DICT_PAIR_POOL"] if "dict_pair_pool" in context else []
     subprocess.run(
         [
             compiler,
             *WARNINGS,
             *build.defines(gluster),
+            *pool,
             *build.includes(gluster),
             f"-I{work}",
             str(NATIVE / "translator_harness.c"),
             "-o",
             str(work / "harness"),
             str(gluster.library),
+            "-ldl",  # part of libc since glibc 2.34
         ],
         check=True,
     )

@@ -61,7 +61,9 @@ make_context(void)
     ctx->pool->frame_mem_pool = mem_pool_new(call_frame_t, 64);
     ctx->pool->stack_mem_pool = mem_pool_new(call_stack_t, 64);
     ctx->dict_pool = mem_pool_new(dict_t, 64);
+#ifdef WITH_DICT_PAIR_POOL
     ctx->dict_pair_pool = mem_pool_new(data_pair_t, 64);
+#endif
     ctx->dict_data_pool = mem_pool_new(data_t, 64);
     return ctx;
 }

@@ -20,7 +20,9 @@ class Root:
     def make(cls, path: Path, suite: str, *packages: str) -> Root:
         """A new one of a suite, with some packages besides the least there is."""
         path.chmod(0o755)
-        words = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}"]
+        words = ["debootstrap", "--variant=minbase"]
+        if packages:
+            words.append(f"--include={','.join(packages)}")
         subprocess.run([*words, suite, path], check=True)
         # Nothing is to be started in there, as in any image that is being built.
         policy = path / "usr/sbin/policy-rc.d"

@@ -270,8 +270,9 @@ def _status(state: State, rates: Rates) -> str:
         bricks += f", {len(rates.down)} down"
     seconds = f"{rates.interval:.1f} s" if rates.interval else "first look"
     calls = text.count(sum(fop.calls_per_second for fop in rates.fops))
+    # What a narrow terminal cuts off is the end, and this has to be seen.
     paused = "  PAUSED" if state.paused else ""
-    return f"glupy-exporter top  {clock}  {bricks}  {calls} fops/s  over {seconds}{paused}"
+    return f"glupy-exporter top  {clock}{paused}  {bricks}  {calls} fops/s  over {seconds}"
 
 
 def _tabs(state: State, view: View, sort: Sort) -> Line:

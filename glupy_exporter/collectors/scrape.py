@@ -74,8 +74,9 @@ def _open_all(directory: Path, stack: ExitStack, problems: list[Problem]) -> Ite
         return
     for path in paths:
         try:
-            segment = stack.enter_context(reader.Segment(path))
-            yield OpenBrick(segment, segment.brick())
+            segment, brick = reader.open_segment(path)
+            stack.enter_context(segment)
+            yield OpenBrick(segment, brick)
         except FileNotFoundError:
             continue  # its brick was stopped since the directory was listed
         except reader.SegmentError as error:

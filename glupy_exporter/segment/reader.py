@@ -20,6 +20,7 @@ import struct
 import time
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,7 @@ _IO_BUCKETS = layout.IoCell.buckets.offset // 8
 _COUNTER_WORDS = ctypes.sizeof(layout.FileCounters) // 8
 _BATCH = 256  # slots whose names are copied at a time
 _ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
+_REOPENS = 4  # changes of options make a new segment each, not faster than glusterd hands them on
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -406,6 +408,14 @@ class Segment:
             alive=same_boot and self._locked(),
         )
 
+    def replaced(self) -> bool:
+        """Whether the segment's path is another file's by now, or nobody's."""
+        try:
+            named = self.path.lstat()
+        except OSError:
+            return True
+        return not os.path.samestat(named, os.fstat(self._fd))
+
     def _locked(self) -> bool:
         query = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
         answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, query)
@@ -627,6 +637,25 @@ def _check_bounds(header: layout.Header, size: int) -> None:
         check(offset >= end and offset % 8 == 0, f"table {name} overlaps the one before")
         end = offset + length
         check(end <= size, f"table {name} lies outside the file")
+
+
+def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:
+    """The segment at ``path``, which the caller closes, and who writes it.
+
+    A brick that gets other options puts a new segment in the place of its old one and lets go of
+    that: whoever opened the old one just before must not take the brick for dead.
+
+    Raises:
+        SegmentError: as :class:`Segment` does.
+        FileNotFoundError: there is no such file.
+    """
+    with ExitStack() as stack:
+        segment = stack.enter_context(Segment(path))
+        brick = segment.brick()
+        if brick.alive or not reopens or not segment.replaced():
+            stack.pop_all()
+            return segment, brick
+    return open_segment(path, reopens - 1)
 
 
 def scan(directory: Path) -> list[Path]:

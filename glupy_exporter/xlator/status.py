@@ -90,8 +90,8 @@ def _row(owner: Volume, brick: Brick, pid: int, node: peer.Node | None, local: b
 
 def _segment(path: Path) -> tuple[str, reader.Brick | None]:
     try:
-        with reader.Segment(path) as segment:
-            writer = segment.brick()
+        segment, writer = reader.open_segment(path)
+        segment.close()
     except FileNotFoundError:
         return "none", None
     except reader.SegmentError as error:

@@ -39,6 +39,13 @@ VOLATILE = ("glupy_collector_duration", "glupy_segment_heartbeat", "process_", "
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
+@pytest.fixture(autouse=True)
+def uptime(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Nanoseconds; a machine that booted just now knows no client that went away long ago."""
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 10**15)
+    return 10**15
+
+
 def full_segment() -> segments.Segment:
     """A segment in which everything has happened once."""
     return segments.Segment(
@@ -538,13 +545,11 @@ def test_only_the_busiest_clients_are_served_but_all_are_connected(tmp_path: Pat
     assert values(samples, "glupy_clients_connected") == {(): 5}
 
 
-def test_client_that_went_away_ages_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 10**15
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now)  # the machine may have booted just now
-    long_ago = now - int((AWAY + 60) * 1e9)
+def test_client_that_went_away_ages_out(tmp_path: Path, uptime: int) -> None:
+    long_ago = uptime - int((AWAY + 60) * 1e9)
     clients = {
         0: segments.Client(b"here", (1, 0, 0), last_seen=long_ago),
-        1: segments.Client(b"left", (2, 0, 0), last_seen=now, connections=0),
+        1: segments.Client(b"left", (2, 0, 0), last_seen=uptime, connections=0),
         2: segments.Client(b"gone", (3, 0, 0), last_seen=long_ago, connections=0),
     }
     with segments.Segment(clients=clients).live(tmp_path / "a.seg"):

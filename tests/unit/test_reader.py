@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -55,6 +56,43 @@ def test_brick_lives_while_the_lock_is_held(path: Path) -> None:
         assert segment.brick().alive
     with reader.Segment(path) as segment:
         assert not segment.brick().alive
+
+
+def test_brick_that_changes_its_segment_meanwhile_lives(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a change of options: the new segment has its name before the old one is let go."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(segments.Segment().live(path))
+        replace = iter([True, True, False])
+        identify = reader.Segment.brick
+
+        def brick(self: reader.Segment) -> reader.Brick:
+            if next(replace):
+                with stack.pop_all():
+                    stack.enter_context(segments.Segment(header={"pid": 1}).live(path))
+            return identify(self)
+
+        monkeypatch.setattr(reader.Segment, "brick", brick)
+        segment, writer = reader.open_segment(path)
+        with segment:
+            assert writer.alive and writer.pid == 1 and not segment.replaced()
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_brick_that_is_dead_is_not_asked_again(path: Path, left: bool) -> None:
+    segments.Segment().write(path)
+    with reader.Segment(path) as segment:
+        if not left:
+            path.unlink()
+        assert segment.replaced() != left
+    if left:
+        segment, writer = reader.open_segment(path)
+        segment.close()
+        assert not writer.alive
+    else:
+        with pytest.raises(FileNotFoundError):
+            reader.open_segment(path)
 
 
 def test_segment_of_another_boot_is_dead_whoever_locks_it(path: Path) -> None:

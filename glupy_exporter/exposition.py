@@ -2,23 +2,21 @@
 
 prometheus_client's encoders want an object and a dictionary of labels for each line, and look at
 every label's name: of the tens of thousands of lines of a full node that was two thirds of a
-scrape. What this exporter's own families need of the formats is little; tests compare it with what
-prometheus_client writes.
+scrape. What this exporter's own families need of the formats is little: the lines of a row are one
+template, filled in. Tests compare them with what prometheus_client writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, chain
-from math import isfinite
+from itertools import accumulate
 from typing import Protocol
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.utils import floatToGoString
 
-from glupy_exporter.collectors.family import Exposed, Family, Histogram
+from glupy_exporter.collectors.family import Exposed, Family, Histogram, Labels, Value
 
 
 class Source(Protocol):
@@ -28,66 +26,77 @@ class Source(Protocol):
         """Every metric."""
 
 
-class _Escaped(dict[str, str]):
-    """Values of labels as they stand between quotes; most come again and again."""
-
-    def __missing__(self, value: str) -> str:
-        escaped = _escape(value).replace('"', '\\"')
-        self[value] = escaped
-        return escaped
+_PLACE = "\0"  # in a template, of the labels that differ from row to row
 
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _number(value: float) -> str:
-    if type(value) is int:  # as short as can be, and exact above 2^53
-        return str(value)
-    return repr(value) if isfinite(value) else str(floatToGoString(value))  # type: ignore[no-untyped-call]
+def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
+    """Labels as they stand in a template, which is formatted once more."""
+    pairs = []
+    for name, value in zip(names, values):
+        escaped = _escape(value).replace('"', '\\"').replace("%", "%%")
+        pairs.append(f'{name}="{escaped}"')
+    return ",".join(pairs)
 
 
-def _template(family: Family, names: Sequence[str]) -> str:
-    """The lines of a row that is no histogram, with places for labels and numbers."""
-    last = family.label_names[-1] if family.parts else None
-    lines = []
-    for part in family.parts or ("",):
-        pairs = [f'{name}="{part}"' if name == last else f'{name}="%s"' for name in names]
-        labels = f"{{{','.join(pairs)}}}" if pairs else ""
-        lines.append(f"{family.name}{labels} %s\n")
-    return "".join(lines)
+def _template(family: Family) -> str:
+    """The lines of a row, with a place for the labels that they share and one for each number."""
+    shared = len(family.label_names) > bool(family.parts)
+
+    def line(suffix: str, last: str = "") -> str:
+        labels = ",".join(filter(None, (_PLACE * shared, last)))
+        return f"{family.name}{suffix}{{{labels}}} %s\n".replace("{}", "")
+
+    if family.type == "histogram":
+        buckets = [line("_bucket", f'le="{edge}"') for edge in family.edges]
+        return "".join([*buckets, line("_count"), line("_sum")])
+    parts = [f'{family.labels[-1]}="{part}"' for part in family.parts]
+    return "".join(line("", part) for part in parts or ("",))
 
 
-def _lines(exposed: Exposed, escaped: _Escaped) -> Iterator[str]:
+def _numbers(value: Value) -> float | tuple[float, ...]:
+    """What stands in the lines of a row."""
+    if not isinstance(value, Histogram):
+        return value
+    counts = tuple(accumulate(value.buckets))
+    return (*counts, counts[-1], value.sum)
+
+
+class _Texts:
+    """Labels of rows as they stand in a template; families and bricks have many in common."""
+
+    def __init__(self) -> None:
+        self._own: dict[tuple[Labels, Labels], str] = {}
+        self._of_blocks: dict[tuple[Labels, Labels, int], tuple[Sequence[Labels], list[str]]] = {}
+
+    def of_rows(self, names: Labels, key: Labels, labels: Sequence[Labels]) -> list[str]:
+        """For each row, the labels ``names``, whose values are ``key`` and then the row's own."""
+        which = names, key, id(labels)
+        if which not in self._of_blocks:
+            of_brick = _pairs(names, key)
+            own = [self._pairs(names[len(key) :], values) for values in labels]
+            texts = [",".join(filter(None, (of_brick, text))) for text in own]
+            self._of_blocks[which] = labels, texts  # both: while labels live nobody has their id
+        return self._of_blocks[which][1]
+
+    def _pairs(self, names: Labels, values: Labels) -> str:
+        if (names, values) not in self._own:
+            self._own[names, values] = _pairs(names, values)
+        return self._own[names, values]
+
+
+def _lines(exposed: Exposed, texts: _Texts) -> Iterator[str]:
+    """The lines of one brick after the other."""
     family = exposed.family
-    every = sorted(family.label_names)
-    of_row = family.label_names[: -1 if family.parts else None]
-    names = [name for name in every if name in of_row]
-    places = [of_row.index(name) for name in names]
-    template = _template(family, every)
-    for values, value in exposed.rows:
-        labels = [escaped[values[place]] for place in places]
-        if isinstance(value, Histogram):
-            yield from _histogram(family, names, labels, value)
-        elif isinstance(value, tuple):
-            yield template % (*chain.from_iterable((*labels, _number(part)) for part in value),)
-        else:
-            yield template % (*labels, _number(value))
-
-
-def _histogram(
-    family: Family, names: Sequence[str], values: Sequence[str], histogram: Histogram
-) -> Iterator[str]:
-    pairs = [f'{name}="{value}"' for name, value in zip(names, values)]
-    first = sum(name < "le" for name in names)
-    head = f'{family.name}_bucket{{{"".join(f"{pair}," for pair in pairs[:first])}le="'
-    tail = f'"{"".join(f",{pair}" for pair in pairs[first:])}}} '
-    counts = list(accumulate(histogram.buckets))
-    for edge, count in zip(family.edges, counts):
-        yield f"{head}{edge}{tail}{count}\n"
-    labels = ",".join(pairs)
-    yield f"{family.name}_count{{{labels}}} {counts[-1]}\n"
-    yield f"{family.name}_sum{{{labels}}} {_number(histogram.sum)}\n"
+    template = _template(family)
+    names = family.label_names[: -1 if family.parts else None]
+    for key, block in exposed.blocks:
+        numbers = map(_numbers, block.values) if family.type == "histogram" else block.values
+        rows = zip(texts.of_rows(names, key, block.labels), numbers)
+        yield "".join([template.replace(_PLACE, text) % number for text, number in rows])
 
 
 def _text_head(family: Family) -> str:
@@ -114,11 +123,13 @@ class _Others:
 def _render(
     source: Source, head: Callable[[Family], str], encode: Callable[[_Others], bytes]
 ) -> Iterator[bytes]:
-    escaped = _Escaped()
+    texts = _Texts()
     others: list[Metric] = []
     for metric in source.collect():
         if isinstance(metric, Exposed):
-            yield f"{head(metric.family)}{''.join(_lines(metric, escaped))}".encode()
+            yield head(metric.family).encode()
+            for lines in _lines(metric, texts):
+                yield lines.encode()
         else:
             others.append(metric)
     yield encode(_Others(others))

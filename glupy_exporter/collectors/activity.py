@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
-from glupy_exporter.collectors.family import Family, Sample
-from glupy_exporter.collectors.selector import Order
+from glupy_exporter.collectors.family import Block, Family, Labels
 from glupy_exporter.segment.reader import (
+    BYTES,
+    FOPS,
+    NANOSECONDS,
     Activity,
     Client,
+    ClientIdentity,
     ClientTable,
     Counts,
     File,
     FileTable,
+    Known,
     Segment,
 )
 
+ORDERS = 4
+"""What a row can be busiest by: fops, bytes read, bytes written, time."""
 
-def orders(table: FileTable | ClientTable) -> list[Order]:
-    """What a row can be busiest by: fops, bytes read, bytes written, time."""
-    fops, nanoseconds = table.columns("fops"), table.columns("nanoseconds")
-    return [fops, *([column] for column in table.columns("bytes")), nanoseconds]
+
+def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[int, ...]]:
+    """Of each of the slots, what it counts in each order."""
+    return [
+        (sum(counters[FOPS]), *counters[BYTES], sum(counters[NANOSECONDS]))
+        for counters in map(table.counters, slots)
+    ]
 
 
 def _add(a: Activity, b: Activity) -> Activity:
@@ -43,8 +51,7 @@ def merge_files(files: Iterable[File]) -> list[File]:
         same = merged.get(file.gfid)
         if same is not None:
             leader = max(same, file, key=attrgetter("top_client_lead"))
-            file = replace(
-                same if same.path else file,
+            file = (same if same.path else file)._replace(
                 activity=_add(same.activity, file.activity),
                 error_bound=same.error_bound + file.error_bound,
                 top_client=leader.top_client,
@@ -56,36 +63,39 @@ def merge_files(files: Iterable[File]) -> list[File]:
 
 def merge_clients(clients: Iterable[Client]) -> list[Client]:
     """The clients, each once."""
-    merged: dict[str, Client] = {}
+    merged: dict[tuple[str, str], Client] = {}
     for client in clients:
-        same = merged.get(client.name)
+        key = client.address, client.process
+        same = merged.get(key)
         if same is not None:
-            client = replace(
-                client,
+            client = client._replace(
                 activity=_add(same.activity, client.activity),
                 error_bound=same.error_bound + client.error_bound,
                 connections=same.connections + client.connections,
             )
-        merged[client.name] = client
+        merged[key] = client
     return list(merged.values())
 
 
-def top_clients(segment: Segment, files: Iterable[File]) -> dict[int, Client]:
+def top_clients(
+    segment: Segment, files: Iterable[File], known: Known[ClientIdentity] | None = None
+) -> dict[int, ClientIdentity]:
     """The files' top clients by tag, of those that still have a slot."""
     wanted = {file.top_client for file in files}
     table = segment.client_table()
     slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]
-    return {tag: client for (_, tag, _), client in segment.clients(table, slots)}
+    return {tag: identity for (_, tag, _), _, identity in table.entries(slots, known)}
 
 
-def samples(
-    activities: Iterable[tuple[tuple[str, ...], Counts]],
+def blocks(
+    labels: Sequence[Labels],
+    activities: Sequence[Activity] | Sequence[Counts],
     fops: Family,
     io_bytes: Family,
     seconds: Family,
-) -> Iterator[Sample]:
+) -> Iterator[Block]:
     """The three families of the activities, each with the labels that name its row."""
-    for labels, activity in activities:
-        yield fops, labels, tuple(activity.fops)
-        yield seconds, labels, tuple([nanoseconds / 1e9 for nanoseconds in activity.nanoseconds])
-        yield io_bytes, labels, tuple(activity.bytes)
+    yield Block(fops, labels, [done.fops for done in activities])
+    in_seconds = [tuple([ns / 1e9 for ns in done.nanoseconds]) for done in activities]
+    yield Block(seconds, labels, in_seconds)
+    yield Block(io_bytes, labels, [done.bytes for done in activities])

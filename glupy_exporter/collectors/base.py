@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from prometheus_client.core import Metric
 
-from glupy_exporter.collectors.family import Exposed, Family, Sample
+from glupy_exporter.collectors.family import Block, Exposed, Family
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import Brick, Segment
@@ -42,7 +42,7 @@ class Options:
 class Collector:
     """One group of families, switched on and off as a whole.
 
-    One scrape at a time calls a collector, so it needs no locks. Samples of a brick whose segment
+    One scrape at a time calls a collector, so it needs no locks. Rows of a brick whose segment
     turns out bad half-way (SegmentError) are dropped, those of the other bricks are served.
     """
 
@@ -58,12 +58,12 @@ class Collector:
         self.privacy = options.privacy
         self.resolver = options.resolver
 
-    def live(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick that runs."""
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
         return ()
 
-    def dead(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick whose process is gone but whose segment is not."""
+    def dead(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick whose process is gone but whose segment is not."""
         return ()
 
     def node(self) -> Iterable[Exposed | Metric]:

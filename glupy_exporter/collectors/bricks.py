@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from glupy_exporter.collectors.base import Collector, OpenBrick
-from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.collectors.family import Block, Family, single
 
 UP = Family(
     "glupy_brick_up",
@@ -49,23 +49,23 @@ class Bricks(Collector):
     help = "identity and liveness of each brick"
     families = (UP, INFO, VOLUME_BRICKS, CREATED, HEARTBEAT, COUNTING)
 
-    def live(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick that runs."""
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
         yield from self._identity(brick)
         if brick.brick.volume_bricks:
-            yield VOLUME_BRICKS, (), brick.brick.volume_bricks
-        yield HEARTBEAT, (), brick.brick.heartbeat
-        yield COUNTING, (), int(brick.brick.enabled)
+            yield single(VOLUME_BRICKS, brick.brick.volume_bricks)
+        yield single(HEARTBEAT, brick.brick.heartbeat)
+        yield single(COUNTING, int(brick.brick.enabled))
 
-    def dead(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick whose process is gone but whose segment is not."""
+    def dead(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick whose process is gone but whose segment is not."""
         return self._identity(brick)
 
     @staticmethod
-    def _identity(brick: OpenBrick) -> Iterable[Sample]:
+    def _identity(brick: OpenBrick) -> Iterable[Block]:
         who = brick.brick
         subvolume = "" if who.subvolume is None else str(who.subvolume)
         labels = (who.host, str(who.pid), who.glusterfs_version, who.xlator_version, subvolume)
-        yield UP, (), int(who.alive)
-        yield INFO, labels, 1
-        yield CREATED, (), who.created
+        yield single(UP, int(who.alive))
+        yield single(INFO, 1, *labels)
+        yield single(CREATED, who.created)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick, Options
-from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.collectors.family import Block, Family, single
+from glupy_exporter.collectors.memory import Memory
 from glupy_exporter.collectors.selector import Selector
 from glupy_exporter.segment import layout
+from glupy_exporter.segment.reader import ClientIdentity, Known
 
 AWAY = 900.0
 """Seconds after a client's last fop until it is no longer exported, if it has no connection."""
@@ -107,35 +110,34 @@ class Clients(Collector):
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._selector = Selector(self.limit)
+        self._selector = Selector(self.limit, activity.ORDERS)
+        self._known: Memory[Known[ClientIdentity]] = Memory(dict)
 
-    def live(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick that runs."""
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
         segment = brick.segment
         health = segment.client_health()
-        yield TRACKED, (), health.tracked
-        yield SLOTS, (), health.slots
-        yield EVICTED, (), health.evicted
-        yield UNTRACKED, (), health.untracked_fops
+        yield single(TRACKED, health.tracked)
+        yield single(SLOTS, health.slots)
+        yield single(EVICTED, health.evicted)
+        yield single(UNTRACKED, health.untracked_fops)
         table = segment.client_table()
-        connections, last_seen = table.column("connections"), table.column("last_seen")
-        yield CONNECTED, (), sum(map(bool, connections))
+        connections, last_seen = table.connections, table.last_seen
+        yield single(CONNECTED, sum(map(bool, connections)))
         horizon = time.monotonic_ns() - AWAY * 1e9
+        now = time.monotonic()
+        totals = partial(activity.totals, table)
         slots = self._selector.select(
-            brick.key, table.tags, activity.orders(table), segment.half_life, time.monotonic()
+            brick.key, table.tags, last_seen, totals, segment.half_life, now
         )
         here = [slot for slot in slots if connections[slot] or last_seen[slot] >= horizon]
-        clients = activity.merge_clients(client for _, client in segment.clients(table, here))
-        yield ERROR_BOUND, (), max((client.error_bound for client in clients), default=0)
-        yield from activity.samples(
-            (((client.address, client.process), client.activity) for client in clients),
-            FOPS,
-            IO_BYTES,
-            SECONDS,
-        )
-        for client in clients:
-            labels = (client.address, client.process)
-            yield ERRORS, labels, client.activity.errors
-            yield CONNECTIONS, labels, client.connections
-            yield FIRST_SEEN, labels, client.activity.first_seen
-            yield LAST_SEEN, labels, client.activity.last_seen
+        found = segment.clients(table, here, self._known.of(brick, now))
+        clients = activity.merge_clients(client for _, client in found)
+        yield single(ERROR_BOUND, max((client.error_bound for client in clients), default=0))
+        labels = [(client.address, client.process) for client in clients]
+        activities = [client.activity for client in clients]
+        yield from activity.blocks(labels, activities, FOPS, IO_BYTES, SECONDS)
+        yield Block(ERRORS, labels, [done.errors for done in activities])
+        yield Block(CONNECTIONS, labels, [client.connections for client in clients])
+        yield Block(FIRST_SEEN, labels, [done.first_seen for done in activities])
+        yield Block(LAST_SEEN, labels, [done.last_seen for done in activities])

@@ -65,5 +65,5 @@ class Exporter(Collector):
 
     def node(self) -> Iterable[Exposed | Metric]:
         """Metrics that belong to no brick."""
-        yield Exposed(BUILD_INFO, [((__version__,), 1)])
+        yield Exposed.of_node(BUILD_INFO, {(__version__,): 1})
         yield from self._registry.collect()

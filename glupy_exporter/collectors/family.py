@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
-from typing import Union
+from typing import NamedTuple, Union
 
 from prometheus_client.samples import Sample as Line
 from prometheus_client.utils import INF, floatToGoString
@@ -58,16 +57,30 @@ class Family:
         """Every label but ``le``."""
         return ("volume", "brick", *self.labels) if self.of_brick else self.labels
 
-    @cached_property
+    @property
     def edges(self) -> list[str]:
         """The values of a histogram's label ``le``."""
         return [_edge(bound) for bound in (*self.bounds, INF)]
 
 
 Value = Union[float, Histogram, tuple[float, ...]]
-"""A tuple has a value for each of the family's parts."""
-Row = tuple[tuple[str, ...], Value]
-"""The values of the labels of a family, and what they stand for."""
+"""Finite. A tuple has a value for each of the family's parts."""
+Labels = tuple[str, ...]
+"""Values of labels; none holds a NUL."""
+
+
+class Block(NamedTuple):
+    """Rows of one brick, as two columns: families of the same rows share the first."""
+
+    family: Family
+    labels: Sequence[Labels]
+    """The values of the family's own labels, without ``volume`` and ``brick``."""
+    values: Sequence[Value]
+
+
+def single(family: Family, value: Value, *labels: str) -> Block:
+    """A family of which the brick has one row."""
+    return Block(family, (labels,), (value,))
 
 
 @dataclass(frozen=True)
@@ -75,11 +88,17 @@ class Exposed:
     """A family and its rows in one scrape.
 
     It has what prometheus_client's encoders ask of a Metric, so that they take it as well; the
-    exporter's own reads the rows, as an object for each sample would be most of a scrape's cost.
+    exporter's own reads the columns, as an object for each sample would be most of a scrape's cost.
     """
 
     family: Family
-    rows: Sequence[Row]
+    blocks: Sequence[tuple[Labels, Block]]
+    """Each with the values of ``volume`` and ``brick``, if the family is of bricks."""
+
+    @classmethod
+    def of_node(cls, family: Family, rows: Mapping[Labels, Value]) -> Exposed:
+        """A family that is of no brick."""
+        return cls(family, [((), Block(family, list(rows), list(rows.values())))])
 
     @property
     def name(self) -> str:
@@ -105,7 +124,11 @@ class Exposed:
     def samples(self) -> Iterator[Line]:
         """What a scrape's lines say."""
         name, names, edges = self.family.name, self.family.label_names, self.family.edges
-        for values, value in self.rows:
+        for values, value in (
+            (key + own, value)
+            for key, block in self.blocks
+            for own, value in zip(block.labels, block.values)
+        ):
             labels = dict(zip(names, values))
             if isinstance(value, Histogram):
                 counts = list(accumulate(value.buckets))
@@ -118,7 +141,3 @@ class Exposed:
                     yield Line(name, {**labels, names[-1]: part}, number)
             else:
                 yield Line(name, labels, value)
-
-
-Sample = tuple[Family, tuple[str, ...], Value]
-"""A family, the values of its own labels (without volume and brick) and the value."""

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Union
 
 from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import Collector, OpenBrick, Options
-from glupy_exporter.collectors.family import Family, Sample
-from glupy_exporter.collectors.selector import KEEP, Selector
+from glupy_exporter.collectors.family import Block, Family, single
+from glupy_exporter.collectors.memory import Memory
+from glupy_exporter.collectors.selector import Selector
 from glupy_exporter.segment import layout
-from glupy_exporter.segment.reader import File, FileTable
+from glupy_exporter.segment.reader import (
+    ClientIdentity,
+    File,
+    FileIdentity,
+    FileTable,
+    Known,
+)
 
 _WHICH = (
     "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
@@ -93,36 +101,42 @@ class Files(Collector):
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._selector = Selector(self.limit)
-        self._verdicts: dict[Hashable, tuple[float, dict[_Version, _Verdict]]] = {}
+        self._selector = Selector(self.limit, activity.ORDERS)
+        self._known: Memory[Known[FileIdentity]] = Memory(dict)
+        self._known_clients: Memory[Known[ClientIdentity]] = Memory(dict)
+        self._verdicts: Memory[dict[_Version, _Verdict]] = Memory(dict)
 
-    def live(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick that runs."""
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
         segment = brick.segment
         health = segment.file_health()
-        yield TRACKED, (), health.tracked
-        yield SLOTS, (), health.slots
-        yield EVICTED, (), health.evicted
-        yield UNTRACKED, (), health.untracked_fops
+        yield single(TRACKED, health.tracked)
+        yield single(SLOTS, health.slots)
+        yield single(EVICTED, health.evicted)
+        yield single(UNTRACKED, health.untracked_fops)
         table = segment.file_table()
         now = time.monotonic()
         tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
+        totals = partial(activity.totals, table)
         slots = self._selector.select(
-            brick.key, tags, activity.orders(table), segment.half_life, now
+            brick.key, tags, table.last_seen, totals, segment.half_life, now
         )
         # Asked again: a file may have got another name since its slot was judged.
-        named = names.complete(brick, segment.files(table, slots), self.resolver)
+        known = segment.files(table, slots, self._known.of(brick, now))
+        named = names.complete(brick, known, self.resolver)
         files = activity.merge_files(filter(self.privacy.shown, named))
-        yield ERROR_BOUND, (), max((file.error_bound for file in files), default=0)
+        yield single(ERROR_BOUND, max((file.error_bound for file in files), default=0))
         paths = {file.gfid: self.privacy.path(file) for file in files}
-        rows = (((f.gfid, paths[f.gfid], f.type), f.activity) for f in files)
-        yield from activity.samples(rows, FOPS, IO_BYTES, SECONDS)
-        clients = activity.top_clients(segment, files)
-        for file in files:
-            client = clients.get(file.top_client)
-            if client:
-                labels = (file.gfid, paths[file.gfid], client.address, client.process)
-                yield TOP_CLIENT, labels, 1
+        labels = [(file.gfid, paths[file.gfid], file.type) for file in files]
+        activities = [file.activity for file in files]
+        yield from activity.blocks(labels, activities, FOPS, IO_BYTES, SECONDS)
+        clients = activity.top_clients(segment, files, self._known_clients.of(brick, now))
+        tops = [
+            (file.gfid, paths[file.gfid], *clients[file.top_client])
+            for file in files
+            if file.top_client in clients
+        ]
+        yield Block(TOP_CLIENT, tops, [1] * len(tops))
 
     def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> array[int]:
         """The tags of the table, 0 in place of those of files that may not be shown.
@@ -130,9 +144,9 @@ class Files(Collector):
         A verdict holds until the slot's name changes: it would be slow to read every name at every
         scrape. Files without one are judged each time, as the node may learn it any time.
         """
-        key = (*brick.key, brick.brick.created)
-        _, before = self._verdicts.pop(key, (now, {}))
-        verdicts: dict[_Version, _Verdict] = {}
+        known = self._verdicts.of(brick, now)
+        before = dict(known)
+        known.clear()
         tags = array("Q", table.tags)
         for row, seq in zip(table.rows, table.versions()):
             version = (*row[:2], seq)
@@ -141,13 +155,11 @@ class Files(Collector):
                 file = brick.segment.file(table, row)
                 verdict = self.privacy.shown(file) if file and file.path else file
             if verdict is not None:
-                verdicts[version] = verdict
+                known[version] = verdict
             shown = verdict
             if isinstance(verdict, File):
                 (file,) = names.complete(brick, [(row, verdict)], self.resolver)
                 shown = self.privacy.shown(file)
             if not shown:
                 tags[row[0]] = 0
-        self._verdicts = {k: v for k, v in self._verdicts.items() if now - v[0] <= KEEP}
-        self._verdicts[key] = now, verdicts
         return tags

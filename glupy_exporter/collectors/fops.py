@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from glupy_exporter.collectors.base import Collector, OpenBrick
-from glupy_exporter.collectors.family import Family, Histogram, Sample
+from glupy_exporter.collectors.family import Block, Family, Histogram
 from glupy_exporter.segment import layout
 
 DURATION = Family(
@@ -61,16 +61,19 @@ class Fops(Collector):
     help = "fops of each brick: latency, errors, I/O sizes, in flight"
     families = (DURATION, ERRORS, IN_FLIGHT, IO_BYTES, IO_SIZE)
 
-    def live(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick that runs."""
-        for fop in brick.segment.fops():
-            yield DURATION, (fop.name,), Histogram(fop.buckets, fop.nanoseconds / 1e9)
-            yield IN_FLIGHT, (fop.name,), fop.in_flight
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
+        fops = brick.segment.fops()
+        names = [(fop.name,) for fop in fops]
+        durations = [Histogram(fop.buckets, fop.nanoseconds / 1e9) for fop in fops]
+        yield Block(DURATION, names, durations)
+        yield Block(IN_FLIGHT, names, [fop.in_flight for fop in fops])
         errors: Counter[tuple[str, str]] = Counter()
         for name, number, count in brick.segment.errnos():
             errors[name, _ERRNO_NAMES.get(number, "other")] += count
-        for labels, count in errors.items():
-            yield ERRORS, labels, count
-        for direction, io in brick.segment.io().items():
-            yield IO_BYTES, (direction,), io.bytes
-            yield IO_SIZE, (direction,), Histogram(io.buckets, io.bytes)
+        yield Block(ERRORS, list(errors), list(errors.values()))
+        moved = brick.segment.io()
+        directions = [(direction,) for direction in moved]
+        yield Block(IO_BYTES, directions, [io.bytes for io in moved.values()])
+        sizes = [Histogram(io.buckets, io.bytes) for io in moved.values()]
+        yield Block(IO_SIZE, directions, sizes)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick
-from glupy_exporter.collectors.family import Family, Sample
+from glupy_exporter.collectors.family import Block, Family
 from glupy_exporter.segment import layout
 
 _WHICH = (
@@ -46,7 +46,8 @@ class Internal(Collector):
     help = "what GlusterFS's own clients (self-heal, rebalance, ...) do on each brick"
     families = (FOPS, IO_BYTES, SECONDS)
 
-    def live(self, brick: OpenBrick) -> Iterable[Sample]:
-        """Samples of a brick that runs."""
-        origins = (((origin,), counts) for origin, counts in brick.segment.internal().items())
-        return activity.samples(origins, FOPS, IO_BYTES, SECONDS)
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
+        seen = brick.segment.internal()
+        origins = [(origin,) for origin in seen]
+        return activity.blocks(origins, list(seen.values()), FOPS, IO_BYTES, SECONDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.resolver import Resolver
@@ -26,7 +25,7 @@ def complete(
             bricks = (each.brick.brick for each in (brick, *brick.siblings))
             name = resolver.name(brick.brick.volume, file.gfid, bricks)
             if name:
-                file = replace(file, path=name.path, type=name.type, truncated=name.truncated)
+                file = file._replace(path=name.path, type=name.type, truncated=name.truncated)
         yield file
 
 
@@ -35,8 +34,7 @@ def _from_siblings(brick: OpenBrick, tag: int, file: File) -> File:
         with suppress(SegmentError):  # told of where the sibling itself is served
             other = sibling.segment.file_by_tag(tag)
             if other and other.path and other.gfid == file.gfid:
-                return replace(
-                    file,
+                return file._replace(
                     path=other.path,
                     type=other.type,
                     truncated=other.truncated,

@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.exporter import DURATION, SEGMENT_ERRORS, SUCCESS
-from glupy_exporter.collectors.family import Exposed, Family, Row
+from glupy_exporter.collectors.family import Block, Exposed, Family, Labels, Value
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.segment import reader
 
@@ -87,7 +87,7 @@ def _run(
     collector: Collector, bricks: Sequence[OpenBrick]
 ) -> tuple[list[Exposed | Metric], list[Problem]]:
     """What the collector serves, and why some bricks are missing from it."""
-    rows: dict[Family, list[Row]] = {family: [] for family in collector.families}
+    blocks: dict[Family, list[tuple[Labels, Block]]] = {family: [] for family in collector.families}
     problems = []
     for brick in bricks:
         try:
@@ -99,10 +99,10 @@ def _run(
             message = f"collector {collector.name} failed: {error!r}"
             problems.append(Problem(brick.segment.path, "internal", message, error))
             continue
-        key = brick.key
-        for family, labels, value in found:
-            rows[family].append((key + labels, value))
-    exposed = [Exposed(family, found) for family, found in rows.items() if found]
+        for block in found:
+            if block.labels:
+                blocks[block.family].append((brick.key, block))
+    exposed = [Exposed(family, of_bricks) for family, of_bricks in blocks.items() if of_bricks]
     return [*exposed, *collector.node()], problems
 
 
@@ -131,22 +131,25 @@ class Scraper:
     def collect(self) -> list[Exposed | Metric]:
         """Every metric of one scrape. Never raises because of a segment."""
         metrics: list[Exposed | Metric] = []
-        durations, successes = [], []
+        durations: dict[Labels, Value] = {}
+        successes: dict[Labels, Value] = {}
         with self._lock, open_bricks(self._directory, self._expiry) as (bricks, problems):
             for collector in self._collectors:
                 started = time.perf_counter()
                 found, failures = _run(collector, bricks)
                 metrics += found
                 problems += failures
-                durations.append(((collector.name,), time.perf_counter() - started))
-                successes.append(((collector.name,), int(not failures)))
+                durations[collector.name,] = time.perf_counter() - started
+                successes[collector.name,] = int(not failures)
             self._note(problems)
-            errors = [((reason,), count) for reason, count in self._errors.items()]
+            errors: dict[Labels, Value] = {
+                (reason,): count for reason, count in self._errors.items()
+            }
         return [
             *metrics,
-            Exposed(SEGMENT_ERRORS, errors),
-            Exposed(DURATION, durations),
-            Exposed(SUCCESS, successes),
+            Exposed.of_node(SEGMENT_ERRORS, errors),
+            Exposed.of_node(DURATION, durations),
+            Exposed.of_node(SUCCESS, successes),
         ]
 
     def _note(self, problems: Sequence[Problem]) -> None:

@@ -19,12 +19,13 @@ import stat
 import struct
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress, groupby
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from glupy_exporter.segment import layout
 
@@ -35,25 +36,51 @@ REASONS = ("unreadable", "not_a_file", "truncated", "bad_magic", "bad_version", 
 
 _FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CELL_WORDS = ctypes.sizeof(layout.FopCell) // 8
-_CELL_BUCKETS = layout.FopCell.buckets.offset // 8
+_CELL = struct.Struct(f"{ctypes.sizeof(layout.FopCell) // 8}Q")
+_IDLE = bytes(_CELL.size)
+_BUCKETS = layout.FopCell.buckets.offset // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
-_COUNTER_WORDS = ctypes.sizeof(layout.FileCounters) // 8
-_BATCH = 256  # slots whose names are copied at a time
+_COUNTERS = struct.Struct(f"{layout.COUNTER_WORDS}Q")
+_BATCH = 4096  # slots whose names are there at a time
+_NAMES = 16  # slots whose names are read at a time: most are known, or nobody wants them
+_NO_ERRORS = bytes(layout.ERRNO_SLOTS * 8)
 _ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
 _REOPENS = 4  # changes of options make a new segment each, not faster than glusterd hands them on
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 
+
+def _words(field: str, structure: type[ctypes.Structure] = layout.FileCounters) -> slice:
+    """Where a field is among the words of a slot's counters."""
+    place = getattr(structure, field)
+    return slice(place.offset // 8, (place.offset + place.size) // 8)
+
+
+FOPS, NANOSECONDS, BYTES = map(_words, ("fops", "nanoseconds", "bytes"))
+"""Where the elements of these are in :data:`Counters`."""
+_ERRORS, _FIRST_SEEN, _LAST_SEEN, _ERROR_BOUND, _TOP_CLIENT, _TOP_CLIENT_LEAD = (
+    _words(field).start
+    for field in (
+        *("errors", "first_seen", "last_seen", "error_bound", "top_client", "top_client_lead"),
+    )
+)
+_CONNECTIONS = _words("connections", layout.ClientCounters).start
+
 assert ctypes.sizeof(layout.FileCounters) == ctypes.sizeof(layout.ClientCounters)
+for _shared in ("fops", "nanoseconds", "bytes", "errors", "first_seen", "last_seen", "error_bound"):
+    assert _words(_shared) == _words(_shared, layout.ClientCounters)
 
 Row = tuple[int, int, int]
 """Slot, tag and fops of a slot in use."""
+Counters = tuple[int, ...]
+"""The words of a slot's counters."""
 
-_C = TypeVar("_C", bound=ctypes.Structure)
-_N = TypeVar("_N", bound=ctypes.Structure)
+_I = TypeVar("_I")
 _S = TypeVar("_S", bound=ctypes.Structure)
+_Version = tuple[int, int]  # seq and tag
+Known = dict[int, tuple[_Version, _I]]
+"""By slot, what a table's names were found to say, and the version of the slot that says so."""
 
 
 class SegmentError(Exception):
@@ -114,8 +141,7 @@ class Io:
     """I/Os by size, not cumulative; see :data:`layout.SIZE_BUCKETS`."""
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """What somebody did. Tuples follow :data:`layout.KINDS` and ``DIRECTIONS``."""
 
     fops: tuple[int, ...]
@@ -123,17 +149,31 @@ class Counts:
     bytes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Activity(Counts):
-    """Counts of one file or client since it has its slot; times are seconds since the epoch."""
+class Activity(NamedTuple):
+    """:class:`Counts`, and more, of one file or client since it has its slot.
 
+    Times are seconds since the epoch.
+    """
+
+    fops: tuple[int, ...]
+    nanoseconds: tuple[int, ...]
+    bytes: tuple[int, ...]
     errors: int
     first_seen: float
     last_seen: float
 
 
-@dataclass(frozen=True)
-class File:
+class FileIdentity(NamedTuple):
+    """Which file a slot stands for: what a file's slot keeps until its seq changes."""
+
+    gfid: str
+    path: str
+    truncated: bool
+    unlinked: bool
+    type: str
+
+
+class File(NamedTuple):
     """One tracked file. ``path`` is empty while the brick has not learned it."""
 
     gfid: str
@@ -152,8 +192,14 @@ class File:
     """By how many fops that client leads, about."""
 
 
-@dataclass(frozen=True)
-class Client:
+class ClientIdentity(NamedTuple):
+    """Which client a slot stands for."""
+
+    address: str
+    process: str
+
+
+class Client(NamedTuple):
     """One tracked client: a host, or one process on it."""
 
     address: str
@@ -203,14 +249,20 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-class Table(Generic[_C, _N]):
+class Table(Generic[_I]):
     """The file or the client table of one segment, copied to see which of its rows matter.
 
-    What is then wanted of a row is read afresh by :meth:`entry`, under the row's seqlock.
+    A row's copy counts if its seqlock and tag are still the same once its name was read too; else
+    the row is read afresh.
     """
 
     def __init__(
-        self, segment: Segment, prefix: str, count: int, counters: type[_C], name: type[_N]
+        self,
+        segment: Segment,
+        prefix: str,
+        count: int,
+        name: type[ctypes.Structure],
+        identify: Callable[[memoryview], _I],
     ) -> None:
         header = segment.header
         self._tags: int = getattr(header, f"{prefix}_tags_offset")
@@ -218,93 +270,119 @@ class Table(Generic[_C, _N]):
         self._counters: int = getattr(header, f"{prefix}_counters_offset")
         self._names: int = getattr(header, f"{prefix}_names_offset")
         self._segment = segment
-        self._types = counters, name
+        self._name_size = ctypes.sizeof(name)
+        self._identify = identify
         self.tags = array("Q", segment.words(self._tags, count).tobytes())
         """Of each slot, 0 where it is free."""
 
     @cached_property
-    def _words(self) -> memoryview:
-        return self._segment.words(self._counters, len(self.tags) * _COUNTER_WORDS)
+    def _copy(self) -> tuple[memoryview, memoryview]:
+        """Every slot's seq, and then its counters."""
+        return self._seqs_from(0, len(self.tags)), self._counters_from(0, len(self.tags))
 
-    def column(self, field: str, index: int = 0) -> array[int]:
-        """The counter ``field``, or one element of it, of each slot."""
-        word = getattr(self._types[0], field).offset // 8 + index
-        return array("Q", self._words[word::_COUNTER_WORDS].tobytes())
+    def _column(self, word: int) -> array[int]:
+        words = self._copy[1].cast("Q")
+        return array("Q", words[word :: layout.COUNTER_WORDS].tobytes())
 
-    def columns(self, field: str) -> list[array[int]]:
-        """Each element of the array ``field``, of each slot."""
-        return [self.column(field, n) for n in range(getattr(self._types[0], field).size // 8)]
+    @cached_property
+    def last_seen(self) -> array[int]:
+        """Of each slot, when its last fop came back, in nanoseconds on the monotonic clock."""
+        return self._column(_LAST_SEEN)
 
-    def row(self, slot: int) -> Row:
-        """Slot, tag and fops as they were copied."""
-        first = slot * _COUNTER_WORDS + self._types[0].fops.offset // 8
-        return slot, self.tags[slot], sum(self._words[first : first + len(layout.KINDS)])
+    @property
+    def connections(self) -> array[int]:
+        """Of each slot, for a table of clients."""
+        return self._column(_CONNECTIONS)
+
+    def counters(self, slot: int) -> Counters:
+        """As they were copied."""
+        return _COUNTERS.unpack_from(self._copy[1], slot * _COUNTERS.size)
 
     @property
     def rows(self) -> list[Row]:
         """Every slot in use."""
-        fops = map(sum, zip(*self.columns("fops")))
+        fops = map(sum, zip(*map(self._column, range(FOPS.start, FOPS.stop))))
         return [row for row in zip(range(len(self.tags)), self.tags, fops) if row[1]]
 
     def versions(self) -> list[int]:
         """Of each of ``rows``, a number that is another whenever the row's name has changed."""
-        seqs = self._seqs_from(0, len(self.tags)).tolist()
+        seqs, _ = self._copy
         return [seqs[slot] for slot, _, _ in self.rows]
 
-    def entries(self, slots: Iterable[int] | None = None) -> Iterator[tuple[Row, _C, _N]]:
-        """The rows in ``slots``, or all, with what :meth:`entry` has for each, in fewer reads."""
-        segment = self._segment
-        counters, name = self._types
-        batches: dict[int, list[int]] = {}
-        for slot in range(len(self.tags)) if slots is None else slots:
-            if self.tags[slot]:
-                batches.setdefault(slot // _BATCH * _BATCH, []).append(slot)
-        for first, wanted in batches.items():
-            count = min(_BATCH, len(self.tags) - first)
-            before = self._seqs_from(first, count)
-            counts = segment.read(
-                self._counters + first * ctypes.sizeof(counters), count * ctypes.sizeof(counters)
-            )
-            names = segment.read(
-                self._names + first * ctypes.sizeof(name), count * ctypes.sizeof(name)
-            )
-            tags = segment.words(self._tags + first * 8, count)
-            after = self._seqs_from(first, count)
-            for slot in wanted:
-                row, index = self.row(slot), slot - first
-                seq = before[index]
-                if seq and not seq % 2 and seq == after[index] and tags[index] == row[1]:
-                    yield (
-                        row,
-                        counters.from_buffer_copy(counts, index * ctypes.sizeof(counters)),
-                        name.from_buffer_copy(names, index * ctypes.sizeof(name)),
-                    )
-                elif (entry := self.entry(row)) is not None:
-                    yield (row, *entry)
+    def entries(
+        self, slots: Iterable[int] | None = None, known: Known[_I] | None = None
+    ) -> Iterator[tuple[Row, Counters, _I]]:
+        """The rows in ``slots``, or all, with what :meth:`entry` has for each, in fewer reads.
 
-    def entry(self, row: Row) -> tuple[_C, _N] | None:
+        ``known`` is what an earlier call, for the same segment file, found out about names, and
+        then what this one has.
+        """
+        before = {} if known is None else dict(known)
+        if known is not None:
+            known.clear()
+        wanted = [slot for slot in slots or () if self.tags[slot]]
+        if slots is None:
+            wanted = [slot for slot, tag in enumerate(self.tags) if tag]
+        for _, batch in groupby(wanted, lambda slot: slot // _BATCH):
+            names = dict(self._named(batch, before))
+            first = min(names)
+            tags = self._segment.words(self._tags + first * 8, max(names) + 1 - first)
+            seqs = self._seqs_from(first, len(tags))
+            for slot, (version, identity) in names.items():
+                seq, tag = version
+                entry: tuple[Counters, _I] | None = self.counters(slot), identity
+                if not seq or seq % 2 or version != (seqs[slot - first], tags[slot - first]):
+                    entry = self.entry((slot, tag, 0))
+                elif known is not None:
+                    known[slot] = version, identity
+                if entry is not None:
+                    yield (slot, tag, sum(entry[0][FOPS])), *entry
+
+    def _named(
+        self, slots: Iterable[int], known: Known[_I]
+    ) -> Iterator[tuple[int, tuple[_Version, _I]]]:
+        """Each of the slots with its version as of the copy and what its name says now."""
+        seqs, _ = self._copy
+        first, names = -1, memoryview(b"")
+        for slot in slots:
+            version = seqs[slot], self.tags[slot]
+            if slot in known and known[slot][0] == version:
+                yield slot, known[slot]
+                continue
+            start = slot // _NAMES * _NAMES
+            if start != first:
+                first = start
+                names = self._names_from(start, min(_NAMES, len(self.tags) - start))
+            offset = (slot - start) * self._name_size
+            yield slot, (version, self._identify(names[offset : offset + self._name_size]))
+
+    def entry(self, row: Row) -> tuple[Counters, _I] | None:
         """The counters and the name now in the row's slot.
 
         None if the slot stands for somebody else by now, or the writer kept changing it.
         """
-        segment = self._segment
         slot, wanted, _ = row
-        counters, name = self._types
         for _ in range(_ATTEMPTS):
             seq = self._seqs_from(slot, 1)[0]
             if seq == 0 or seq % 2:  # 0: taken a moment ago, the name is yet to come
                 continue
-            found = (
-                _load(segment, counters, self._counters, slot),
-                _load(segment, name, self._names, slot),
-            )
-            tag = segment.words(self._tags + slot * 8, 1)[0]
+            counters = _COUNTERS.unpack(self._counters_from(slot, 1))
+            identity = self._identify(self._names_from(slot, 1))
+            tag = self._segment.words(self._tags + slot * 8, 1)[0]
             if self._seqs_from(slot, 1)[0] == seq:
-                return found if tag == wanted else None
+                return (counters, identity) if tag == wanted else None
         return None
 
     def _seqs_from(self, slot: int, count: int) -> memoryview:
         return self._segment.read(self._seqs + slot * 4, count * 4).cast("I")
+
+    def _counters_from(self, slot: int, count: int) -> memoryview:
+        size = _COUNTERS.size
+        return self._segment.read(self._counters + slot * size, count * size)
+
+    def _names_from(self, slot: int, count: int) -> memoryview:
+        size = self._name_size
+        return self._segment.read(self._names + slot * size, count * size)
 
 
 class Segment:
@@ -335,6 +413,8 @@ class Segment:
         except BaseException:
             os.close(self._fd)
             raise
+        # What the monotonic clock lacks to nanoseconds since the epoch.
+        self._epoch: int = self.header.created_realtime - self.header.created_monotonic
         self._fop_names: list[str] | None = None
         self._tagged: tuple[FileTable, dict[int, int]] | None = None
 
@@ -440,31 +520,29 @@ class Segment:
     def fops(self) -> list[Fop]:
         """Every fop that was called at least once, in the order of GlusterFS's fop enum."""
         shards, count = self.header.shard_count, self.header.fop_count
-        words = self.words(self.header.cells_offset, shards * count * _CELL_WORDS)
-        row = count * _CELL_WORDS
+        size = _CELL.size
+        copied = bytes(self.read(self.header.cells_offset, shards * count * size))
         fops = []
         for index, name in enumerate(self._names()):
-            first = index * _CELL_WORDS
-            cells = [
-                words[start : start + _CELL_WORDS]
-                for start in range(first, shards * row, row)
-                if words[start]  # a completion may be counted in another shard than its start
-                or any(words[start : start + _CELL_WORDS])
-            ]
-            if not name or not cells:
-                continue
-            sums = [sum(column) for column in zip(*cells)]
-            fops.append(Fop(name, sums[0], sums[1], sums[2], tuple(sums[_CELL_BUCKETS:])))
+            starts = range(index * size, shards * count * size, count * size)
+            # A completion may be counted in another shard than its start.
+            cells = [cell for start in starts if (cell := copied[start : start + size]) != _IDLE]
+            if name and cells:
+                sums = tuple(map(sum, zip(*map(_CELL.unpack, cells))))
+                started, errors, nanoseconds = sums[:3]
+                fops.append(Fop(name, started, errors, nanoseconds, sums[_BUCKETS:]))
         return fops
 
     def errnos(self) -> Iterator[tuple[str, int, int]]:
         """``(fop, errno, count)`` for every error counted; errno 0 stands for any other."""
         slots = layout.ERRNO_SLOTS
-        words = self.words(self.header.errors_offset, self.header.fop_count * slots)
+        size = slots * 8
+        copied = self.read(self.header.errors_offset, self.header.fop_count * size).tobytes()
         for index, name in enumerate(self._names()):
-            row = words[index * slots : (index + 1) * slots]
-            if name and any(row):
-                yield from ((name, number, count) for number, count in enumerate(row) if count)
+            row = copied[index * size : (index + 1) * size]
+            if name and row != _NO_ERRORS:
+                counts = memoryview(row).cast("Q").tolist()
+                yield from ((name, n, counts[n]) for n in compress(range(slots), counts))
 
     def io(self) -> dict[str, Io]:
         """Reads and writes, keyed by :data:`layout.DIRECTIONS`."""
@@ -491,8 +569,7 @@ class Segment:
 
     def file_table(self) -> FileTable:
         """The files now in the table."""
-        slots = self.header.file_slots
-        return Table(self, "file", slots, layout.FileCounters, layout.FileName)
+        return Table(self, "file", self.header.file_slots, layout.FileName, _file_identity)
 
     def file(self, table: FileTable, row: Row) -> File | None:
         """The file of ``row``, or None if its slot changed hands since ``table`` was copied."""
@@ -500,11 +577,17 @@ class Segment:
         return None if entry is None else self._file(*entry)
 
     def files(
-        self, table: FileTable, slots: Iterable[int] | None = None
+        self,
+        table: FileTable,
+        slots: Iterable[int] | None = None,
+        known: Known[FileIdentity] | None = None,
     ) -> Iterator[tuple[Row, File]]:
-        """The rows in ``slots``, or all, with their files; cheaper than :meth:`file` for each."""
-        for row, counters, name in table.entries(slots):
-            yield row, self._file(counters, name)
+        """The rows in ``slots``, or all, with their files; cheaper than :meth:`file` for each.
+
+        ``known`` as for :meth:`Table.entries`.
+        """
+        for row, counters, identity in table.entries(slots, known):
+            yield row, self._file(counters, identity)
 
     def file_by_tag(self, tag: int) -> File | None:
         """The file whose slot has ``tag``, None if there is none."""
@@ -514,26 +597,18 @@ class Segment:
         table, slots = self._tagged
         return self.file(table, (slots[tag], tag, 0)) if tag in slots else None
 
-    def _file(self, counters: layout.FileCounters, name: layout.FileName) -> File:
-        length = min(name.path_length, layout.PATH_SIZE)
-        raw = bytes(name.gfid).hex()
-        known = name.type < len(layout.FILE_TYPES)
+    def _file(self, counters: Counters, identity: FileIdentity) -> File:
         return File(
-            gfid="-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:])),
-            path=escape(bytes(name.path[:length])),
-            truncated=bool(name.flags & layout.FILE_PATH_TRUNCATED),
-            unlinked=bool(name.flags & layout.FILE_UNLINKED),
-            type=layout.FILE_TYPES[name.type] if known else "",
-            activity=self._activity(counters),
-            error_bound=counters.error_bound,
-            top_client=counters.top_client,
-            top_client_lead=counters.top_client_lead,
+            *identity,
+            self._activity(counters),
+            counters[_ERROR_BOUND],
+            counters[_TOP_CLIENT],
+            counters[_TOP_CLIENT_LEAD],
         )
 
     def client_table(self) -> ClientTable:
         """The clients now in the table."""
-        slots = self.header.client_slots
-        return Table(self, "client", slots, layout.ClientCounters, layout.ClientName)
+        return Table(self, "client", self.header.client_slots, layout.ClientName, _client_identity)
 
     def client(self, table: ClientTable, row: Row) -> Client | None:
         """The client of ``row``, or None if its slot changed hands since."""
@@ -541,36 +616,32 @@ class Segment:
         return None if entry is None else self._client(*entry)
 
     def clients(
-        self, table: ClientTable, slots: Iterable[int] | None = None
+        self,
+        table: ClientTable,
+        slots: Iterable[int] | None = None,
+        known: Known[ClientIdentity] | None = None,
     ) -> Iterator[tuple[Row, Client]]:
         """As :meth:`files`, for clients."""
-        for row, counters, name in table.entries(slots):
-            yield row, self._client(counters, name)
+        for row, counters, identity in table.entries(slots, known):
+            yield row, self._client(counters, identity)
 
-    def _client(self, counters: layout.ClientCounters, name: layout.ClientName) -> Client:
-        length = min(name.length, layout.CLIENT_SIZE)
-        return Client(
-            address=escape(bytes(name.address[:length])) or "unknown",
-            process=str(name.process or ""),
-            activity=self._activity(counters),
-            error_bound=counters.error_bound,
-            # A connection that went while its host's slot changed hands may be taken off twice.
-            connections=counters.connections if counters.connections < 1 << 63 else 0,
-        )
+    def _client(self, counters: Counters, identity: ClientIdentity) -> Client:
+        # A connection that went while its host's slot changed hands may be taken off twice.
+        connections = counters[_CONNECTIONS] if counters[_CONNECTIONS] < 1 << 63 else 0
+        return Client(*identity, self._activity(counters), counters[_ERROR_BOUND], connections)
 
-    def _activity(self, counters: layout.FileCounters | layout.ClientCounters) -> Activity:
+    def _activity(self, counters: Counters) -> Activity:
         return Activity(
-            fops=tuple(counters.fops),
-            nanoseconds=tuple(counters.nanoseconds),
-            bytes=tuple(counters.bytes),
-            errors=counters.errors,
-            first_seen=self._realtime(counters.first_seen),
-            last_seen=self._realtime(counters.last_seen),
+            counters[FOPS],
+            counters[NANOSECONDS],
+            counters[BYTES],
+            counters[_ERRORS],
+            self._realtime(counters[_FIRST_SEEN]),
+            self._realtime(counters[_LAST_SEEN]),
         )
 
     def _realtime(self, monotonic: int) -> float:
-        header = self.header
-        return float(header.created_realtime + monotonic - header.created_monotonic) / 1e9
+        return (self._epoch + monotonic) / 1e9
 
     def file_health(self) -> TableHealth:
         """How full the file table is."""
@@ -590,8 +661,26 @@ class Segment:
         )
 
 
-FileTable = Table[layout.FileCounters, layout.FileName]
-ClientTable = Table[layout.ClientCounters, layout.ClientName]
+FileTable = Table[FileIdentity]
+ClientTable = Table[ClientIdentity]
+
+
+def _file_identity(copied: memoryview) -> FileIdentity:
+    name = layout.FileName.from_buffer_copy(copied)
+    raw = bytes(name.gfid).hex()
+    return FileIdentity(
+        gfid="-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:])),
+        path=escape(bytes(name.path[: min(name.path_length, layout.PATH_SIZE)])),
+        truncated=bool(name.flags & layout.FILE_PATH_TRUNCATED),
+        unlinked=bool(name.flags & layout.FILE_UNLINKED),
+        type=layout.FILE_TYPES[name.type] if name.type < len(layout.FILE_TYPES) else "",
+    )
+
+
+def _client_identity(copied: memoryview) -> ClientIdentity:
+    name = layout.ClientName.from_buffer_copy(copied)
+    address = bytes(name.address[: min(name.length, layout.CLIENT_SIZE)])
+    return ClientIdentity(escape(address) or "unknown", str(name.process or ""))
 
 
 def _load(segment: Segment, kind: type[_S], offset: int, index: int) -> _S:

@@ -21,7 +21,7 @@ from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.config import API_PATH, Config
 from glupy_exporter.privacy import Privacy, glob
 from glupy_exporter.segment import layout
-from glupy_exporter.segment.reader import Client, SegmentError, escape
+from glupy_exporter.segment.reader import ClientIdentity, SegmentError, escape
 
 PREFIX = f"{API_PATH}v1/"
 OPENAPI_PATH = f"{PREFIX}openapi.json"
@@ -42,7 +42,7 @@ class Item(NamedTuple):
     """A ``File`` or a ``Client``, as the resource has it."""
     name: str
     """A file's path or a client's address."""
-    top_client: Client | None = None
+    top_client: ClientIdentity | None = None
 
 
 class Column(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -29,6 +30,7 @@ IDLE_TIMEOUT = 120.0  # longer than the usual scrape interval, so that Prometheu
 BODY_TIMEOUT = 10.0
 SHUTDOWN_TIMEOUT = 10.0
 THREADS = 2  # one scrapes while the other compresses
+GARBAGE_THRESHOLD = 200_000  # objects: more than a scrape has, whose rows are not to be walked
 
 LOG = logging.getLogger(__name__)
 
@@ -117,6 +119,8 @@ def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
     guard = Guard(config.web_config_file) if config.web_config_file else None
     sockets = _sockets(config)
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="scrape") as executor:
         asyncio.run(_serve(App(config, scraper, executor, guard), sockets, load))
 

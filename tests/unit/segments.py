@@ -48,6 +48,7 @@ class File:
     top_client: int = 0
     """Slot of a client plus 1, which is the client's tag here."""
     top_client_lead: int = 0
+    last_seen: int = CREATED_MONOTONIC + 6_000_000_000
 
 
 @dataclass
@@ -151,7 +152,7 @@ class Segment:
             name.path[: len(file.path)] = file.path
             counters = layout.FileCounters(
                 first_seen=CREATED_MONOTONIC + 5_000_000_000,
-                last_seen=CREATED_MONOTONIC + 6_000_000_000,
+                last_seen=file.last_seen,
                 error_bound=file.error_bound,
                 top_client=file.top_client,
                 top_client_lead=file.top_client_lead,

@@ -25,6 +25,7 @@ from glupy_exporter.collectors import COLLECTORS, docs
 from glupy_exporter.collectors.base import Collector, Options
 from glupy_exporter.collectors.clients import AWAY
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
+from glupy_exporter.collectors.family import single
 from glupy_exporter.collectors.scrape import REASONS, Scraper
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
@@ -320,14 +321,14 @@ def test_collector_drops_only_the_brick_it_cannot_read(tmp_path: Path) -> None:
 
 
 class Buggy(Collector):
-    """A collector with a bug that one brick brings out after its first sample."""
+    """A collector with a bug that one brick brings out after its first block."""
 
     name = "buggy"
     help = "fails"
     families = (COLLECTORS[0].families[0],)
 
     def live(self, brick):
-        yield self.families[0], (), 1
+        yield single(self.families[0], 1)
         if brick.brick.brick == "/bricks/b1":
             raise ZeroDivisionError
 
@@ -384,7 +385,7 @@ def test_half_life_is_that_of_the_segment(tmp_path: Path, monkeypatch: pytest.Mo
             segment = segments.Segment(
                 files={
                     0: segments.File(b"/old", HOT, (old, 0, 0)),
-                    1: segments.File(b"/new", COLD, (new, 0, 0)),
+                    1: segments.File(b"/new", COLD, (new, 0, 0), last_seen=new),
                 },
                 header={"half_life": half_life},
             )

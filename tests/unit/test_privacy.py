@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from glupy_exporter.privacy import Privacy, glob
@@ -20,14 +18,14 @@ FILE = File(
     top_client=0,
     top_client_lead=0,
 )
-NAMELESS = replace(FILE, path="")
+NAMELESS = FILE._replace(path="")
 
 
 def test_full_path() -> None:
     assert Privacy().path(FILE) == "/home/ann/letters/love.txt"
     assert Privacy().path(NAMELESS) == "<gfid:6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11>"
-    assert Privacy().path(replace(FILE, truncated=True)) == "/home/ann/letters/love.txt..."
-    assert Privacy().path(replace(FILE, unlinked=True)) == "/home/ann/letters/love.txt (deleted)"
+    assert Privacy().path(FILE._replace(truncated=True)) == "/home/ann/letters/love.txt..."
+    assert Privacy().path(FILE._replace(unlinked=True)) == "/home/ann/letters/love.txt (deleted)"
 
 
 @pytest.mark.parametrize(
@@ -43,38 +41,38 @@ def test_full_path() -> None:
 def test_depth(depth: int, path: str) -> None:
     privacy = Privacy(depth=depth)
     assert privacy.path(FILE) == path
-    assert privacy.path(replace(FILE, unlinked=True)) == f"{path} (deleted)"
-    assert privacy.path(replace(FILE, path="/")) == "/"
+    assert privacy.path(FILE._replace(unlinked=True)) == f"{path} (deleted)"
+    assert privacy.path(FILE._replace(path="/")) == "/"
     assert privacy.path(NAMELESS) == Privacy().path(NAMELESS)
 
 
 def test_no_paths() -> None:
     privacy = Privacy("none")
-    for file in (FILE, NAMELESS, replace(FILE, unlinked=True), replace(FILE, truncated=True)):
+    for file in (FILE, NAMELESS, FILE._replace(unlinked=True), FILE._replace(truncated=True)):
         assert privacy.path(file) == ""
 
 
 def test_hashes_differ_by_path_and_key_but_not_by_file() -> None:
     paths = [
         Privacy("hash").path(FILE),
-        Privacy("hash").path(replace(FILE, path="/home/ann/letters/love.txu")),
+        Privacy("hash").path(FILE._replace(path="/home/ann/letters/love.txu")),
         Privacy("hash", hash_key="a").path(FILE),
         Privacy("hash", hash_key="b").path(FILE),
     ]
     assert len(set(paths)) == 4
     assert all(len(path) == 16 and set(path) <= set("0123456789abcdef") for path in paths)
-    assert Privacy("hash").path(replace(FILE, gfid="other")) == paths[0]
+    assert Privacy("hash").path(FILE._replace(gfid="other")) == paths[0]
 
 
 def test_hash_of_what_is_cut_is_that_of_its_directory() -> None:
     privacy = Privacy("hash", depth=2)
-    assert privacy.path(FILE) == privacy.path(replace(FILE, path="/home/ann/other"))
-    assert privacy.path(FILE) != privacy.path(replace(FILE, path="/home/bob/other"))
+    assert privacy.path(FILE) == privacy.path(FILE._replace(path="/home/ann/other"))
+    assert privacy.path(FILE) != privacy.path(FILE._replace(path="/home/bob/other"))
 
 
 def test_hash_says_that_a_file_is_deleted_or_has_no_name() -> None:
     privacy = Privacy("hash")
-    assert privacy.path(replace(FILE, unlinked=True)) == f"{privacy.path(FILE)} (deleted)"
+    assert privacy.path(FILE._replace(unlinked=True)) == f"{privacy.path(FILE)} (deleted)"
     assert privacy.path(NAMELESS) == Privacy().path(NAMELESS)
 
 

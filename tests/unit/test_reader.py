@@ -166,7 +166,7 @@ def test_clients(path: Path) -> None:
     with reader.Segment(path) as segment:
         table = segment.client_table()
         found = [client for _, client in segment.clients(table)]
-        assert [table.column("connections")[slot] for slot in (0, 9)] == [4, 0]
+        assert [table.connections[slot] for slot in (0, 9)] == [4, 0]
         assert segment.client_health() == reader.TableHealth(3, 0, 0, 16)
     assert [(c.name, c.process, c.activity.fops, c.connections) for c in found] == [
         ("192.0.2.1", "", (1, 2, 3), 4),
@@ -210,10 +210,10 @@ def test_internal_origins_that_were_seen(path: Path) -> None:
 def test_all_at_once_is_the_same_as_one_by_one(path: Path) -> None:
     files = {
         slot: segments.File(b"/f%d" % slot, uuid.UUID(int=slot << 64 | slot), (slot, 0, 1))
-        for slot in (0, 5, 255, 256, 700, 1023)
+        for slot in (0, 5, 15, 16, 255, 700, 4095, 4096, 8191)
     }
     clients = {slot: segments.Client(b"c%d" % slot) for slot in (1, 8)}
-    segments.Segment(files=files, clients=clients, file_slots=1024).write(path)
+    segments.Segment(files=files, clients=clients, file_slots=8192).write(path)
     with reader.Segment(path) as segment:
         file_table, client_table = segment.file_table(), segment.client_table()
         all_files = list(segment.files(file_table))
@@ -238,16 +238,45 @@ def test_all_at_once_leaves_out_what_is_being_changed(path: Path) -> None:
         assert [file.path for _, file in segment.files(table)] == ["/f0", "/f3"]
 
 
-def test_columns_are_by_slot(path: Path) -> None:
-    file = segments.File(b"/f", GFID, (1, 2, 3), (10, 20), (4, 5, 6))
+def test_columns_and_counters_are_by_slot(path: Path) -> None:
+    file = segments.File(b"/f", GFID, (1, 2, 3), (10, 20), (4, 5, 6), last_seen=7)
     segments.Segment(files={5: file}, file_slots=8).write(path)
     with reader.Segment(path) as segment:
         table = segment.file_table()
-        assert [sum(row) for row in zip(*table.columns("fops"))] == [0, 0, 0, 0, 0, 6, 0, 0]
-        assert list(table.column("bytes", 1)) == [0, 0, 0, 0, 0, 20, 0, 0]
-        assert [list(column)[5] for column in table.columns("nanoseconds")] == [4, 5, 6]
-        assert sum(map(sum, table.columns("nanoseconds"))) == 15
-        assert table.row(5) == table.rows[0]
+        assert list(table.last_seen) == [0, 0, 0, 0, 0, 7, 0, 0]
+        assert table.counters(5)[reader.FOPS] == (1, 2, 3)
+        assert table.counters(5)[reader.NANOSECONDS] == (4, 5, 6)
+        assert table.counters(5)[reader.BYTES] == (10, 20)
+        assert not any(table.counters(4))
+
+
+def test_names_are_read_again_when_they_may_have_changed(path: Path) -> None:
+    files = {
+        slot: segments.File(b"/f%d" % slot, uuid.UUID(int=(slot + 1) << 64), (1, 0, 0))
+        for slot in range(4)
+    }
+    segments.Segment(files=files).write(path)
+    known: reader.Known[reader.FileIdentity] = {}
+
+    def paths(*slots: int) -> list[str]:
+        with reader.Segment(path) as segment:
+            return [file.path for _, file in segment.files(segment.file_table(), slots, known)]
+
+    def rename(slot: int, name: bytes) -> None:
+        offset = offset_of(path, "file_names") + slot * ctypes.sizeof(layout.FileName)
+        poke(path, offset + layout.FileName.path.offset, name)
+
+    assert paths(0, 1, 3) == ["/f0", "/f1", "/f3"]
+    for slot in range(4):
+        rename(slot, b"/g")
+    assert paths(0, 1, 2, 3) == ["/f0", "/f1", "/g2", "/f3"], "what no writer does is not seen"
+    poke(path, offset_of(path, "file_seqs") + 0 * 4, struct.pack("I", 4))
+    poke(path, offset_of(path, "file_tags") + 1 * 8, struct.pack("Q", 12345))
+    poke(path, offset_of(path, "file_seqs") + 3 * 4, struct.pack("I", 3))
+    assert paths(0, 1, 2, 3) == ["/g0", "/g1", "/g2"], "slot 3 is being changed"
+    poke(path, offset_of(path, "file_seqs") + 3 * 4, struct.pack("I", 6))
+    assert paths(2, 3) == ["/g2", "/g3"]
+    assert known.keys() == {2, 3}, "what nobody asked for is forgotten"
 
 
 def test_a_file_by_its_tag(path: Path) -> None:

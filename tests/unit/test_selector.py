@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -22,12 +23,26 @@ def select(
     half_life: float = HALF_LIFE,
 ) -> list[int]:
     """The slots selected of a table with these rows in its slots."""
-    orders = len(next(iter(rows.values()), (0, 0))) - 1
-    columns = [
-        [rows.get(slot, (0,) * (orders + 1))[column] for slot in range(SLOTS)]
-        for column in range(orders + 1)
-    ]
-    return selector.select(key, columns[0], [[column] for column in columns[1:]], half_life, now)
+    nobody = (0,) * (selector._orders + 1)
+    return select_of(
+        selector, [rows.get(slot, nobody) for slot in range(SLOTS)], now, key, half_life
+    )
+
+
+def select_of(
+    selector: Selector,
+    rows: Sequence[Row],
+    now: float,
+    key: str = "b",
+    half_life: float = HALF_LIFE,
+) -> list[int]:
+    """The slots selected of a table with these rows, one in each slot."""
+
+    def totals(slots: Sequence[int]) -> list[Row]:
+        return [rows[slot][1:] for slot in slots]
+
+    stamps = [hash(row) % 2**64 for row in rows]
+    return selector.select(key, [row[0] for row in rows], stamps, totals, half_life, now)
 
 
 def table(**counts: int | Row) -> dict[int, Row]:
@@ -39,24 +54,24 @@ def table(**counts: int | Row) -> dict[int, Row]:
 
 
 def test_first_sight_goes_by_totals() -> None:
-    assert select(Selector(2), 0.0, table(s0=5, s1=9, s2=7)) == [1, 2]
+    assert select(Selector(2, 1), 0.0, table(s0=5, s1=9, s2=7)) == [1, 2]
 
 
 def test_fewer_rows_than_the_limit() -> None:
-    assert select(Selector(5), 0.0, table(s0=2, s3=1)) == [0, 3]
-    assert select(Selector(5), 0.0, {}) == []
+    assert select(Selector(5, 1), 0.0, table(s0=2, s3=1)) == [0, 3]
+    assert select(Selector(5, 1), 0.0, {}) == []
 
 
 def test_rows_that_count_nothing_are_not_busy() -> None:
-    assert select(Selector(5), 0.0, table(s0=0, s3=1)) == [3]
+    assert select(Selector(5, 1), 0.0, table(s0=0, s3=1)) == [3]
 
 
 def test_rows_without_a_tag_take_nobodys_place() -> None:
-    assert select(Selector(1), 0.0, {0: (0, 9), 1: (101, 1)}) == [1]
+    assert select(Selector(1, 1), 0.0, {0: (0, 9), 1: (101, 1)}) == [1]
 
 
 def test_recent_fops_outweigh_old_ones() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=10))
     assert select(selector, 20 * HALF_LIFE, table(s0=1000, s1=20)) == [1]
 
@@ -64,7 +79,7 @@ def test_recent_fops_outweigh_old_ones() -> None:
 @pytest.mark.parametrize("half_life", [10.0, HALF_LIFE])
 @pytest.mark.parametrize(("half_lives", "winner"), [(0.9, 0), (1.1, 1)])
 def test_a_score_halves_in_a_half_life(half_life: float, half_lives: float, winner: int) -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     seconds = half_lives * half_life
     select(selector, 0.0, table(s0=1000, s1=0), half_life=half_life)
     select(selector, seconds, table(s0=1000, s1=500), half_life=half_life)
@@ -76,7 +91,7 @@ def test_a_score_halves_in_a_half_life(half_life: float, half_lives: float, winn
 @pytest.mark.parametrize(("fops", "winner"), [(240, 0), (260, 1)])
 @pytest.mark.parametrize("interval", [1, 15, 120])
 def test_how_often_one_scrapes_does_not_matter(interval: int, fops: int, winner: int) -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     for second in range(0, 120, interval):
         select(selector, float(second), table(s0=1000, s1=0))
     rows = table(s0=1000, s1=fops)  # 1000 fops two half-lives ago are worth 250 now
@@ -87,7 +102,7 @@ def test_how_often_one_scrapes_does_not_matter(interval: int, fops: int, winner:
 @pytest.mark.parametrize("half_life", [1.0, 0.01])
 def test_scores_hold_for_any_number_of_half_lives(half_life: float) -> None:
     """Far more of them than a float has powers of two."""
-    selector = Selector(1)
+    selector = Selector(1, 1)
     for second in range(0, 3000, 15):
         select(selector, float(second), table(s0=2**63, s1=10 + second), half_life=half_life)
     rows = table(s0=2**63, s1=9000)
@@ -96,7 +111,7 @@ def test_scores_hold_for_any_number_of_half_lives(half_life: float) -> None:
 
 
 def test_a_row_stays_for_five_minutes_after_it_was_among_the_busiest() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=10, s1=0))
     rows = table(s0=10, s1=1_000_000)
     for second in range(15, int(KEEP) + 1, 15):
@@ -106,12 +121,12 @@ def test_a_row_stays_for_five_minutes_after_it_was_among_the_busiest() -> None:
 
 def test_each_order_has_its_own_busiest() -> None:
     rows = table(s0=(9, 0, 1), s1=(8, 0, 2), s2=(7, 5, 3), s3=(6, 4, 4))
-    assert select(Selector(1), 0.0, rows) == [0, 2, 3]
-    assert select(Selector(2), 0.0, rows) == [0, 1, 2, 3]
+    assert select(Selector(1, 3), 0.0, rows) == [0, 2, 3]
+    assert select(Selector(2, 3), 0.0, rows) == [0, 1, 2, 3]
 
 
 def test_orders_decay_each_by_itself() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 2)
     select(selector, 0.0, table(s0=(9, 900), s1=(1, 1)))
     # Slot 1 makes more fops now, but next to no bytes.
     rows = table(s0=(9, 900), s1=(99, 2))
@@ -122,14 +137,14 @@ def test_orders_decay_each_by_itself() -> None:
 
 
 def test_a_slot_with_a_new_owner_is_a_new_row() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, {0: (100, 1000), 1: (101, 10)})
     # Slot 0 was given to another file with a fop or two: it inherits neither score nor place.
     assert select(selector, 1.0, {0: (999, 2), 1: (101, 12)}) == [1]
 
 
 def test_a_new_owner_that_counts_as_much_as_the_old_one() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=10))
     select(selector, 10 * HALF_LIFE, {0: (999, 1000), 1: (101, 10)})
     # Counted just now, all of it.
@@ -138,45 +153,45 @@ def test_a_new_owner_that_counts_as_much_as_the_old_one() -> None:
 
 
 def test_a_count_that_went_down_is_a_new_row() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=10))
     select(selector, KEEP / 2, table(s0=5, s1=10))  # the brick was restarted
     assert select(selector, 2 * KEEP, table(s0=5, s1=100)) == [1]
 
 
 def test_a_row_that_lost_its_slot_is_gone_at_once() -> None:
-    selector = Selector(2)
+    selector = Selector(2, 1)
     select(selector, 0.0, table(s0=1000, s1=10))
     assert select(selector, 1.0, table(s1=10)) == [1]
 
 
 def test_bricks_do_not_share_rows() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=1), "a")
     assert select(selector, 0.0, table(s0=0, s1=1), "b") == [1]
 
 
 def test_a_vanished_brick_is_forgotten() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=1), "gone")
     select(selector, KEEP + 1, table(s0=1), "here")
     assert list(selector._states) == ["here"]
 
 
 def test_a_table_of_another_size_is_a_new_one() -> None:
-    selector = Selector(1)
-    selector.select("b", [1, 2], [[[1000, 1]]], HALF_LIFE, 0.0)
-    assert selector.select("b", [3, 2, 1], [[[9, 8, 7]]], HALF_LIFE, 1.0) == [0]
+    selector = Selector(1, 1)
+    select_of(selector, [(1, 1000), (2, 1)], 0.0)
+    assert select_of(selector, [(3, 9), (2, 8), (1, 7)], 1.0) == [0]
 
 
 def test_a_long_time_between_scrapes_is_no_reason_to_forget() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=1))
     assert select(selector, 20 * HALF_LIFE, table(s0=1000, s1=11)) == [1]
 
 
 def test_a_brick_that_missed_one_scrape_is_not() -> None:
-    selector = Selector(1)
+    selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=1))
     select(selector, KEEP - 1, table(s0=1), "other")
     assert select(selector, KEEP, table(s0=1000, s1=2)) == [0]
@@ -184,12 +199,29 @@ def test_a_brick_that_missed_one_scrape_is_not() -> None:
 
 def test_newcomers_push_out_who_was_busy_longest_ago() -> None:
     """Each row is the busiest once, within the five minutes."""
-    selector, slots = Selector(1), 10
+    selector, slots = Selector(1, 1), 10
     counts = [0] * slots
     for turn in range(slots):
         counts[turn] = 1000 * 10**turn
-        found = selector.select("b", [1] * slots, [[list(counts)]], HALF_LIFE, float(turn))
+        found = select_of(selector, [(1, count) for count in counts], float(turn))
         assert found == list(range(max(0, turn + 1 - CROWD), turn + 1))
+
+
+def test_what_is_added_after_the_stamp_is_noticed_at_the_next() -> None:
+    selector = Selector(1, 1)
+
+    def selected(stamps: Sequence[int], counts: Sequence[int], now: float) -> list[int]:
+        def totals(slots: Sequence[int]) -> list[Row]:
+            return [(counts[slot],) for slot in slots]
+
+        return selector.select("b", [1, 2], stamps, totals, HALF_LIFE, now)
+
+    assert selected([1, 1], [1000, 1], 0.0) == [0]
+    # The writer has stamped slot 1 and is about to count.
+    assert selected([1, 2], [1000, 1], KEEP + 1) == [0]
+    assert selected([1, 2], [1000, 2001], KEEP + 2) == [0]
+    assert selected([1, 3], [1000, 2002], KEEP + 3) == [0, 1]
+    assert selected([1, 3], [1000, 2002], 2 * KEEP + 4) == [1]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -197,25 +229,19 @@ def test_rows_that_need_no_look_are_not_missed(seed: int, monkeypatch: pytest.Mo
     """Only rows that have changed are compared with the busiest: as good as comparing all."""
     dice = random.Random(seed)
     slots, orders = 200, 3
-    tags = [dice.randrange(1, 2**64) for _ in range(slots)]
-    counts = [[[0] * slots for _ in range(1 + order)] for order in range(orders)]
+    table = [[dice.randrange(1, 2**64), *(0 for _ in range(orders))] for _ in range(slots)]
     turns = []
     for _ in range(60):
         for slot in dice.choices(range(slots), k=dice.choice((0, 3, 50))):
-            for column in dice.choice(counts):
-                column[slot] += dice.randrange(1, 1000)
+            table[slot][dice.randint(1, orders)] += dice.randrange(1, 1000)
         for slot in dice.sample(range(slots), dice.choice((0, 0, 2))):
-            tags[slot] = dice.choice((0, dice.randrange(1, 2**64)))
-            for order in counts:
-                for column in order:
-                    column[slot] = dice.randrange(10)
-        turns.append((list(tags), [[list(column) for column in order] for order in counts]))
+            tag = dice.choice((0, dice.randrange(1, 2**64)))
+            table[slot] = [tag, *(dice.randrange(10) for _ in range(orders))]
+        turns.append([tuple(row) for row in table])
 
     def chosen() -> list[list[int]]:
-        selector = Selector(5)
-        return [
-            selector.select("b", *table, HALF_LIFE, 30.0 * turn) for turn, table in enumerate(turns)
-        ]
+        selector = Selector(5, orders)
+        return [select_of(selector, rows, 30.0 * turn) for turn, rows in enumerate(turns)]
 
     found = chosen()
     monkeypatch.setattr(_State, "_candidates", lambda self, *_: range(len(self.tags)))

@@ -36,7 +36,7 @@ from pathlib import Path
 
 import cluster
 import segments
-from monitored import free_port, get, service
+from monitored import exporter, get
 from samples import SAMPLES, interval, processor_time
 
 SECONDS_A_ROUND = 10
@@ -49,15 +49,6 @@ TOPS = ("open", "read", "write", "opendir", "readdir")
 
 
 @contextlib.contextmanager
-def exporter(*flags: str) -> Iterator[tuple[str, int]]:
-    """The address and the process of one."""
-    address = f"127.0.0.1:{free_port()}"
-    command = [Path(sys.executable).with_name("glupy-exporter"), "serve", *flags]
-    with service([*command, f"--web.listen-address={address}"], f"http://{address}") as process:
-        yield f"http://{address}/metrics", process.pid
-
-
-@contextlib.contextmanager
 def scraped(url: str) -> Iterator[None]:
     """Scrapes go on meanwhile."""
     stop = threading.Event()
@@ -65,7 +56,7 @@ def scraped(url: str) -> Iterator[None]:
     def scrape() -> None:
         due = time.monotonic()
         while not stop.wait(max(0, due - time.monotonic())):
-            get(url)
+            get(f"{url}/metrics")
             due += SCRAPE_EVERY
 
     thread = threading.Thread(target=scrape)
@@ -98,8 +89,8 @@ def latency() -> list[str]:
         copy = Path(shutil.copy(volume.segment_path(volume.bricks[0]), directory))
         stack.enter_context(segments.locked(copy))
         urls = {
-            "of the brick": stack.enter_context(exporter())[0],
-            "of a copy": stack.enter_context(exporter(f"--segment.dir={directory}"))[0],
+            "of the brick": stack.enter_context(exporter()).url,
+            "of a copy": stack.enter_context(exporter(f"--segment.dir={directory}")).url,
         }
         for _ in range(SAMPLES):
             for name in random.sample(list(found), len(found)):
@@ -139,13 +130,13 @@ def costs(ask: Callable[[], object], pids: list[int]) -> tuple[float, float]:
 def comparison() -> None:
     """Print what it costs to ask for the state of many bricks."""
     (glusterd,) = map(int, subprocess.check_output(["pgrep", "--exact", "glusterd"]).split())
-    with cluster.volume(bricks=BRICKS) as volume, volume.mount() as mount, exporter() as (url, pid):
+    with cluster.volume(bricks=BRICKS) as volume, volume.mount() as mount, exporter() as served:
         for number in range(FILES):
             (mount / f"file{number}").write_bytes(os.urandom(4096))
             (mount / f"file{number}").read_bytes()
         bricks = [pid for brick in volume.bricks if (pid := volume.pid(brick))]
         ways: dict[str, tuple[Callable[[], object], list[int]]] = {
-            "a scrape": (lambda: get(url), [pid, *bricks]),
+            "a scrape": (lambda: get(f"{served.url}/metrics"), [served.pid, *bricks]),
             "volume profile and volume top": (
                 lambda: ask_gluster(volume.name),
                 [glusterd, *bricks],

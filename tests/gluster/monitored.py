@@ -13,10 +13,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from cluster import wait_for
+from prometheus_client.parser import text_string_to_metric_families
 
 SHIPPED = Path(__file__).resolve().parents[2] / "prometheus"
 
@@ -69,6 +70,32 @@ def service(
             process.terminate()
             code = process.wait(timeout=30)
     assert code == 0
+
+
+class Exporter(NamedTuple):
+    """One that runs."""
+
+    url: str
+    pid: int
+
+
+@contextlib.contextmanager
+def exporter(*flags: str) -> Iterator[Exporter]:
+    """One that serves the segments of this machine."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [Path(sys.executable).with_name("glupy-exporter"), "serve", *flags]
+    with service([*command, f"--web.listen-address={address}"], f"http://{address}") as process:
+        yield Exporter(f"http://{address}", process.pid)
+
+
+def bricks_up(url: str, volume: str) -> dict[Path, float]:
+    """What a scrape of the exporter says of the bricks of a volume; it has to have an answer."""
+    return {
+        Path(sample.labels["brick"]): sample.value
+        for family in text_string_to_metric_families(get(f"{url}/metrics"))
+        for sample in family.samples
+        if sample.name == "glupy_brick_up" and sample.labels["volume"] == volume
+    }
 
 
 class Prometheus:

@@ -10,10 +10,12 @@ import errno
 import fcntl
 import mmap
 import os
+import pwd
 import sqlite3
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -209,3 +211,72 @@ def test_locks_between_two_mounts(xlator: None, kind: str) -> None:
             assert [number for name, number, _ in segment.errnos() if name == "lk"] == [
                 errno.EAGAIN
             ]
+
+
+def postgresql() -> Path | None:
+    """Where the programs of its server are; Debian keeps them out of the path."""
+    return next(Path("/usr/lib/postgresql").glob("*/bin"), None)
+
+
+class Server:
+    """A PostgreSQL whose data are on a mount, and which listens on a socket elsewhere."""
+
+    def __init__(self, programs: Path, root: Path, sockets: Path) -> None:
+        self.data = root / "postgresql"
+        self._programs = programs
+        self._sockets = sockets
+        user = pwd.getpwnam("postgres")  # the server refuses to be root
+        for path in (self.data, sockets):
+            path.mkdir()
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+    def run(self, program: str, *words: str | Path) -> str:
+        """What a program of PostgreSQL prints."""
+        as_user = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+        where = {"PGHOST": str(self._sockets), "PGDATABASE": "postgres"}
+        done = subprocess.run(
+            [*as_user, self._programs / program, *words],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", **where},
+        )
+        return done.stdout
+
+    def control(self, *words: str | Path) -> str:
+        """Start or stop the server."""
+        options = f"-c listen_addresses= -c unix_socket_directories={self._sockets}"
+        return self.run("pg_ctl", "-D", self.data, "-w", "-o", options, *words)
+
+    def work(self) -> object:
+        """A database made, used by several clients at once, by one server only, and checked."""
+        self.run("initdb", "--no-sync", "--data-checksums", "-D", self.data)
+        self.control("-l", self.data / "log", "start")
+        try:
+            with pytest.raises(subprocess.CalledProcessError):
+                self.control("start")  # it holds the lock
+            self.run("pgbench", "--initialize", "--quiet", "--scale=1")
+            self.run("pgbench", "--client=4", "--jobs=2", "--transactions=25", "--no-vacuum")
+            query = (
+                "select count(*), sum(delta) = (select sum(abalance) from pgbench_accounts),"
+                "sum(delta) = (select sum(bbalance) from pgbench_branches) from pgbench_history"
+            )
+            rows = self.run("psql", "--no-align", "--tuples-only", "--command", query)
+        finally:
+            self.control("stop")
+        return rows, "Bad checksums:  0" in self.run("pg_checksums", "--check", "-D", self.data)
+
+
+def test_postgresql(xlator: None, need: Callable[[object, str], None]) -> None:
+    programs = postgresql()
+    need(programs, "PostgreSQL's server")
+    assert programs
+    with (
+        volume("replica", "2", bricks=2) as counted,
+        counted.mount() as mount,
+        tempfile.TemporaryDirectory() as sockets,
+    ):
+        Path(sockets).chmod(0o755)
+        server = Server(programs, mount, Path(sockets) / "s")
+        assert server.work() == ("100|t|t\n", True)

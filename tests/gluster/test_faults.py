@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -29,47 +28,15 @@ from cluster import (
     volume,
     wait_for,
 )
-from monitored import free_port, get, service
+from monitored import bricks_up, exporter, free_port, get
 from prometheus_client.parser import text_string_to_metric_families
+from work import Work, work
 
 from glupy_exporter.segment import layout, reader
 from glupy_exporter.xlator import build, install
 
 OPTIONS = {"user.xlator.glupy.file-slots": "64", "user.xlator.glupy.client-slots": "16"}
 STALE = 1000
-
-
-class Work:
-    """Runs of fio, one after the other, until told to stop."""
-
-    def __init__(self, mount: Path) -> None:
-        self.done = 0
-        self._stop = threading.Event()
-        self._error: subprocess.CalledProcessError | None = None
-        self._thread = threading.Thread(target=self._run, args=(mount,))
-        self._thread.start()
-
-    def _run(self, mount: Path) -> None:
-        command = ["fio", "--name=faults", f"--directory={mount}", "--rw=randwrite", "--bs=8k"]
-        command += ["--nrfiles=8", "--filesize=64k", "--direct=1", "--ioengine=psync"]
-        command += ["--verify=crc32c", "--verify_fatal=1", "--rate_iops=200"]
-        command += ["--verify_state_save=0"]  # else it leaves a file where it was started
-        while not self._stop.is_set() and not self._error:
-            try:
-                subprocess.run(command, check=True, capture_output=True, text=True)
-            except subprocess.CalledProcessError as error:
-                self._error = error
-            self.done += 1
-
-    def go_on(self) -> None:
-        """Wait until a run that began after this call has ended well."""
-        wanted = self.done + 2
-        wait_for(lambda: self.done >= wanted or self._error, "fio to get on", 120)
-        assert not self._error, f"{self._error.stdout}{self._error.stderr}"
-
-    def end(self) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 class Subject(NamedTuple):
@@ -88,13 +55,8 @@ class Subject(NamedTuple):
         return self.volume.segment_path(self.brick)
 
     def up(self) -> dict[Path, float]:
-        """What a scrape says of the bricks of the volume; it has to have an answer."""
-        return {
-            Path(sample.labels["brick"]): sample.value
-            for family in text_string_to_metric_families(get(f"{self.exporter}/metrics"))
-            for sample in family.samples
-            if sample.name == "glupy_brick_up" and sample.labels["volume"] == self.volume.name
-        }
+        """What a scrape says of the bricks of the volume."""
+        return bricks_up(self.exporter, self.volume.name)
 
     def counts_again(self) -> bool:
         """Whether the brick has a good segment in which fops appear."""
@@ -114,18 +76,13 @@ class Subject(NamedTuple):
 @pytest.fixture(scope="module")
 def subject(xlator: None, need: Callable[[object, str], None]) -> Iterator[Subject]:
     need(shutil.which("fio"), "fio")
-    address = f"127.0.0.1:{free_port()}"
-    command = [Path(sys.executable).with_name("glupy-exporter"), "serve"]
     with (
         volume("replica", "2", bricks=2, options=OPTIONS) as made,
         made.mount("direct-io-mode=enable") as mount,
-        service([*command, f"--web.listen-address={address}"], f"http://{address}"),
+        exporter() as serving,
+        work(mount) as working,
     ):
-        work = Work(mount)
-        try:
-            yield Subject(made, mount, work, f"http://{address}")
-        finally:
-            work.end()
+        yield Subject(made, mount, working, serving.url)
 
 
 def put(path: Path, content: bytes) -> None:
@@ -340,10 +297,10 @@ def test_an_exporter_whose_clock_steps(
     assert all(s.value == 1 for s in families["glupy_collector_success"].samples)
 
 
-def test_an_exporter_that_is_killed(subject: Subject) -> None:
+def test_an_exporter_that_is_stopped_and_killed(subject: Subject) -> None:
     address = f"127.0.0.1:{free_port()}"
     command = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
-    with subprocess.Popen([*command, f"--web.listen-address={address}"]) as exporter:
+    with subprocess.Popen([*command, f"--web.listen-address={address}"]) as process:
 
         def answers() -> bool:
             with contextlib.suppress(OSError):
@@ -351,7 +308,11 @@ def test_an_exporter_that_is_killed(subject: Subject) -> None:
             return False
 
         wait_for(answers, "the exporter to answer")
-        exporter.kill()
+        process.send_signal(signal.SIGSTOP)
+        subject.work.go_on()
+        process.send_signal(signal.SIGCONT)
+        assert answers()
+        process.kill()
     subject.work.go_on()
     assert subject.counts_again()
 
@@ -375,6 +336,32 @@ def test_a_translator_installed_over_the_one_that_runs(subject: Subject, tmp_pat
             script.unlink(missing_ok=True)
         else:
             script.write_bytes(before)
+
+
+def test_a_volume_that_is_reset(subject: Subject) -> None:
+    """It loses the translator with all other options; the bricks lose it when they start again."""
+    with (
+        volume("replica", "2", bricks=2, options=OPTIONS) as made,
+        made.mount("direct-io-mode=enable") as mount,
+        work(mount) as working,
+    ):
+        ours = Subject(made, mount, working, subject.exporter)
+        pids = [made.pid(brick) for brick in made.bricks]
+        wait_for(ours.counts_again, "the brick to count")
+        gluster("volume", "reset", made.name)
+        working.go_on()
+        assert [made.pid(brick) for brick in made.bricks] == pids
+        made.kill(ours.brick)
+        made.start(force=True)
+        wait_for(lambda: made.connected(mount, ours.brick), "the client to be back")
+        working.go_on()
+        up = ours.up()
+        assert up[ours.brick] == 0, "the segment that the killed process left"
+        made.set_options({"user.xlator.glupy": "quota", **OPTIONS})
+        made.kill(ours.brick)
+        made.start(force=True)
+        wait_for(ours.counts_again, "the brick to count", 60)
+        working.go_on()
 
 
 def test_bricks_that_are_added_and_replaced(subject: Subject) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 
 import pytest
 import workload
 from cluster import Volume, gluster, volume
 from compare import assert_equal, settled
+from monitored import bricks_up, exporter
+from work import work
 
 
 def exercise(subject: Volume) -> None:
@@ -70,3 +73,27 @@ def test_multiplexed_bricks(multiplex: None) -> None:
         check(one)
         with one.segment(one.bricks[0]) as segment:
             assert segment.brick().alive
+
+
+def test_multiplexed_bricks_come_and_go(
+    multiplex: None, need: Callable[[object, str], None]
+) -> None:
+    """Attached to and detached from a process whose other bricks are at work."""
+    need(shutil.which("fio"), "fio")
+    with (
+        volume(bricks=2) as stays,
+        stays.mount("direct-io-mode=enable") as mount,
+        exporter() as serving,
+        work(mount) as working,
+    ):
+        (pid,) = set(map(stays.pid, stays.bricks))
+        for _ in range(3):
+            with volume(bricks=2) as comes:
+                assert set(map(comes.pid, comes.bricks)) == {pid}
+                exercise(comes)
+                check(comes)
+                assert bricks_up(serving.url, comes.name) == dict.fromkeys(comes.bricks, 1)
+            assert not bricks_up(serving.url, comes.name)
+            assert bricks_up(serving.url, stays.name) == dict.fromkeys(stays.bricks, 1)
+            working.go_on()
+        assert set(map(stays.pid, stays.bricks)) == {pid}

@@ -76,9 +76,9 @@ class _Texts:
         """For each row, the labels ``names``, whose values are ``key`` and then the row's own."""
         which = names, key, id(labels)
         if which not in self._of_blocks:
-            of_brick = _pairs(names, key)
-            own = [self._pairs(names[len(key) :], values) for values in labels]
-            texts = [",".join(filter(None, (of_brick, text))) for text in own]
+            of_brick, own = _pairs(names, key), names[len(key) :]
+            separator = "," if of_brick and own else ""
+            texts = [f"{of_brick}{separator}{self._pairs(own, values)}" for values in labels]
             self._of_blocks[which] = labels, texts  # both: while labels live nobody has their id
         return self._of_blocks[which][1]
 

@@ -25,10 +25,18 @@ ORDERS = 4
 """What a row can be busiest by: fops, bytes read, bytes written, time."""
 
 
+_MOST = 2**64 - 1
+"""What a selector can remember; three counters together reach it in a hostile segment only."""
+
+
 def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[int, ...]]:
     """Of each of the slots, what it counts in each order."""
     return [
-        (sum(counters[FOPS]), *counters[BYTES], sum(counters[NANOSECONDS]))
+        (
+            min(sum(counters[FOPS]), _MOST),
+            *counters[BYTES],
+            min(sum(counters[NANOSECONDS]), _MOST),
+        )
         for counters in map(table.counters, slots)
     ]
 
@@ -81,7 +89,7 @@ def top_clients(
     segment: Segment, files: Iterable[File], known: Known[ClientIdentity] | None = None
 ) -> dict[int, ClientIdentity]:
     """The files' top clients by tag, of those that still have a slot."""
-    wanted = {file.top_client for file in files}
+    wanted = {file.top_client for file in files} - {0}
     table = segment.client_table()
     slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]
     return {tag: identity for (_, tag, _), _, identity in table.entries(slots, known)}

@@ -148,18 +148,20 @@ class Files(Collector):
         before = dict(known)
         known.clear()
         tags = array("Q", table.tags)
-        for row, seq in zip(table.rows, table.versions()):
-            version = (*row[:2], seq)
-            verdict = before.get(version)
+        for slot, version in enumerate(zip(table.tags, table.seqs)):
+            row = slot, version[0], 0
+            if not row[1]:
+                continue
+            verdict = before.get((slot, *version))
             if verdict is None:
                 file = brick.segment.file(table, row)
                 verdict = self.privacy.shown(file) if file and file.path else file
             if verdict is not None:
-                known[version] = verdict
+                known[(slot, *version)] = verdict
             shown = verdict
             if isinstance(verdict, File):
                 (file,) = names.complete(brick, [(row, verdict)], self.resolver)
                 shown = self.privacy.shown(file)
             if not shown:
-                tags[row[0]] = 0
+                tags[slot] = 0
         return tags

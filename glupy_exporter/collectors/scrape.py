@@ -63,7 +63,11 @@ def open_bricks(directory: Path, expiry: float) -> Iterator[tuple[list[OpenBrick
                 and other.brick.alive
                 and other.brick.volume == brick.brick.volume
             )
-        yield [bricks[key] for key in sorted(bricks)], problems
+        try:
+            yield [bricks[key] for key in sorted(bricks)], problems
+        finally:
+            for brick in bricks.values():
+                brick.siblings.clear()  # nothing may refer to itself: see GARBAGE_THRESHOLD
 
 
 def _open_all(directory: Path, stack: ExitStack, problems: list[Problem]) -> Iterator[OpenBrick]:

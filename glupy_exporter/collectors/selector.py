@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import gt, ne
@@ -61,13 +61,13 @@ class _State:
         new_tags, new_stamps = array("Q", tags), array("Q", stamps)
         fresh = set(_changed(self.tags, new_tags))
         slots = list(fresh.union(_changed(self.stamps, new_stamps)))
-        self.tags, self.stamps = new_tags, new_stamps
         befores = list(zip(*(map(order.__getitem__, slots) for order in self.totals)))
         nows = totals(slots)
         fresh.update(
             slot for slot, before, now in zip(slots, befores, nows) if any(map(gt, before, now))
         )
         weight = 2.0**self.exponent
+        self.tags, self.stamps = new_tags, new_stamps
         for place, (counted, scores) in enumerate(zip(self.totals, self.scores)):
             for slot, before, now in zip(slots, befores, nows):
                 added = now[place] - before[place]
@@ -79,20 +79,22 @@ class _State:
                     continue
                 counted[slot] = now[place]
             candidates = self._candidates(place, slots, fresh, limit)
-            if len(candidates) > len(self.busiest[place]):
+            if candidates is not None:
                 self.busiest[place] = self._busiest(place, candidates, limit)
 
     def _candidates(
         self, place: int, changed: Iterable[int], fresh: set[int], limit: int
-    ) -> Collection[int]:
-        """The slots among which the busiest are now, those that were the busiest among them."""
+    ) -> Iterable[int] | None:
+        """The slots among which the busiest are now; None if they are those that they were."""
         busiest, counted, scores = self.busiest[place], self.totals[place], self.scores[place]
         if not fresh.isdisjoint(busiest):
             return range(len(scores))  # somebody whom nobody has looked at may follow
         if len(busiest) == limit:
             least = min(map(scores.__getitem__, busiest))
-            return {*busiest, *(slot for slot in changed if scores[slot] >= least)}
-        return {*busiest, *(slot for slot in changed if counted[slot])}
+            rivals = {slot for slot in changed if scores[slot] >= least}
+        else:
+            rivals = {slot for slot in changed if counted[slot]}
+        return None if rivals.issubset(busiest) else rivals.union(busiest)
 
     def _busiest(self, place: int, slots: Iterable[int], limit: int) -> list[int]:
         tags, counted, scores = self.tags, self.totals[place], self.scores[place]
@@ -148,8 +150,9 @@ class Selector:
         seconds, at most CROWD times ``limit`` together: those who were last.
 
         ``key`` tells one brick's table from another's. A slot whose tag is 0 is not selected.
-        ``totals`` only grow, and are asked for where tag or stamp is another than before: what a
-        writer that has already stamped a row adds to it only then is noticed at the next stamp.
+        ``totals`` only grow, and are asked for where tag or stamp is another than before. A writer
+        stamps a row after it has added to it; where a row was copied in between, or the stamp was
+        seen first, the rest is noticed at the next stamp.
 
         A row's score is its total, of which what was added ``half_life`` seconds ago weighs half; a
         row seen for the first time brings all it has counted. Rows that count nothing in an order

@@ -211,7 +211,7 @@ class FileCounters(ctypes.Structure):
         ("bytes", _u64 * len(DIRECTIONS)),
         ("errors", _u64),
         ("first_seen", _u64),
-        ("last_seen", _u64),
+        ("last_seen", _u64),  # stored after all else: readers tell by it what has changed
         ("error_bound", _u64),  # fops that the file may have done at most before it had a slot
         ("top_client", _u64),  # tag of the client that does most on it, 0 for none
         ("top_client_lead", _u64),  # by how many fops, about
@@ -241,7 +241,7 @@ class ClientCounters(ctypes.Structure):
         ("bytes", _u64 * len(DIRECTIONS)),
         ("errors", _u64),
         ("first_seen", _u64),
-        ("last_seen", _u64),
+        ("last_seen", _u64),  # likewise
         ("error_bound", _u64),
         ("connections", _u64),  # connections of this host that are open now
         ("reserved", _u64 * 3),

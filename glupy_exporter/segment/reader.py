@@ -304,10 +304,10 @@ class Table(Generic[_I]):
         fops = map(sum, zip(*map(self._column, range(FOPS.start, FOPS.stop))))
         return [row for row in zip(range(len(self.tags)), self.tags, fops) if row[1]]
 
-    def versions(self) -> list[int]:
-        """Of each of ``rows``, a number that is another whenever the row's name has changed."""
-        seqs, _ = self._copy
-        return [seqs[slot] for slot, _, _ in self.rows]
+    @property
+    def seqs(self) -> memoryview:
+        """Of each slot, a number that is another whenever the slot's name has changed."""
+        return self._copy[0]
 
     def entries(
         self, slots: Iterable[int] | None = None, known: Known[_I] | None = None
@@ -420,6 +420,7 @@ class Segment:
 
     def close(self) -> None:
         """Close the file."""
+        self._tagged = None  # its table refers to this
         os.close(self._fd)
 
     def __enter__(self) -> Segment:

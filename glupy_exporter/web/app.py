@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import re
 import zlib
@@ -250,10 +249,6 @@ class Metrics(Handler):
         self.set_header("Content-Type", content_type)
         self.set_header("Vary", "Accept, Accept-Encoding")
         return body
-
-    def on_finish(self) -> None:
-        """Collect garbage while there is little else: server.GARBAGE_THRESHOLD is high."""
-        gc.collect()
 
 
 class OpenApi(Handler):

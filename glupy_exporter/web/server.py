@@ -119,6 +119,7 @@ def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
     guard = Guard(config.web_config_file) if config.web_config_file else None
     sockets = _sockets(config)
+    gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="scrape") as executor:

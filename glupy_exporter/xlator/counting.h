@@ -320,7 +320,7 @@ glupy_count_file(struct glupy_segment *segment, uint32_t slot, const struct glup
     glupy_add_outcome(outcome, file->fops, file->nanoseconds, file->bytes);
     if (outcome->failed)
         glupy_add(&file->errors, 1);
-    glupy_store(&file->last_seen, outcome->now);
+    glupy_store(&file->last_seen, outcome->now); /* last: see layout.py */
 }
 
 /* Who does most on a file, by majority vote (Boyer and Moore: MJRTY, 1981): exact if one client
@@ -352,7 +352,7 @@ glupy_count_client(struct glupy_segment *segment, uint32_t slot,
     glupy_add_outcome(outcome, client->fops, client->nanoseconds, client->bytes);
     if (outcome->failed)
         glupy_add(&client->errors, 1);
-    glupy_store(&client->last_seen, outcome->now);
+    glupy_store(&client->last_seen, outcome->now); /* last: see layout.py */
 }
 
 /* What GlusterFS's own clients do is told apart from what applications do. */

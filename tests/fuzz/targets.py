@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter import config, exposition
 from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.collectors.exporter import SEGMENT_ERRORS
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
 from glupy_exporter.web import api, negotiation, webconfig
@@ -90,11 +91,13 @@ def segment(data: bytes) -> None:
     for holder in (contextlib.nullcontext(), segments.locked(path)):
         with holder:
             text = b"".join(exposition.text(scraper)).decode()
-            for family in text_string_to_metric_families(text):
-                for sample in family.samples:
-                    is_error = sample.name == "glupy_exporter_segment_errors_total"
-                    if is_error and sample.labels["reason"] == "internal":
-                        assert not sample.value, "a collector failed"
+            failures = [
+                sample.value
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+                if sample.name == SEGMENT_ERRORS.name and sample.labels["reason"] == "internal"
+            ]
+            assert failures == [0], "a collector failed"
             other = b"".join(exposition.openmetrics(scraper)).decode()
             assert list(openmetrics_parser.text_string_to_metric_families(other))
             answer(b"sort=seconds", directory)

@@ -73,10 +73,11 @@ def assert_equal(profile: Profile, counts: Counts) -> None:
     assert counts.sizes == profile.sizes
 
 
-def files(segment: reader.Segment) -> list[reader.File]:
-    """Every tracked file whose slot did not just change hands."""
-    table = segment.file_table()
-    return [file for row in table.rows if (file := segment.file(table, row))]
+def files(
+    segment: reader.Segment, known: reader.Known[reader.FileIdentity] | None = None
+) -> list[reader.File]:
+    """Every tracked file whose slot did not just change hands; ``known`` as the reader has it."""
+    return [file for _, file in segment.files(segment.file_table(), known=known)]
 
 
 def clients(segment: reader.Segment) -> list[reader.Client]:

@@ -89,12 +89,13 @@ def watch(path: Path) -> tuple[int, dict[str, str]]:
     """Scrape for SECONDS; how many rounds that were and which name each gfid had."""
     last: dict[tuple[object, ...], int] = {}
     stems: dict[str, str] = {}
+    known: reader.Known[reader.FileIdentity] = {}
     rounds = 0
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         with reader.Segment(path) as segment:
             now = flat(segment)
-            seen = [(file.gfid, file.path) for file in files(segment) if file.path]
+            seen = [(file.gfid, file.path) for file in files(segment, known) if file.path]
         assert not {key: (last[key], now[key]) for key in now if now[key] < last.get(key, 0)}
         last.update(now)
         rounds += 1

@@ -290,6 +290,27 @@ def test_every_reason_is_there_from_the_first_scrape(tmp_path: Path) -> None:
     assert found == {(reason,): 0 for reason in REASONS}
 
 
+def test_a_segment_full_of_the_highest_numbers_is_served(tmp_path: Path) -> None:
+    most = 2**64 - 1
+    segment = segments.Segment(
+        fops={"read": segments.Fop({5: most}, nanoseconds=most)},
+        io={"read": ({12: most}, most)},
+        files={
+            0: segments.File(b"/most", HOT, (most,) * 3, (most,) * 2, (most,) * 3, most),
+            1: segments.File(b"/some", COLD, (1, 2, 3)),
+        },
+        clients={0: segments.Client(b"c", (most,) * 3, (most,) * 2, (most,) * 3, most, most)},
+    )
+    with segment.live(tmp_path / "a.seg"):
+        source = scraper(tmp_path)
+        for _ in range(2):
+            samples = scrape(source)
+            assert not errors(samples)
+            found = values(samples, "glupy_file_fops_total", "path", "kind")
+            assert found["/most", "read"] == float(most)
+            assert found["/some", "write"] == 2
+
+
 def test_missing_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = scraper(tmp_path / "none")
     assert errors(scrape(source)) == {"no_directory": 1}

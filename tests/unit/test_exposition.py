@@ -60,7 +60,18 @@ def of_bricks(family: Family, *bricks: tuple[Labels, Mapping[Labels, Value]]) ->
     )
 
 
+ROWS = [(text,) for text in HOSTILE]
+"""The same list in several blocks, as collectors have it."""
+OTHER = Family("glupy_other", "gauge", HELP, ("other",))
+PARTLY = Family("glupy_partly", "gauge", HELP, ("path", "kind"), parts=("a", "b"))
 SOURCE = Source(
+    *(
+        Exposed(
+            family,
+            [((volume, "/b"), Block(family, ROWS, [value] * len(ROWS))) for volume in ("v", "w")],
+        )
+        for family, value in ((OTHER, 7), (PARTLY, (8, 9)))
+    ),
     of_bricks(
         COUNTER,
         *((("v", text), {(text, kind): n for kind in "ab"}) for n, text in enumerate(HOSTILE)),

@@ -238,6 +238,29 @@ def test_all_at_once_leaves_out_what_is_being_changed(path: Path) -> None:
         assert [file.path for _, file in segment.files(table)] == ["/f0", "/f3"]
 
 
+def test_a_name_that_changes_while_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename after the table was copied and before its seqs are compared."""
+    segments.Segment(files={5: segments.File(b"/old", GFID, (1, 2, 3))}).write(path)
+    known: reader.Known[reader.FileIdentity] = {}
+    identify = reader._file_identity
+    renames = iter([True])
+
+    def renamed(copied: memoryview) -> reader.FileIdentity:
+        found = identify(copied)
+        if next(renames, False):
+            offset = offset_of(path, "file_names") + 5 * ctypes.sizeof(layout.FileName)
+            poke(path, offset + layout.FileName.path.offset, b"/new")
+            poke(path, offset_of(path, "file_seqs") + 5 * 4, struct.pack("I", 4))
+        return found
+
+    monkeypatch.setattr(reader, "_file_identity", renamed)
+    with reader.Segment(path) as segment:
+        for has in (False, True):
+            ((_, file),) = segment.files(segment.file_table(), known=known)
+            assert file.path == "/new"
+            assert (5 in known) == has, "only what was the same before and after is remembered"
+
+
 def test_columns_and_counters_are_by_slot(path: Path) -> None:
     file = segments.File(b"/f", GFID, (1, 2, 3), (10, 20), (4, 5, 6), last_seen=7)
     segments.Segment(files={5: file}, file_slots=8).write(path)

@@ -207,7 +207,15 @@ def test_newcomers_push_out_who_was_busy_longest_ago() -> None:
         assert found == list(range(max(0, turn + 1 - CROWD), turn + 1))
 
 
-def test_what_is_added_after_the_stamp_is_noticed_at_the_next() -> None:
+def test_a_slot_that_was_given_up_is_gone_though_all_slots_were_busy() -> None:
+    selector = Selector(SLOTS, 1)
+    rows = table(s0=1, s1=2, s2=3, s3=4)
+    assert select(selector, 0.0, rows) == [0, 1, 2, 3]
+    rows[2], rows[3] = (0, 0), (999, 0)  # vacated, and taken by somebody who has done nothing yet
+    assert select(selector, 1.0, rows) == [0, 1]
+
+
+def test_what_was_not_seen_with_its_stamp_is_noticed_at_the_next() -> None:
     selector = Selector(1, 1)
 
     def selected(stamps: Sequence[int], counts: Sequence[int], now: float) -> list[int]:
@@ -217,7 +225,7 @@ def test_what_is_added_after_the_stamp_is_noticed_at_the_next() -> None:
         return selector.select("b", [1, 2], stamps, totals, HALF_LIFE, now)
 
     assert selected([1, 1], [1000, 1], 0.0) == [0]
-    # The writer has stamped slot 1 and is about to count.
+    # Of slot 1 the stamp was seen, and what was counted before it was not.
     assert selected([1, 2], [1000, 1], KEEP + 1) == [0]
     assert selected([1, 2], [1000, 2001], KEEP + 2) == [0]
     assert selected([1, 3], [1000, 2002], KEEP + 3) == [0, 1]

@@ -25,7 +25,7 @@ apt-get install -qq --yes --no-install-recommends $missing >/dev/null
 
 # The packages start a Prometheus on port 9090, and others, now and at every boot. The demo runs
 # a Prometheus of its own.
-for service in postgresql prometheus prometheus-alertmanager victoria-metrics; do
+for service in prometheus prometheus-alertmanager victoria-metrics; do
     case " $missing " in
         *" $service "*)
             service "$service" stop

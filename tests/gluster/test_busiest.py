@@ -294,7 +294,7 @@ def test_a_heal_does_not_look_like_a_user(xlator: None) -> None:
 def test_shards_count_for_their_file(xlator: None) -> None:
     """On a sharded volume all I/O is the image's, wherever its shards are."""
     options = {"features.shard": "on", "features.shard-block-size": "4MB"}
-    size, block = 24 << 20, 128 << 10
+    size, block = 64 << 20, 128 << 10  # so many shards are hardly ever on one brick
     with volume(bricks=2, options=options) as subject:
         with subject.mount("direct-io-mode=enable") as mount:
             with (mount / "image").open("wb", buffering=0) as image:

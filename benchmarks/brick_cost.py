@@ -4,10 +4,10 @@ Three real volumes of one brick each, on this machine, get the same work through
 caches, in turn and in a changing order: random reads of 4 KiB, creations of files of 4 KiB, and
 lookups. The bricks are on tmpfs, and each has one thread for I/O: what a disk and its file system
 do, or whether the work of one thread is done by two in turn, makes more difference than is looked
-for. The processor time of the brick's process is read before and after. Several
-times the volumes are made anew, since one process and one directory may be some percent faster than
-another: each such generation gives one ratio to the brick without either. Printed are their means
-(geometric) with 95 % confidence intervals by Student's t.
+for. The processor time of the brick's process is read before and after. Several times the volumes
+are made anew, since one process and one directory may be some percent faster than another: each
+such generation gives one ratio to the brick without either. Printed are their means (geometric)
+with 95 % confidence intervals by Student's t.
 
 Exits with 1 if the interval of a ratio of ours lies above what it may be at most.
 

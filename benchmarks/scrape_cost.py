@@ -111,7 +111,7 @@ def latency(workers: set[int], watchers: set[int]) -> list[str]:
             assert worker
             pin(worker, workers)
         for served in exporters.values():
-            pin(served.pid, watchers)
+            pin(served.process.pid, watchers)
         for _ in range(SAMPLES):
             for name in random.sample(list(found), len(found)):
                 with contextlib.ExitStack() as meanwhile:
@@ -165,7 +165,7 @@ def comparison() -> None:
             (mount / f"file{number}").read_bytes()
         bricks = [pid for brick in volume.bricks if (pid := volume.pid(brick))]
         ways: dict[str, tuple[Callable[[], object], list[int]]] = {
-            "a scrape": (lambda: get(f"{served.url}/metrics"), [served.pid, *bricks]),
+            "a scrape": (lambda: get(f"{served.url}/metrics"), [served.process.pid, *bricks]),
             "volume profile and volume top": (
                 lambda: ask_gluster(volume.name),
                 [glusterd, *bricks],

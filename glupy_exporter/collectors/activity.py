@@ -24,7 +24,6 @@ from glupy_exporter.segment.reader import (
 ORDERS = 4
 """What a row can be busiest by: fops, bytes read, bytes written, time."""
 
-
 _MOST = 2**64 - 1
 """What a selector can remember; three counters together reach it in a hostile segment only."""
 

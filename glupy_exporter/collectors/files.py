@@ -148,16 +148,17 @@ class Files(Collector):
         before = dict(known)
         known.clear()
         tags = array("Q", table.tags)
-        for slot, version in enumerate(zip(table.tags, table.seqs)):
-            row = slot, version[0], 0
-            if not row[1]:
+        for version in zip(range(len(tags)), table.tags, table.seqs):
+            slot, tag, _ = version
+            if not tag:
                 continue
-            verdict = before.get((slot, *version))
+            row = slot, tag, 0
+            verdict = before.get(version)
             if verdict is None:
                 file = brick.segment.file(table, row)
                 verdict = self.privacy.shown(file) if file and file.path else file
             if verdict is not None:
-                known[(slot, *version)] = verdict
+                known[version] = verdict
             shown = verdict
             if isinstance(verdict, File):
                 (file,) = names.complete(brick, [(row, verdict)], self.resolver)

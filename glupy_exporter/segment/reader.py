@@ -59,12 +59,10 @@ def _words(field: str, structure: type[ctypes.Structure] = layout.FileCounters) 
 
 FOPS, NANOSECONDS, BYTES = map(_words, ("fops", "nanoseconds", "bytes"))
 """Where the elements of these are in :data:`Counters`."""
-_ERRORS, _FIRST_SEEN, _LAST_SEEN, _ERROR_BOUND, _TOP_CLIENT, _TOP_CLIENT_LEAD = (
-    _words(field).start
-    for field in (
-        *("errors", "first_seen", "last_seen", "error_bound", "top_client", "top_client_lead"),
-    )
+_ERRORS, _FIRST_SEEN, _LAST_SEEN, _ERROR_BOUND = (
+    _words(field).start for field in ("errors", "first_seen", "last_seen", "error_bound")
 )
+_TOP_CLIENT, _TOP_CLIENT_LEAD = (_words(field).start for field in ("top_client", "top_client_lead"))
 _CONNECTIONS = _words("connections", layout.ClientCounters).start
 
 assert ctypes.sizeof(layout.FileCounters) == ctypes.sizeof(layout.ClientCounters)

@@ -76,7 +76,7 @@ class Exporter(NamedTuple):
     """One that runs."""
 
     url: str
-    pid: int
+    process: subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
@@ -85,7 +85,7 @@ def exporter(*flags: str) -> Iterator[Exporter]:
     address = f"127.0.0.1:{free_port()}"
     command = [Path(sys.executable).with_name("glupy-exporter"), "serve", *flags]
     with service([*command, f"--web.listen-address={address}"], f"http://{address}") as process:
-        yield Exporter(f"http://{address}", process.pid)
+        yield Exporter(f"http://{address}", process)
 
 
 def bricks_up(url: str, volume: str) -> dict[Path, float]:
@@ -173,14 +173,10 @@ def monitored(home: Path, **more: Any) -> Iterator[tuple[Prometheus, subprocess.
 
     ``more`` are sections of its configuration.
     """
-    target = f"127.0.0.1:{free_port()}"
-    hurry(home)
-    scrape_one(home / "prometheus.yml", target)
-    with (home / "prometheus.yml").open("a") as configuration:
-        configuration.write(yaml.safe_dump(more) if more else "")
-    exporter = [str(Path(sys.executable).with_name("glupy-exporter")), "serve"]
-    with (
-        service([*exporter, f"--web.listen-address={target}"], f"http://{target}") as process,
-        prometheus(home) as watching,
-    ):
-        yield watching, process
+    with exporter() as serving:
+        hurry(home)
+        scrape_one(home / "prometheus.yml", serving.url.removeprefix("http://"))
+        with (home / "prometheus.yml").open("a") as configuration:
+            configuration.write(yaml.safe_dump(more) if more else "")
+        with prometheus(home) as watching:
+            yield watching, serving.process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -20,7 +21,18 @@ from glupy_exporter.top.once import report
 from glupy_exporter.top.text import printable
 from glupy_exporter.top.view import VIEWS, State, sort_by
 from glupy_exporter.web import server
-from glupy_exporter.xlator import build, install, status, volume
+from glupy_exporter.xlator import (
+    build,
+    change,
+    claim,
+    gluster,
+    install,
+    interrupts,
+    options,
+    plan,
+    status,
+    unfinished,
+)
 
 
 def _configure(args: argparse.Namespace, resolver: Resolver) -> tuple[config.Config, Scraper]:
@@ -128,9 +140,8 @@ def xlator_uninstall(args: argparse.Namespace) -> int:
     return 0
 
 
-def _confirmed(plan: volume.Plan, args: argparse.Namespace) -> bool:
-    """Show the plan; whether to go on, which only a terminal or ``--yes`` can say."""
-    print("\n".join(plan.describe()), flush=True)
+def _agreed(args: argparse.Namespace) -> bool:
+    """Whether to do what was shown, which only a terminal or ``--yes`` can say."""
     if args.dry_run or args.yes:
         return not args.dry_run
     if not sys.stdin.isatty():
@@ -138,20 +149,57 @@ def _confirmed(plan: volume.Plan, args: argparse.Namespace) -> bool:
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
+def _change(
+    args: argparse.Namespace, planner: Callable[[str], plan.Plan], then: str, done: str
+) -> int:
+    """Show what ``planner`` plans for the volume, ask, and carry it out.
+
+    What an earlier command has left comes first; ``then`` says what is left to do after it.
+    """
+    with interrupts.raised(), contextlib.ExitStack() as stack:
+        gluster.volume(args.volume)
+        if not args.dry_run:
+            stack.enter_context(claim.held(args.volume))
+        left = unfinished.read(args.volume)
+        if left:
+            print(
+                f"`xlator {left.command} {left.volume}` did not end: {left.what} is to be brought "
+                f"back first, {then}",
+                flush=True,
+            )
+            if not _agreed(args):
+                return 0
+            change.end_earlier(left, _say)
+            disabled = not options.ours(gluster.volume(args.volume))
+            if left.command == args.action == "disable" and disabled:
+                _say(done)
+                return 0
+        planned = planner(args.volume)
+        print("\n".join(planned.describe()), flush=True)
+        if planned.command == "restart" and not planned.restart:
+            return 0
+        if _agreed(args):
+            change.carry_out(planned, _say, args.timeout)
+            _say(done)
+    return 0
+
+
 def xlator_enable(args: argparse.Namespace) -> int:
     """Insert the translator into every brick of a volume."""
-    plan = volume.plan_enable(args.volume)
-    if _confirmed(plan, args):
-        volume.enable(plan, _say, args.timeout)
-    return 0
+    done = f"volume {args.volume} has the translator"
+    return _change(args, plan.to_enable, "then the volume is enabled", done)
+
+
+def xlator_restart(args: argparse.Namespace) -> int:
+    """Have every brick of a volume run the translator that is installed on its node."""
+    done = f"all bricks of {args.volume} run the installed translator"
+    return _change(args, plan.to_restart, "then bricks are restarted", done)
 
 
 def xlator_disable(args: argparse.Namespace) -> int:
     """Take the translator out of every brick of a volume."""
-    plan = volume.plan_disable(args.volume)
-    if _confirmed(plan, args):
-        volume.disable(plan, _say, args.timeout)
-    return 0
+    done = f"volume {args.volume} does not have the translator any more"
+    return _change(args, plan.to_disable, "then the volume is disabled", done)
 
 
 def xlator_status(args: argparse.Namespace) -> int:
@@ -162,7 +210,9 @@ def xlator_status(args: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    # A terminal that is gone is no reason to stop half-way.
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def _number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
@@ -270,22 +320,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     action.set_defaults(run=xlator_uninstall)
 
-    change = argparse.ArgumentParser(add_help=False, parents=[dry_run])
-    change.add_argument("volume", metavar="VOLUME")
-    change.add_argument("--yes", action="store_true", help="do not ask")
-    change.add_argument(
+    changing = argparse.ArgumentParser(add_help=False, parents=[dry_run])
+    changing.add_argument("volume", metavar="VOLUME")
+    changing.add_argument("--yes", action="store_true", help="do not ask")
+    changing.add_argument(
         "--timeout",
         type=float,
-        default=volume.RESTART_TIMEOUT,
+        default=change.SECONDS,
         metavar="SECONDS",
-        help="how long a brick may take to be back and healed (default: %(default).0f)",
+        help="how long a brick may take to be reconnected and healed (default: %(default).0f)",
     )
     action = actions.add_parser(
-        "enable", parents=[change], help="insert the translator into a volume's bricks"
+        "enable", parents=[changing], help="insert the translator into a volume's bricks"
     )
     action.set_defaults(run=xlator_enable)
     action = actions.add_parser(
-        "disable", parents=[change], help="take the translator out of a volume's bricks"
+        "restart",
+        parents=[changing],
+        help="restart the bricks of a volume that run an older translator than is installed",
+    )
+    action.set_defaults(run=xlator_restart)
+    action = actions.add_parser(
+        "disable", parents=[changing], help="take the translator out of a volume's bricks"
     )
     action.set_defaults(run=xlator_disable)
     action = actions.add_parser("status", help="show the translator's state in every brick")
@@ -302,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except UserError as error:
         print(f"glupy-exporter: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         return 130
 

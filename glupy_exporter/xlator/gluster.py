@@ -10,9 +10,13 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree import ElementTree
 
 from glupy_exporter.errors import UserError
+
+ON = ("on", "enable", "yes", "true", "1")
+"""What GlusterFS shows for an option that is switched on."""
 
 _BUSY = ("Another transaction", "Locking failed", "Unable to acquire lock")
 _BUSY_SECONDS = 120.0
@@ -34,6 +38,11 @@ class Brick:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.path}"
+
+    def online(self, status: Status) -> bool:
+        """Whether its process runs."""
+        process = status.bricks.get(str(self))
+        return process is not None and process.online
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,14 @@ class Status:
     """Rebalance and the like that are in progress."""
 
 
+@dataclass(frozen=True)
+class Peer:
+    """One node of the pool, as the node that was asked sees it."""
+
+    host: str
+    connected: bool
+
+
 def _run(words: Sequence[str]) -> str:
     """Standard output of ``gluster`` for ``words``, retried while glusterd is busy."""
     command = ["gluster", "--mode=script", *words]
@@ -105,6 +122,8 @@ def _run(words: Sequence[str]) -> str:
                 check=False,
                 timeout=_COMMAND_SECONDS,
                 start_new_session=True,
+                # Python's own descriptors end here; what `unfinished` marks as inheritable goes on.
+                close_fds=False,
             )
         except FileNotFoundError as error:
             raise GlusterError(
@@ -278,6 +297,33 @@ def set_granular_entry_heal(name: str, on: bool) -> None:
     """
     # This command answers no XML, whatever it was asked for.
     _run(("volume", "heal", name, "granular-entry-heal", "enable" if on else "disable"))
+
+
+def parse_pool(root: ElementTree.Element) -> dict[str, Peer]:
+    """The answer of ``gluster pool list``, by the UUID of the node."""
+    return {
+        _text(peer, "uuid"): Peer(_text(peer, "hostname"), _text(peer, "connected") == "1")
+        for peer in root.iterfind("peerStatus/peer")
+    }
+
+
+def pool() -> dict[str, Peer]:
+    """Every node of the pool by its UUID; this one is called ``localhost``."""
+    return parse_pool(command("pool", "list"))
+
+
+def this_node() -> str:
+    """The UUID of this node.
+
+    Raises:
+        GlusterError: glusterd does not answer, or its files cannot be read.
+    """
+    path = Path(working_directory()) / "glusterd.info"
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise GlusterError(f"cannot read {path}: {error.strerror}") from error
+    return next((line[5:] for line in lines if line.startswith("UUID=")), "")
 
 
 def execute(script: str, *arguments: str) -> list[str]:

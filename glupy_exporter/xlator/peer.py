@@ -8,8 +8,10 @@ part of this project that a node needs besides the translator, so it is plain sh
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
@@ -17,12 +19,20 @@ from glupy_exporter.xlator import gluster
 
 NAME = "glupy"
 
+STATE = Path("/var/lib/glupy-exporter")
+"""Where commands note, on the node on which they run, which volumes they work on: ``VOLUME.lock``
+is locked by the one at work, ``VOLUME.json`` says what it has not brought back yet."""
+
 # glusterd takes any exit code but 0 as the failure of the whole command, on all nodes.
 SCRIPT = r"""#!/bin/sh
 # Written by `glupy-exporter xlator install`. glusterd runs this on every node of the pool for
-# `gluster system:: execute glupy`; it prints two kinds of lines:
+# `gluster system:: execute glupy`; it prints a line for each of these:
 #   node UUID GLUSTERFS_VERSION STAMP    who this is and which translator is installed
+#   running UUID PID SAME STAMP          the translator that a brick process has loaded; SAME is
+#                                        "same" if it is the installed one, else "other"
 #   segment UUID PID PATH                a segment that a brick process here is counting into
+#   busy UUID - VOLUME                   a command on this node works on the volume
+#   unfinished UUID - VOLUME             a command on this node did not bring the volume back
 # With the arguments `forget VOLUME DIRECTORY` it first removes what the volume's bricks left there;
 # with `holding PATH` it also prints
 #   holding UUID PID PATH                a brick process that still works on the brick PATH
@@ -36,18 +46,39 @@ fi
 uuid=$(sed -n 's/^UUID=//p' "${GLUSTERD_WORKDIR:-/var/lib/glusterd}/glusterd.info")
 version=$(glusterfsd --version | sed -n '1s/^glusterfs \([^ ]*\).*/\1/p')
 library=$(glusterfsd --print-xlatordir)/user/glupy.so
-stamp=$(grep -a -o 'glupy-stamp:{[^}]*}' "$library" 2>/dev/null | head -n 1)
+stamp_of() {
+    grep -a -o 'glupy-stamp:{[^}]*}' "$1" 2>/dev/null | head -n 1
+}
+stamp=$(stamp_of "$library")
 echo "node $uuid $version ${stamp:--}"
 for pid in $(pidof glusterfsd); do
-    ls -l "/proc/$pid/fd" 2>/dev/null |
-        sed -n "s|^.* -> \(/.*\.seg\)\$|segment $uuid $pid \1|p"
+    # Through map_files the file can be read even if another has taken its name.
+    range=$(sed -n 's|^\([0-9a-f]*-[0-9a-f]*\) .*/user/glupy\.so.*|\1|p' "/proc/$pid/maps" \
+        2>/dev/null | head -n 1)
+    if [ "$range" ]; then
+        loaded=/proc/$pid/map_files/$range
+        same=other
+        cmp -s "$loaded" "$library" && same=same
+        stamp=$(stamp_of "$loaded")
+        echo "running $uuid $pid $same ${stamp:--}"
+    fi
+    find "/proc/$pid/fd" -lname '/*.seg' ! -lname '*
+*' -printf "segment $uuid $pid %l\n" 2>/dev/null
     if [ "$1" = holding ] && ls -l "/proc/$pid/fd" 2>/dev/null |
         sed 's|^.* -> ||' | grep -qxF -- "$(readlink -f -- "$2")"; then
         echo "holding $uuid $pid $2"
     fi
 done
+for file in @STATE@/*.lock @STATE@/*.json; do
+    name=${file##*/}
+    case $file in
+    *'*'*) ;;
+    *.lock) flock --nonblock --shared "$file" true || echo "busy $uuid - ${name%.lock}" ;;
+    *.json) echo "unfinished $uuid - ${name%.json}" ;;
+    esac
+done
 exit 0
-"""
+""".replace("@STATE@", str(STATE))
 
 _STAMP = "glupy-stamp:"
 _STAMP_SIZE_MAX = 256
@@ -63,14 +94,42 @@ class Stamp:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """The translator that a brick process has loaded."""
+
+    stamp: Stamp | None
+    installed: bool
+    """It is, byte for byte, the one that the process would load now."""
+
+
+@dataclass(frozen=True)
 class Node:
     """One node's answer."""
 
     glusterfs_version: str
     stamp: Stamp | None
     """Of the installed translator; None if there is none."""
-    segments: Mapping[str, int]
+    segments: Mapping[str, int] = field(default_factory=dict)
     """Pid of the brick process by the file name of the segment it holds open."""
+    loaded: Mapping[int, Loaded] = field(default_factory=dict)
+    """By the pid of the brick process. A node that still has the script of the first release does
+    not tell."""
+    busy: frozenset[str] = frozenset()
+    """Volumes that a command on this node works on."""
+    unfinished: frozenset[str] = frozenset()
+    """Volumes that a command on this node, at work or ended, has not brought back yet."""
+
+
+class NoScriptError(UserError):
+    """A node has no peer script, so that none can be asked."""
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        self.hosts = tuple(hosts)
+        """As glusterd calls them; ``localhost`` is this node."""
+        super().__init__(
+            f"no translator is installed on {', '.join(self.hosts)}; "
+            "run `glupy-exporter xlator install` there"
+        )
 
 
 def find_stamp(data: bytes) -> Stamp | None:
@@ -102,6 +161,8 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
     """The nodes that printed ``lines``, by UUID. Lines that make no sense are left out."""
     found: dict[str, tuple[str, Stamp | None]] = {}
     segments: dict[str, dict[str, int]] = {}
+    loaded: dict[str, dict[int, Loaded]] = {}
+    volumes: dict[tuple[str, str], set[str]] = {}
     for line in lines:
         kind, _, rest = line.partition(" ")
         fields = rest.split(" ", 2)
@@ -109,49 +170,75 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
             continue
         uuid, second, third = fields
         if kind == "node":
-            found[uuid] = (second, find_stamp(third.encode("utf-8", "replace")))
+            found[uuid] = (second, _stamp_in(third))
         elif kind == "segment" and second.isdigit():
             segments.setdefault(uuid, {})[Path(third).name] = int(second)
+        elif kind == "running" and second.isdigit():
+            same, _, stamp = third.partition(" ")
+            loaded.setdefault(uuid, {})[int(second)] = Loaded(_stamp_in(stamp), same == "same")
+        elif kind in ("busy", "unfinished"):
+            volumes.setdefault((kind, uuid), set()).add(third)
     return {
-        uuid: Node(version, stamp, segments.get(uuid, {}))
+        uuid: Node(
+            version,
+            stamp,
+            segments.get(uuid, {}),
+            loaded.get(uuid, {}),
+            frozenset(volumes.get(("busy", uuid), ())),
+            frozenset(volumes.get(("unfinished", uuid), ())),
+        )
         for uuid, (version, stamp) in found.items()
     }
+
+
+def _stamp_in(text: str) -> Stamp | None:
+    return find_stamp(text.encode("utf-8", "replace"))
+
+
+def _ask(*arguments: str) -> list[str]:
+    try:
+        return gluster.execute(NAME, *arguments)
+    except gluster.GlusterError as error:
+        missing = f"peer_{NAME} command not found"
+        if missing not in str(error):
+            raise
+        elsewhere = re.findall(rf"failed on (\S+?)\. Error: \w+ {missing}", str(error))
+        raise NoScriptError(elsewhere or ["localhost"]) from error
 
 
 def forget(volume: str, directory: Path) -> None:
     """Remove the segments that the volume's bricks left in ``directory``, on every node.
 
     Raises:
-        GlusterError: not every node could be asked.
+        NoScriptError, GlusterError: as :func:`nodes`.
     """
-    gluster.execute(NAME, "forget", volume, str(directory))
+    _ask("forget", volume, str(directory))
 
 
 def holding(brick: gluster.Brick) -> bool:
     """Whether a process on the brick's node still has the brick's directory open.
 
     Raises:
-        GlusterError: not every node could be asked.
+        NoScriptError, GlusterError: as :func:`nodes`.
     """
-    lines = gluster.execute(NAME, "holding", brick.path)
-    return any(line.startswith(f"holding {brick.node} ") for line in lines)
+    return any(line.startswith(f"holding {brick.node} ") for line in _ask("holding", brick.path))
 
 
 def nodes() -> dict[str, Node]:
     """What every connected node of the pool answers, by UUID.
 
     Raises:
-        UserError: a node has no peer script.
+        NoScriptError: a node has no peer script.
+        GlusterError: glusterd does not answer, or refuses.
     """
-    try:
-        return parse(gluster.execute(NAME))
-    except gluster.GlusterError as error:
-        if f"peer_{NAME} command not found" not in str(error):
-            raise
-        raise UserError(
-            "not every node has the translator; run `glupy-exporter xlator install` on each "
-            f"({error})"
-        ) from error
+    return parse(_ask())
+
+
+def this_node() -> dict[str, Node]:
+    """What this node answers, asked without glusterd; empty where GlusterFS is not installed."""
+    words = ["sh", "-s"]
+    done = subprocess.run(words, input=SCRIPT, capture_output=True, text=True, timeout=60)
+    return parse(done.stdout.splitlines())
 
 
 def segment_name(volume: str, brick: str) -> str:

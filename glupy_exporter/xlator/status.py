@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glupy_exporter import __version__
-from glupy_exporter.errors import UserError
 from glupy_exporter.segment import reader
-from glupy_exporter.xlator import gluster, install, peer, volume
+from glupy_exporter.xlator import gluster, install, options, peer, plan
 from glupy_exporter.xlator.gluster import Brick, Volume
 
 
@@ -33,6 +32,50 @@ class Row:
     note: str
 
 
+@dataclass(frozen=True)
+class _Pool:
+    """The nodes of the pool, and what each of them answered."""
+
+    here: str
+    """UUID of this node."""
+    members: Mapping[str, gluster.Peer]
+    answers: Mapping[str, peer.Node]
+    lacking: Sequence[str] = ()
+    """Hosts without a peer script, because of which no other node could be asked."""
+
+    @classmethod
+    def ask(cls) -> _Pool:
+        here, members = gluster.this_node(), gluster.pool()
+        try:
+            return cls(here, members, peer.nodes())
+        except peer.NoScriptError as error:
+            return cls(here, members, peer.this_node(), error.hosts)
+
+    def silent(self, brick: Brick) -> str:
+        """Why nothing is known of what a brick's node has loaded."""
+        node = self.members.get(brick.node)
+        if node is None or not node.connected:
+            return f"node {brick.host} is not connected: bring it back"
+        if node.host in self.lacking:
+            return "no translator is installed there: run `xlator install` on that node"
+        if self.lacking:
+            return f"cannot be told while {', '.join(self.lacking)} has no translator installed"
+        return "node does not answer"
+
+    def at_work(self, volume: Volume) -> str:
+        """Which command has the volume or a brick of it down, if one has."""
+        for uuid, node in self.answers.items():
+            host = self.members[uuid].host if uuid in self.members else uuid
+            if volume.name in node.busy:
+                return f"a command on {host} works on it"
+            if volume.name in node.unfinished:
+                return (
+                    f"a command on {host} took it down and did not end: "
+                    f"run `xlator enable {volume.name}` there"
+                )
+        return ""
+
+
 def rows(name: str | None) -> list[Row]:
     """The bricks of the volume ``name``, or of all volumes.
 
@@ -42,108 +85,87 @@ def rows(name: str | None) -> list[Row]:
     volumes = [gluster.volume(name)] if name else gluster.volumes()
     if not volumes:
         return []
-    try:
-        nodes = peer.nodes()
-    except UserError:
-        nodes = {}
-    here = _this_node()
+    pool = _Pool.ask()
     found = []
-    for each in volumes:
-        pids = gluster.status(each.name).bricks if each.started else {}
-        for brick in each.bricks:
-            process = pids.get(str(brick))
-            pid = process.pid if process else 0
-            found.append(_row(each, brick, pid, nodes.get(brick.node), brick.node == here))
+    for owner in volumes:
+        status = gluster.status(owner.name) if owner.started else None
+        found += [_row(owner, brick, status, pool) for brick in owner.bricks]
     return found
 
 
-def _this_node() -> str:
-    path = Path(gluster.working_directory()) / "glusterd.info"
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    return next((line[5:] for line in lines if line.startswith("UUID=")), "")
-
-
-def _row(owner: Volume, brick: Brick, pid: int, node: peer.Node | None, local: bool) -> Row:
-    wanted = volume.OPTION in owner.options
-    name = peer.segment_name(owner.name, brick.path)
+def _row(owner: Volume, brick: Brick, status: gluster.Status | None, pool: _Pool) -> Row:
+    wanted = options.OPTION in owner.options
+    node = pool.answers.get(brick.node)
+    loaded = None if node is None else plan.counts(owner, brick, pool.answers)
     in_volfile: bool | None = wanted
-    segment: str | None = None
-    writer: reader.Brick | None = None
-    loaded = None if node is None else name in node.segments
-    version = None
-    if local:
-        path = volume.volfile(owner, brick)
-        in_volfile = path.exists() and volume.names_translator(path)
-        segment, writer = _segment(volume.segment_directory(owner) / name)
-        loaded = writer is not None and writer.alive and writer.pid == pid
-        version = _version(writer) if wanted else None
-    elif node is not None:
-        version = _remote_version(node) if wanted else None
-        segment = "alive" if loaded else "none"
-    note = _note(owner, wanted, in_volfile, loaded, pid)
+    segment = None if loaded is None else "alive" if loaded else "none"
+    if brick.node == pool.here:
+        volfile = options.volfile(owner, brick)
+        in_volfile = volfile.exists() and options.names_translator(volfile)
+        name = peer.segment_name(owner.name, brick.path)
+        segment = _segment(options.segment_directory(owner) / name)
+    version = _version(owner, brick, node) if wanted and node else None
+    if status and not brick.online(status):
+        note = pool.at_work(owner) or _offline(owner, brick, pool)
+    elif not owner.started:
+        note = pool.at_work(owner)
+    elif node is None and wanted:
+        note = pool.silent(brick)
+    else:
+        note = _note(owner, wanted, in_volfile, loaded)
     ok = not note and version in (None, "match")
     return Row(owner.name, str(brick), in_volfile, loaded, segment, version, ok, note)
 
 
-def _segment(path: Path) -> tuple[str, reader.Brick | None]:
+def _segment(path: Path) -> str:
     try:
         segment, writer = reader.open_segment(path)
         segment.close()
     except FileNotFoundError:
-        return "none", None
+        return "none"
     except reader.SegmentError as error:
-        return error.reason, None
-    return ("alive" if writer.alive else "dead"), writer
+        return error.reason
+    return "alive" if writer.alive else "dead"
 
 
-def _version(writer: reader.Brick | None) -> str:
-    """Whether the running and the installed translator fit this node and this exporter."""
-    try:
-        stamp = install.read_stamp(install.library())
-    except UserError:
-        return "no translator installed"
-    problem = install.check(stamp, install.gluster_version())
-    if problem:
-        return problem
-    versions = [stamp.xlator_version, __version__]
-    if writer is not None and writer.alive:
-        if writer.glusterfs_version != stamp.glusterfs_version:
-            return f"brick runs GlusterFS {writer.glusterfs_version}: restart it"
-        versions.append(writer.xlator_version)
-    if len(set(versions)) == 1:
-        return "match"
-    running = f", brick runs {versions[2]}" if len(versions) > 2 else ""
-    return f"exporter {__version__}, installed {stamp.xlator_version}{running}"
-
-
-def _remote_version(node: peer.Node) -> str:
+def _version(owner: Volume, brick: Brick, node: peer.Node) -> str:
+    """Whether what the brick runs and what its node would load fit each other and this exporter."""
     if node.stamp is None:
         return "no translator installed"
     problem = install.check(node.stamp, node.glusterfs_version)
     if problem:
         return problem
+    if plan.counts(owner, brick, {brick.node: node}):
+        running = plan.loaded(owner, brick, node)
+        if running is None:
+            return "what it runs is not known: run `xlator install` on its node"
+        if not running.installed:
+            return (
+                f"brick runs {_named(running.stamp)}, installed is {_named(node.stamp)}: "
+                f"run `xlator restart {owner.name}`"
+            )
     if node.stamp.xlator_version != __version__:
         return f"exporter {__version__}, installed {node.stamp.xlator_version}"
     return "match"
 
 
-def _note(
-    owner: Volume, wanted: bool, in_volfile: bool | None, loaded: bool | None, pid: int
-) -> str:
-    """What is wrong and what to do, or nothing."""
+def _named(stamp: peer.Stamp | None) -> str:
+    return f"{stamp.xlator_version} for GlusterFS {stamp.glusterfs_version}" if stamp else "another"
+
+
+def _offline(owner: Volume, brick: Brick, pool: _Pool) -> str:
+    node = pool.members.get(brick.node)
+    if node is None or not node.connected:
+        return pool.silent(brick)
+    return f"brick is offline: see its log, then run `gluster volume start {owner.name} force`"
+
+
+def _note(owner: Volume, wanted: bool, in_volfile: bool | None, loaded: bool | None) -> str:
+    """What is wrong with a brick that runs and what to do, or nothing."""
     if not wanted:
         return "brick still runs the translator: restart it" if loaded else ""
     if not in_volfile:
         return "volfile lacks the translator: see glusterd's log"
-    if not owner.started:
-        return ""
-    if not pid:
-        return "brick is offline: see its log"
-    if loaded is None:
-        return "node does not answer"
     if not loaded:
         return f"not loaded: run `xlator enable {owner.name}` or see the brick's log"
     return ""

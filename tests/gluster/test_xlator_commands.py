@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 from cluster import HOST, Volume, gluster, pending_heals, volume, wait_for
 
-from glupy_exporter.xlator import build, install, peer
+from glupy_exporter.xlator import build, install, peer, unfinished
+from glupy_exporter.xlator.gluster import Brick
+from glupy_exporter.xlator.gluster import volume as find_volume
 
 OPTION = "user.xlator.glupy"
 
@@ -227,6 +230,149 @@ def test_an_enabling_that_stopped_half_way_goes_on_with_what_is_left(installed: 
         assert all(row["ok"] for row in rows(made))
 
 
+class Running:
+    """``glupy-exporter xlator WORDS`` while it runs."""
+
+    def __init__(self, *words: str) -> None:
+        self.said = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "glupy_exporter.cli", "xlator", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def until(self, text: str) -> None:
+        """Read on until a line has ``text``."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said += line
+            if text in line:
+                return
+        pytest.fail(f"it ended without {text!r}: {self.said}")
+
+    def end(self) -> int:
+        """Read the rest and return the exit code."""
+        self.said += self.process.communicate(timeout=200)[0]
+        return self.process.returncode
+
+
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [
+        (signal.SIGINT, "restarting "),
+        (signal.SIGTERM, " is down"),
+        (signal.SIGHUP, " is back; waiting"),
+        (signal.SIGKILL, "restarting "),
+        (signal.SIGKILL, " is down"),
+        (signal.SIGKILL, " is back; waiting"),
+    ],
+)
+def test_an_interrupted_enable_leaves_no_brick_down(
+    installed: None, number: signal.Signals, step: str
+) -> None:
+    with volume("replica", "2", bricks=2, counted=False) as made:
+        with made.mount() as mount, Writer(mount) as writer:
+            running = Running("enable", made.name, "--yes")
+            running.until(step)
+            running.process.send_signal(number)
+            code = running.end()
+            if number == signal.SIGKILL:
+                assert code == -number
+            else:
+                assert code == 128 + number
+                assert f"interrupted by {number.name}" in running.said
+                assert f"Run `xlator enable {made.name}` again" in running.said
+                assert all(pids(made)), "it ended before the brick was back"
+            wait_for(lambda: all(pids(made)), "all bricks to be back", 60)
+            note = peer.STATE / f"{made.name}.json"
+            wait_for(lambda: not note.exists(), "nothing to be left to do", 60)
+            command("enable", made.name, "--yes")
+        assert writer.errors == []
+        assert all(row["ok"] and row["loaded"] for row in rows(made))
+
+
+@pytest.mark.parametrize("step", ["stopping ", "unset ", "setting the other options back"])
+def test_a_disable_that_is_killed_leaves_the_volume_as_it_was_or_without_the_translator(
+    installed: None, step: str
+) -> None:
+    with volume("replica", "2", bricks=2, options={"user.note": "a b"}) as made:
+        before = options(made)
+        running = Running("disable", made.name, "--yes")
+        running.until(step)
+        running.process.send_signal(signal.SIGKILL)
+        assert running.end() == -signal.SIGKILL
+        note = peer.STATE / f"{made.name}.json"
+        wait_for(lambda: not note.exists(), "nothing to be left to do", 100)
+        assert all(pids(made))
+        now = options(made)
+        if OPTION in now:
+            assert now == before
+            command("disable", made.name, "--yes")
+            now = options(made)
+        del before[OPTION]
+        granular = {"cluster.granular-entry-heal": "enable"}
+        assert {**now, **granular} == {**before, **granular}
+        assert all(pids(made))
+
+
+def test_a_machine_that_ended_meanwhile_leaves_it_to_the_next_command(installed: None) -> None:
+    """Neither the command nor its guard lived on."""
+    with volume("replica", "2", bricks=2) as made:
+        brick = gluster_brick(made, 0)
+        gluster("volume", "reset-brick", made.name, str(brick), "start")
+        wait_for(lambda: not made.pid(made.bricks[0]), "the brick to be down")
+        unfinished._write(unfinished.Work(made.name, "restart", brick))
+        first, _ = rows(made, status=1)
+        assert "took it down and did not end: run `xlator enable" in first["note"]
+        said = command("restart", made.name, "--dry-run")
+        assert f"`xlator restart {made.name}` did not end: {brick} is to be brought back" in said
+        assert made.pid(made.bricks[0]) is None
+        command("restart", made.name, "--yes")
+        assert all(pids(made))
+        assert not (peer.STATE / f"{made.name}.json").exists()
+
+
+def gluster_brick(made: Volume, number: int) -> Brick:
+    """A brick of the volume as the commands know it."""
+    return find_volume(made.name).bricks[number]
+
+
+def test_of_two_commands_on_a_volume_one_is_refused(installed: None) -> None:
+    with volume("replica", "2", bricks=2, counted=False) as made:
+        running = Running("enable", made.name, "--yes")
+        running.until("restarting ")
+        said = command("enable", made.name, "--yes", status=2)
+        assert f"another `glupy-exporter xlator` works on {made.name}, on this node" in said
+        assert "a command on localhost works on it" in command("status", made.name, status=1)
+        assert running.end() == 0, running.said
+
+
+def test_bricks_are_brought_to_the_installed_translator(installed: None) -> None:
+    with volume("replica", "2", bricks=2) as made:
+        assert "up to date" in command("restart", made.name, "--yes")
+        before = pids(made)
+        with kept(install.library()):
+            # Any other content is another translator.
+            newer = install.library().with_suffix(".newer")
+            newer.write_bytes(install.library().read_bytes() + b"\0")
+            newer.replace(install.library())
+            for row in rows(made, status=1):
+                assert f"run `xlator restart {made.name}`" in row["version"]
+            assert f"`xlator restart {made.name}`" in command("enable", made.name, status=2)
+            with made.mount() as mount, Writer(mount) as writer:
+                command("restart", made.name, "--yes")
+            assert writer.errors == []
+            assert not set(pids(made)) & set(before)
+            assert all(row["ok"] for row in rows(made))
+            after = pids(made)
+            made.kill(made.bricks[1])
+            made.start(force=True)
+            assert "up to date" in command("restart", made.name, "--yes")
+            assert pids(made)[0] == after[0]
+
+
 def test_a_dry_run_and_a_missing_yes_change_nothing(installed: None) -> None:
     with volume("replica", "2", bricks=2, counted=False) as made:
         before = options(made), pids(made)
@@ -247,6 +393,10 @@ def test_enable_refuses_what_it_could_not_end(installed: None) -> None:
         made.kill(made.bricks[1])
         said = command("enable", made.name, "--yes", status=2)
         assert f"bricks are offline: {HOST}:{made.bricks[1]}" in said
+        assert f"`gluster volume start {made.name} force`" in said
+        first, second = rows(made, status=1)
+        assert first["ok"] and not second["ok"]
+        assert "brick is offline" in second["note"]
         made.start(force=True)
         gluster("volume", "set", made.name, "cluster.self-heal-daemon", "off")
         assert "no self-heal daemon" in command("enable", made.name, "--yes", status=2)
@@ -260,7 +410,8 @@ def test_enable_refuses_a_node_without_a_matching_translator(installed: None) ->
         with kept(install.peer_script()):
             install.peer_script().unlink()
             said = command("enable", made.name, "--yes", status=2)
-            assert "`glupy-exporter xlator install` on each" in said
+            assert "no translator is installed on localhost; run `glupy-exporter xlator" in said
+            assert [row["ok"] for row in rows(made)] == [True]
         version = install.gluster_version().encode()
         other = version[:-1] + b"X"
         with kept(install.library()):

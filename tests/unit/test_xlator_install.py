@@ -9,7 +9,7 @@ import pytest
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
-from glupy_exporter.xlator import build, install, peer
+from glupy_exporter.xlator import build, gluster, install, peer
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
 
@@ -55,14 +55,50 @@ def test_answers_of_nodes() -> None:
             "segment u1 17 /run/gluster/glupy/home.srv-a b.seg",
             "node u2 10.3 -",
             "segment u2 x /run/gluster/glupy/home.srv-c.seg",
+            f"running u1 17 same {stamp}",
+            "running u1 18 other -",
+            "running u2 x same -",
+            "busy u2 - home",
+            "unfinished u2 - home",
+            "unfinished u2 - other",
             "Command executed successfully.",
             "",
         ]
     )
     assert nodes == {
-        "u1": peer.Node("10.3", STAMP, {"home.srv-a b.seg": 17}),
-        "u2": peer.Node("10.3", None, {}),
+        "u1": peer.Node(
+            "10.3",
+            STAMP,
+            {"home.srv-a b.seg": 17},
+            {17: peer.Loaded(STAMP, True), 18: peer.Loaded(None, False)},
+        ),
+        "u2": peer.Node(
+            "10.3", None, busy=frozenset({"home"}), unfinished=frozenset({"home", "other"})
+        ),
     }
+
+
+@pytest.mark.parametrize(
+    ("answer", "hosts"),
+    [
+        ("gsync peer_glupy command not found.", "localhost"),
+        ("Staging failed on n2. Error: gsync peer_glupy command not found.", "n2"),
+        (
+            "Staging failed on n2. Error: gsync peer_glupy command not found. "
+            "Staging failed on 10.0.0.3. Error: gsync peer_glupy command not found.",
+            "n2, 10.0.0.3",
+        ),
+    ],
+)
+def test_nodes_without_the_script_are_named(
+    answer: str, hosts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(script: str, *arguments: str) -> list[str]:
+        raise gluster.GlusterError(f"`gluster system:: execute glupy` failed: {answer}")
+
+    monkeypatch.setattr(gluster, "execute", refuse)
+    with pytest.raises(peer.NoScriptError, match=f"no translator is installed on {hosts}; run"):
+        peer.nodes()
 
 
 def test_the_segment_is_named_after_volume_and_brick() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
-from glupy_exporter.xlator import gluster, peer, status, volume
+from glupy_exporter.xlator import gluster, peer, plan, status
 
 BRICKS = tuple(gluster.Brick(f"host{n}", f"/brick{n}", f"uuid{n}") for n in range(3))
 
@@ -40,15 +40,16 @@ def make(
 def test_bricks_restart_one_at_a_time_where_clients_may_go_on_writing(
     made: gluster.Volume, survives: bool
 ) -> None:
-    assert volume.survives_restart(made) is survives
+    assert plan.survives_restart(made) is survives
 
 
 def test_the_plan_of_a_rolling_enable_names_every_brick_in_order() -> None:
     made = make(replica=3)
-    plan = volume.Plan(made, True, True, made.bricks[1:], {"host1:/brick1": 11})
-    assert plan.describe() == [
+    planned = plan.Plan(made, "enable", True, made.bricks[1:], {"host1:/brick1": 11}, 7)
+    assert planned.describe() == [
         "volume home (Kind, 3 bricks):",
         "  set user.xlator.glupy sdfs",
+        "  wait until 7 entries are healed",
         "  restart bricks one at a time; each is back, healed and reconnected to its clients "
         "before the next:",
         "    1. host1:/brick1 (pid 11)",
@@ -63,7 +64,7 @@ def test_the_plan_of_a_disable_names_every_option_of_the_translator_and_no_other
         user__xlator__glupy2="quota",
         nfs__disable="on",
     )
-    text = "\n".join(volume.Plan(made, False, False, made.bricks).describe())
+    text = "\n".join(plan.Plan(made, "disable", False, made.bricks).describe())
     assert "unset user.xlator.glupy (is sdfs)" in text
     assert "unset user.xlator.glupy.file-slots (is 64)" in text
     assert "glupy2" not in text and "nfs" not in text
@@ -71,8 +72,8 @@ def test_the_plan_of_a_disable_names_every_option_of_the_translator_and_no_other
 
 
 def test_the_plan_for_a_stopped_volume_restarts_nothing() -> None:
-    plan = volume.Plan(make(state="Created"), True)
-    assert plan.describe()[-1] == "  restart nothing: the volume is not started"
+    planned = plan.Plan(make(state="Created"), "enable")
+    assert planned.describe()[-1] == "  restart nothing: the volume is not started"
 
 
 ROWS = [
@@ -106,6 +107,121 @@ def test_json_has_every_field() -> None:
 
 def test_a_glusterfs_that_inserts_no_translators_is_refused() -> None:
     stamp = peer.Stamp("0.1.0", "9.2", layout.VERSION)
-    nodes = {"uuid0": peer.Node("9.2", stamp, {})}
+    nodes = {"uuid0": peer.Node("9.2", stamp)}
     with pytest.raises(UserError, match=r"runs GlusterFS 9\.2, whose .* to 10 or later"):
-        volume._check_nodes(make(), nodes)
+        plan._check_translators(make(), nodes)
+
+
+def test_a_plan_without_bricks_to_restart_says_that_all_are_up_to_date() -> None:
+    planned = plan.Plan(make(replica=3, user__xlator__glupy="sdfs"), "restart")
+    assert planned.describe() == [
+        "volume home (Kind, 3 bricks):",
+        "  restart nothing: all bricks are up to date",
+    ]
+
+
+STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
+SEGMENT = peer.segment_name("home", BRICKS[0].path)
+
+
+def node(loaded: peer.Loaded | None) -> peer.Node:
+    return peer.Node("10.3", STAMP, {SEGMENT: 7}, {7: loaded} if loaded else {})
+
+
+def test_a_brick_is_current_if_it_runs_what_is_installed() -> None:
+    made = make(user__xlator__glupy="sdfs")
+    for same in (True, False):
+        nodes = {"uuid0": node(peer.Loaded(STAMP, same))}
+        assert plan.current(made, made.bricks[0], nodes) is same
+    assert not plan.current(made, BRICKS[1], nodes), "it runs without the translator"
+    with pytest.raises(UserError, match=r"node host0 .* older release; run .* install` there"):
+        plan.current(made, made.bricks[0], {"uuid0": node(None)})
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said"),
+    [
+        (peer.Loaded(STAMP, True), "match"),
+        (
+            peer.Loaded(peer.Stamp("0.0.9", "10.3", layout.VERSION), False),
+            "brick runs 0.0.9 for GlusterFS 10.3, installed is 0.1.0 for GlusterFS 10.3: "
+            "run `xlator restart home`",
+        ),
+        (peer.Loaded(None, False), "brick runs another, installed is 0.1.0 for GlusterFS 10.3: "),
+        (None, "what it runs is not known: run `xlator install` on its node"),
+    ],
+)
+def test_the_version_is_that_of_what_the_brick_runs(loaded: peer.Loaded | None, said: str) -> None:
+    made = make(user__xlator__glupy="sdfs")
+    assert status._version(made, made.bricks[0], node(loaded)).startswith(said)
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> dict[str, peer.Node]:
+    """A pool of three, the third of which is off, and what its nodes answer: nothing yet."""
+    answers: dict[str, peer.Node] = {}
+    members = {f"uuid{n}": gluster.Peer(f"host{n}", n < 2) for n in range(3)}
+    monkeypatch.setattr(gluster, "this_node", lambda: "another")
+    monkeypatch.setattr(gluster, "pool", lambda: members)
+    monkeypatch.setattr(peer, "nodes", lambda: answers)
+    monkeypatch.setattr(peer, "this_node", dict)
+    return answers
+
+
+def shown(
+    monkeypatch: pytest.MonkeyPatch, made: gluster.Volume, online: int = 3
+) -> list[status.Row]:
+    """What status shows of a volume, the first ``online`` bricks of which run."""
+    processes = {str(b): gluster.Process(n < online, 7) for n, b in enumerate(made.bricks)}
+    monkeypatch.setattr(gluster, "volume", lambda name: made)
+    monkeypatch.setattr(gluster, "status", lambda name: gluster.Status(processes, {}, ()))
+    return status.rows(made.name)
+
+
+def test_a_brick_that_is_down_is_not_well_without_the_translator_either(
+    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.update({f"uuid{n}": peer.Node("10.3", STAMP) for n in range(2)})
+    rows = shown(monkeypatch, make(replica=3), online=1)
+    assert [row.ok for row in rows] == [True, False, False]
+    assert rows[1].note == (
+        "brick is offline: see its log, then run `gluster volume start home force`"
+    )
+    assert rows[2].note == "node host2 is not connected: bring it back"
+
+
+def test_who_has_a_brick_down_is_named(
+    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for busy, said in (
+        (frozenset({"home"}), "a command on host0 works on it"),
+        (frozenset(), "a command on host0 took it down and did not end: run `xlator enable home`"),
+    ):
+        pool["uuid0"] = peer.Node("10.3", STAMP, busy=busy, unfinished=frozenset({"home"}))
+        pool["uuid1"] = peer.Node("10.3", STAMP)
+        rows = shown(monkeypatch, make(replica=3), online=1)
+        assert rows[0].note == ""
+        assert rows[1].note.startswith(said)
+
+
+def test_a_node_without_the_script_is_named_and_not_the_others(
+    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking() -> dict[str, peer.Node]:
+        raise peer.NoScriptError(["host1"])
+
+    monkeypatch.setattr(peer, "nodes", lacking)
+    rows = shown(monkeypatch, make(replica=3, user__xlator__glupy="sdfs"))
+    assert [row.note for row in rows] == [
+        "cannot be told while host1 has no translator installed",
+        "no translator is installed there: run `xlator install` on that node",
+        "node host2 is not connected: bring it back",
+    ]
+
+
+def test_a_volume_is_not_disabled_while_a_node_is_off(
+    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gluster, "volume", lambda name: make(3, user__xlator__glupy="sdfs"))
+    with pytest.raises(UserError, match="node host2, which holds host2:/brick2, is not connected"):
+        plan.to_disable("home")

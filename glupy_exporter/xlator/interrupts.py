@@ -1,0 +1,70 @@
+"""Ctrl-C, SIGTERM and a lost terminal: told apart, said, and put off where nothing may stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from glupy_exporter.errors import UserError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(UserError):
+    """A signal ended the command; the exit code is a shell's for that."""
+
+    def __init__(self, number: int, so_far: str = "") -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}{so_far}")
+        self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have ``handler`` called for :data:`SIGNALS`; one that nohup ignores stays ignored."""
+    before = {
+        number: signal.signal(number, handler)
+        for number in SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)
+
+
+def raised() -> contextlib.AbstractContextManager[None]:
+    """Have :data:`SIGNALS` raise :class:`Interrupted` in the block."""
+    return _handled(_raise)
+
+
+@contextlib.contextmanager
+def deferred(until: str) -> Iterator[None]:
+    """Have :data:`SIGNALS` wait until the block has ended, and tell standard error so.
+
+    Args:
+        until: what they wait for, as in ``"host1:/brick1 is back"``.
+
+    Raises:
+        Interrupted: the block ended well, and there was a signal meanwhile.
+    """
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        # Not print, which the signal may have interrupted; the terminal may be gone as well.
+        with contextlib.suppress(OSError):
+            line = f"glupy-exporter: {signal.Signals(number).name}: ends as soon as {until}\n"
+            os.write(2, line.encode(errors="replace"))
+
+    with _handled(note):
+        yield
+    if caught:
+        raise Interrupted(caught[0], f"; {until}")

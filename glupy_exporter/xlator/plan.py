@@ -1,0 +1,310 @@
+"""What it takes to put the translator into a volume's bricks, to renew it, or to take it out.
+
+GlusterFS puts ``user/glupy`` into a brick's volfile when the volume option ``user.xlator.glupy``
+names a position, and running bricks keep the graph and the library that they started with, so
+bricks have to be restarted. Where a replica or disperse set carries on with one brick less, they
+are restarted one at a time; elsewhere the volume is stopped and started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.xlator import gluster, install, peer
+from glupy_exporter.xlator.gluster import Brick, Volume
+from glupy_exporter.xlator.options import OPTION, POSITION, ours
+
+OLDEST_GLUSTERFS = 10
+"""The first release that knows the options user.xlator.*."""
+
+GRANULAR = "cluster.granular-entry-heal"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``enable``, ``restart`` or ``disable`` will do to one volume."""
+
+    volume: Volume
+    command: str
+    """``enable``, ``restart`` or ``disable``."""
+    rolling: bool = False
+    restart: tuple[Brick, ...] = ()
+    """The bricks to restart, in this order."""
+    pids: Mapping[str, int] = field(default_factory=dict)
+    """Of the bricks that run now, by ``HOST:PATH``."""
+    unhealed: int = 0
+    """Entries that have to be healed before a brick may be taken down."""
+
+    def describe(self) -> list[str]:
+        """The plan in words, a line each."""
+        volume = self.volume
+        lines = [f"volume {volume.name} ({volume.kind}, {len(volume.bricks)} bricks):"]
+        if self.command == "disable":
+            lines += [f"  unset {option} (is {volume.options[option]})" for option in ours(volume)]
+            lines.append(
+                "  for that, reset all options and set the others back: "
+                "GlusterFS cannot unset one user option"
+            )
+        elif OPTION not in volume.options:
+            lines.append(f"  set {OPTION} {POSITION}")
+        if not self.restart:
+            lines.append(
+                "  restart nothing: "
+                + ("all bricks are up to date" if volume.started else "the volume is not started")
+            )
+            return lines
+        if self.unhealed:
+            lines.append(f"  wait until {self.unhealed} entries are healed")
+        if self.rolling:
+            lines.append(
+                "  restart bricks one at a time; each is back, healed and reconnected to its "
+                "clients before the next:"
+            )
+        else:
+            lines.append(
+                "  stop and start the volume: I/O ON IT FAILS OR HANGS until its bricks are back, "
+                "usually a few seconds; restarted are:"
+            )
+        for number, brick in enumerate(self.restart, 1):
+            lines.append(
+                f"    {number}. {brick} (pid {self.pids.get(str(brick)) or 'not running'})"
+            )
+        if self.command == "disable":
+            lines.append(
+                "  (to stop counting without a restart: "
+                f"gluster volume set {volume.name} {OPTION}.enabled off)"
+            )
+        return lines
+
+
+def _check_connected(volume: Volume) -> None:
+    """Raise UserError unless every node that holds a brick is connected."""
+    pool = gluster.pool()
+    for brick in volume.bricks:
+        node = pool.get(brick.node)
+        if node is None or not node.connected:
+            raise UserError(
+                f"node {brick.host}, which holds {brick}, is not connected; bring it back "
+                "(`gluster pool list`) and try again"
+            )
+
+
+def _check_translators(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:
+    """Raise UserError unless every node that holds a brick has a matching translator."""
+    for brick in volume.bricks:
+        node = nodes.get(brick.node)
+        where = f"node {brick.host} ({brick.node})"
+        remedy = "run `glupy-exporter xlator install` there"
+        if node is None:
+            raise UserError(f"{where} did not answer; see its glusterd's log")
+        if int(node.glusterfs_version.partition(".")[0]) < OLDEST_GLUSTERFS:
+            raise UserError(
+                f"{where} runs GlusterFS {node.glusterfs_version}, whose glusterd cannot insert a "
+                f"translator into bricks; update it to {OLDEST_GLUSTERFS} or later"
+            )
+        if node.stamp is None:
+            raise UserError(f"{where} has no translator; {remedy}")
+        problem = install.check(node.stamp, node.glusterfs_version)
+        if problem:
+            raise UserError(f"{where} has no matching translator: {problem}; {remedy}")
+
+
+def counts(volume: Volume, brick: Brick, nodes: Mapping[str, peer.Node]) -> bool:
+    """Whether the brick runs with the translator."""
+    node = nodes.get(brick.node)
+    return node is not None and peer.segment_name(volume.name, brick.path) in node.segments
+
+
+def loaded(volume: Volume, brick: Brick, node: peer.Node) -> peer.Loaded | None:
+    """The translator that the brick's process runs; None if there is none or it is not known."""
+    return node.loaded.get(node.segments.get(peer.segment_name(volume.name, brick.path), 0))
+
+
+def current(volume: Volume, brick: Brick, nodes: Mapping[str, peer.Node]) -> bool:
+    """Whether the brick runs the translator that is installed on its node.
+
+    Raises:
+        UserError: the node cannot tell.
+    """
+    if not counts(volume, brick, nodes):
+        return False
+    found = loaded(volume, brick, nodes[brick.node])
+    if found is None:
+        raise UserError(
+            f"node {brick.host} does not tell what its bricks run, since its peer script is of an "
+            "older release; run `glupy-exporter xlator install` there"
+        )
+    return found.installed
+
+
+def survives_restart(volume: Volume) -> bool:
+    """Whether clients may go on writing while one brick of a set is down."""
+    if not volume.redundant:
+        return False
+    if volume.disperse:
+        return True
+    quorum = volume.options.get("cluster.quorum-type", "")
+    if quorum == "fixed":
+        count = volume.options.get("cluster.quorum-count", "")
+        return count.isdigit() and int(count) < volume.replica
+    return not (quorum == "auto" and volume.replica == 2)
+
+
+def check_ready(volume: Volume, status: gluster.Status) -> None:
+    """Raise UserError if no brick may be taken down, for a reason that waiting does not mend."""
+    down = [str(b) for b in volume.bricks if not b.online(status)]
+    if down:
+        raise UserError(
+            f"bricks are offline: {', '.join(down)}; bring them back with "
+            f"`gluster volume start {volume.name} force` and try again"
+        )
+    for brick in volume.bricks:
+        healer = status.healers.get(brick.node)
+        if healer is None or not healer.online:
+            raise UserError(
+                f"no self-heal daemon runs for {volume.name} on {brick.host}, so a restarted brick "
+                "would not be healed; switch cluster.self-heal-daemon on"
+            )
+    if status.tasks:
+        raise UserError(f"{volume.name} is busy ({', '.join(status.tasks)}); try again afterwards")
+
+
+def _unhealed(volume: Volume) -> int:
+    """Entries that wait for heal. Raises UserError if that cannot be told."""
+    found = gluster.unhealed(volume.name)
+    if found is None:
+        raise UserError(
+            f"`gluster volume heal {volume.name} info summary` cannot ask every brick; wait until "
+            "it can and try again"
+        )
+    return found
+
+
+def _shared_processes(volume: Volume) -> dict[Brick, str]:
+    """Another brick that lives in the same process, for each brick of the volume that has one."""
+    processes = gluster.all_bricks()
+    shared = {}
+    for brick in volume.bricks:
+        mine = processes.get(str(brick))
+        for other, process in processes.items():
+            same_host = other.startswith(f"{brick.host}:")
+            if mine and mine.pid and process.pid == mine.pid and same_host and other != str(brick):
+                shared[brick] = other
+    return shared
+
+
+def _check_processes(volume: Volume) -> None:
+    """Raise UserError if stopping a brick of the volume would stop bricks that share its process.
+
+    glusterd detaches a brick from a shared process only while multiplexing is on. Once it has been
+    switched off, glusterd ends the process instead.
+    """
+    if gluster.global_options().get("cluster.brick-multiplex") in gluster.ON:
+        return
+    for brick, other in _shared_processes(volume).items():
+        raise UserError(
+            f"{brick} and {other} share a process although cluster.brick-multiplex is off, so "
+            "stopping one would stop both; switch it on, or restart their volumes first"
+        )
+
+
+def _pids(status: gluster.Status) -> dict[str, int]:
+    return {name: process.pid for name, process in status.bricks.items() if process.pid}
+
+
+def _restarting(volume: Volume, command: str, bricks: tuple[Brick, ...]) -> Plan:
+    """The plan to restart some bricks of a started volume.
+
+    Raises:
+        UserError: they must not be restarted one at a time now, though the volume is of that kind.
+    """
+    _check_processes(volume)
+    status = gluster.status(volume.name)
+    rolling = survives_restart(volume)
+    if rolling:
+        check_ready(volume, status)
+    unhealed = _unhealed(volume) if rolling else 0
+    return Plan(volume, command, rolling, bricks, _pids(status), unhealed)
+
+
+def to_enable(name: str) -> Plan:
+    """What enabling the volume ``name`` takes.
+
+    An enabling that did not come to its end leaves the option set and some bricks without the
+    translator; then the plan is to restart only those.
+
+    Raises:
+        UserError: no such volume, it is enabled already, a node that holds one of its bricks has no
+            matching translator, or its bricks cannot be restarted one at a time now.
+    """
+    volume = gluster.volume(name)
+    _check_connected(volume)
+    nodes = peer.nodes()
+    enabled = OPTION in volume.options
+    restart = tuple(
+        b for b in volume.bricks if volume.started and not (enabled and counts(volume, b, nodes))
+    )
+    if enabled and not restart:
+        raise UserError(
+            f"volume {name} has the translator already; `xlator status {name}` shows which, "
+            f"`xlator restart {name}` restarts bricks that run an older one"
+        )
+    _check_translators(volume, nodes)
+    if not volume.started:
+        return Plan(volume, "enable")
+    return _restarting(volume, "enable", restart)
+
+
+def to_restart(name: str) -> Plan:
+    """What it takes to have all bricks of the volume ``name`` run the installed translator.
+
+    Raises:
+        UserError: no such volume, it is not enabled or not started, a node that holds one of its
+            bricks has no matching translator, or its bricks cannot be restarted one at a time now.
+    """
+    volume = gluster.volume(name)
+    if OPTION not in volume.options:
+        raise UserError(f"volume {name} does not have the translator; `xlator enable {name}` first")
+    if not volume.started:
+        raise UserError(f"volume {name} is not started; its bricks load the translator when it is")
+    _check_connected(volume)
+    nodes = peer.nodes()
+    _check_translators(volume, nodes)
+    restart = tuple(b for b in volume.bricks if not current(volume, b, nodes))
+    if not restart:
+        return Plan(volume, "restart")
+    shared = _shared_processes(volume)
+    for brick in restart:
+        pid = nodes[brick.node].segments.get(peer.segment_name(name, brick.path))
+        if brick in shared and pid:
+            raise UserError(
+                f"{brick} shares a process with {shared[brick]}, and a process keeps the "
+                f"translator that it has loaded. On {brick.host}, run `kill {pid}`, then `gluster "
+                "volume start VOLUME force` for each volume of that process; wait for self-heal; "
+                "go on with the next node"
+            )
+    return _restarting(volume, "restart", restart)
+
+
+def to_disable(name: str) -> Plan:
+    """What disabling the volume ``name`` takes.
+
+    Raises:
+        UserError: no such volume, it is not enabled, or a node that holds one of its bricks is not
+            connected.
+    """
+    volume = gluster.volume(name)
+    if not ours(volume):
+        raise UserError(f"volume {name} does not have the translator; nothing to disable")
+    _check_connected(volume)
+    if GRANULAR in volume.options and volume.state == "Stopped":
+        raise UserError(
+            f"GlusterFS sets {GRANULAR} back only on a started volume; "
+            f"`gluster volume start {name}` first"
+        )
+    if not volume.started:
+        return Plan(volume, "disable")
+    _check_processes(volume)
+    return Plan(volume, "disable", False, volume.bricks, _pids(gluster.status(name)))

@@ -26,6 +26,8 @@ mount --make-rprivate /
 mount --bind "$1/glusterd" /var/lib/glusterd
 mount --bind "$1/log" /var/log/glusterfs
 mount -t tmpfs tmpfs /run
+mkdir -p /var/lib/glupy-exporter
+mount -t tmpfs tmpfs /var/lib/glupy-exporter
 hostname "$2"
 glusterd
 while :; do sleep 3600 & wait $!; done

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from roots import NAMES
+
+Need = Callable[[object, str], None]
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
-def need() -> Callable[[object, str], None]:
+def need() -> Need:
     """``need(condition, what)``: skip on a laptop that lacks something, fail where CI=true."""
 
     def check(condition: object, what: str) -> None:
@@ -21,6 +29,18 @@ def need() -> Callable[[object, str], None]:
         pytest.skip(f"needs {what}")
 
     return check
+
+
+@pytest.fixture(scope="session")
+def debs(need: Need) -> list[Path]:
+    """The Debian packages of this tree, newly built."""
+    need(os.geteuid() == 0, "root")
+    for command, package in (("dpkg-buildpackage", "dpkg-dev"), ("dh_python3", "dh-python")):
+        need(shutil.which(command), f"{command} (Debian: {package})")
+    need(shutil.which("lintian"), "lintian")
+    subprocess.run(["make", "deb"], cwd=REPOSITORY, check=True)
+    made = REPOSITORY / "build" / "deb"
+    return [next(made.glob(f"{name}_*.deb")) for name in NAMES]
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,18 @@ def scrape_one(configuration: Path, target: str) -> None:
     configuration.write_text(yaml.safe_dump(shipped))
 
 
+def seed_with(home: Path, seed: str) -> None:
+    """Put the shipped configuration into ``home``, hurried, with only the seed's name filled in."""
+    hurry(home)
+    file = home / "prometheus.yml"
+    shipped = file.read_text()
+    assert "http://127.0.0.1:9714/sd" in shipped
+    config = yaml.safe_load(shipped.replace("127.0.0.1:9714", f"{seed}:9714"))
+    (job,) = config["scrape_configs"]
+    job["http_sd_configs"][0]["refresh_interval"] = "1s"
+    file.write_text(yaml.safe_dump(config))
+
+
 def hurry(home: Path) -> None:
     """Put the shipped configuration and rules into ``home``, hurried."""
     for file in (SHIPPED / "prometheus.yml", *(SHIPPED / "rules").iterdir()):
@@ -153,10 +165,11 @@ def hurry(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def prometheus(home: Path) -> Iterator[Prometheus]:
-    """One that works in ``home``, where its configuration is."""
+def prometheus(home: Path, *wrapper: str | Path) -> Iterator[Prometheus]:
+    """One that works in ``home``, where its configuration is; ``wrapper`` is a command to run it."""
     address = f"127.0.0.1:{free_port()}"
     command = [
+        *wrapper,
         shutil.which("prometheus") or "prometheus",
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",

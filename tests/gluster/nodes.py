@@ -49,17 +49,22 @@ class Node:
     def __init__(self, address: str, link: str, init: int, directory: Path) -> None:
         self.address = address
         self.directory = directory
+        self.init = init
         self._link = link
-        self._inside = ["nsenter", f"--target={init}", "--mount", "--net", "--uts", "--pid"]
 
     def command(self, *words: str | Path) -> list[str]:
         """A command line that runs ``words`` on the node."""
-        return [*self._inside, *map(str, words)]
+        inside = ["nsenter", f"--target={self.init}", "--mount", "--net", "--uts", "--pid"]
+        return [*inside, *map(str, words)]
 
-    def run(self, *words: str | Path) -> str:
-        """What a command prints there; it has to succeed."""
+    def run(self, *words: str | Path, timeout: float = 300) -> str:
+        """What a command prints there; it has to succeed, within ``timeout`` seconds."""
         done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, stdin=subprocess.DEVNULL
+            self.command(*words),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
         )
         assert done.returncode == 0, f"{words} on {self.address}: {done.stdout}{done.stderr}"
         return done.stdout

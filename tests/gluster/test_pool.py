@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from cluster import wait_for
-from monitored import Prometheus, hurry, prometheus
-from nodes import NETWORK, PORT, Node, network, node
+from monitored import Prometheus, prometheus, seed_with
+from nodes import NETWORK, Node, network, node
 
 from glupy_exporter.xlator import build, install
 
@@ -33,18 +32,6 @@ def installed(xlator: None, tmp_path: Path) -> Iterator[None]:
         script.unlink()
     else:
         script.write_bytes(before)
-
-
-def seed_with(seed: Node, home: Path) -> None:
-    """Put the shipped configuration into ``home``, with only the seed's address filled in."""
-    hurry(home)
-    file = home / "prometheus.yml"
-    shipped = file.read_text()
-    assert f"http://127.0.0.1:{PORT}/sd" in shipped
-    config = yaml.safe_load(shipped.replace(f"127.0.0.1:{PORT}", f"{seed.address}:{PORT}"))
-    (job,) = config["scrape_configs"]
-    job["http_sd_configs"][0]["refresh_interval"] = "1s"
-    file.write_text(yaml.safe_dump(config))
 
 
 def up(watching: Prometheus) -> dict[str, float]:
@@ -97,7 +84,7 @@ def test_a_pool_of_three_nodes(
 
         for each in three:
             stack.enter_context(each.exporter())
-        seed_with(first, tmp_path)
+        seed_with(tmp_path, first.address)
         watching = stack.enter_context(prometheus(tmp_path))
         wait_for(lambda: up(watching) == dict.fromkeys(hosts, 1), "all nodes to be scraped")
         wait_for(

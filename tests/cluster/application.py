@@ -1,0 +1,185 @@
+"""An application that would notice if anything went wrong with its files.
+
+It runs on the client, by the standard library alone: ``python3 application.py DIRECTORY``. Each of
+its workers has files of its own, writes, appends, renames and removes them, reads back what it did
+and compares. At standard input it takes a command a line and answers with a line of JSON:
+
+report   what was done since the last report
+pause    let every operation under way end, begin no other; the same report
+resume   go on; an empty report
+
+It ends with its input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+WORKERS = 4
+FILES = 6
+PAUSE = 0.01
+"""Seconds between two operations of a worker: the machine has other things to do."""
+
+PATIENCE = 120
+"""Seconds that an operation may take before a pause gives up."""
+
+
+class Worker(threading.Thread):
+    """Works in a directory of its own; :attr:`idle` is held during each operation."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(daemon=True)
+        self.directory = directory
+        self.idle = threading.Lock()
+        self.doing = ""
+        self._content: dict[Path, bytes] = {}
+        self._number = 0
+        self._chance = random.Random(directory.name)
+        self._last = time.monotonic()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new report."""
+        self.done: dict[str, int] = {}
+        self.errors: list[str] = []
+        self.mismatches: list[str] = []
+        self.longest = 0.0
+        self.longest_did = ""
+
+    def run(self) -> None:
+        steps = (self.write, self.write, self.append, self.append, self.read, self.rename)
+        while True:
+            with self.idle:
+                step = self._chance.choice(steps)
+                if len(self._content) < 2:
+                    step = self.write
+                elif len(self._content) >= FILES:
+                    step = self.remove
+                path = self._chance.choice(sorted(self._content)) if self._content else None
+                self.doing = f"{step.__name__} {path}"
+                try:
+                    step(path)
+                except OSError as error:
+                    # Whatever has become of the file, it is one no more.
+                    self._content.pop(path, None)
+                    self.errors.append(f"{time.time():.1f} {self.doing}: {error}")
+                else:
+                    self.done[step.__name__] = self.done.get(step.__name__, 0) + 1
+                    self.gap()
+                    self._last = time.monotonic()
+                self.doing = ""
+            time.sleep(PAUSE)
+
+    def gap(self) -> None:
+        """Note how long it is since an operation last succeeded."""
+        since = time.monotonic() - self._last
+        if since > self.longest:
+            self.longest, self.longest_did = since, self.doing
+
+    def rested(self) -> None:
+        """It did nothing on purpose until now."""
+        self._last = time.monotonic()
+
+    def _new(self) -> Path:
+        self._number += 1
+        return self.directory / f"{self._number}"
+
+    def _put(self, path: Path, flags: int, content: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | flags, 0o644)
+        try:
+            written = os.write(descriptor, content)
+            self.done["writes"] = self.done.get("writes", 0) + 1
+            if written != len(content):
+                self.mismatches.append(f"{self.doing}: wrote {written} of {len(content)} bytes")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _compare(self, path: Path) -> None:
+        found, wanted = path.read_bytes(), self._content[path]
+        if found != wanted:
+            self.mismatches.append(
+                f"{self.doing}: {path} has {len(found)} bytes that are not the {len(wanted)} written"
+            )
+
+    def write(self, _: Path | None) -> None:
+        path = self._new()
+        content = os.urandom(self._chance.choice((100, 4096, 30_000, 65_536)))
+        self.doing = f"write {path}"
+        self._put(path, os.O_CREAT | os.O_EXCL, content)
+        self._content[path] = content
+        self._compare(path)
+
+    def append(self, path: Path) -> None:
+        content = os.urandom(self._chance.choice((1, 1000, 20_000)))
+        self._put(path, os.O_APPEND, content)
+        self._content[path] += content
+        self._compare(path)
+
+    def read(self, path: Path) -> None:
+        self._compare(path)
+
+    def rename(self, path: Path) -> None:
+        target = self._new()
+        path.rename(target)
+        self._content[target] = self._content.pop(path)
+        self._compare(target)
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
+        del self._content[path]
+
+
+def report(workers: list[Worker]) -> dict[str, object]:
+    for worker in workers:
+        if worker.doing:
+            worker.gap()
+    slowest = max(workers, key=lambda worker: worker.longest)
+    done: dict[str, int] = {}
+    for worker in workers:
+        for name, count in list(worker.done.items()):
+            done[name] = done.get(name, 0) + count
+    return {
+        "done": done,
+        "errors": [error for worker in workers for error in worker.errors],
+        "mismatches": [text for worker in workers for text in worker.mismatches],
+        "longest": slowest.longest,
+        "longest_did": slowest.longest_did,
+        "hangs": [worker.doing for worker in workers if worker.doing],
+    }
+
+
+def main(directory: Path) -> None:
+    directory.mkdir(exist_ok=True)
+    workers = [Worker(directory / f"worker{number}") for number in range(WORKERS)]
+    for worker in workers:
+        worker.directory.mkdir(exist_ok=True)
+    for worker in workers:
+        worker.start()
+    held: list[Worker] = []
+    for line in sys.stdin:
+        command = line.strip()
+        if command == "pause":
+            until = time.monotonic() + PATIENCE
+            for worker in workers:
+                if not worker.idle.acquire(timeout=max(0.0, until - time.monotonic())):
+                    break
+                held.append(worker)
+        elif command == "resume":
+            while held:
+                worker = held.pop()
+                worker.rested()
+                worker.idle.release()
+        print(json.dumps(report(workers)), flush=True)
+        for worker in workers:
+            worker.forget()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

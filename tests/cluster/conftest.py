@@ -1,0 +1,96 @@
+"""The pool that all scenarios share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pool as pools
+import pytest
+from client_work import Work
+from client_work import work as working
+from cluster import wait_for
+from monitor import Monitor
+from monitor import monitor as monitoring
+from pool import Pool, Volume
+
+Need = Callable[[object, str], None]
+
+PING_TIMEOUT = 5
+"""Seconds after which a client and bricks give up a node that does not answer."""
+
+ORDER = ("install",)
+"""In which the modules run: the packages come first and go last."""
+
+_POOL = pytest.StashKey[Pool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    places = {here / f"test_cluster_{name}.py": place for place, name in enumerate(ORDER)}
+    items.sort(key=lambda item: places.get(item.path, -1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """What the machines have to say about a failure."""
+    report = yield
+    if report.failed and _POOL in item.config.stash:
+        for machine in item.config.stash[_POOL].machines:
+            told = machine.last_words(since=call.start - 5)
+            report.sections.append((f"{machine.name}", told))
+    return report
+
+
+@pytest.fixture(scope="session")
+def pool(need: Need, pytestconfig: pytest.Config) -> Iterator[Pool]:
+    """Three nodes that are a pool, and a client, without our packages."""
+    need(os.geteuid() == 0, "root")
+    for command, package in (
+        ("debootstrap", "debootstrap"),
+        ("systemd-nspawn", "systemd-container"),
+        ("mkfs.xfs", "xfsprogs"),
+        ("ip", "iproute2"),
+        ("prometheus", "prometheus"),
+    ):
+        need(shutil.which(command), f"{command} (Debian: {package})")
+    need(Path("/dev/loop-control").exists(), "loop devices")
+    need(os.access("/dev/fuse", os.R_OK | os.W_OK), "/dev/fuse")
+    with pools.pool() as made:
+        pytestconfig.stash[_POOL] = made
+        yield made
+
+
+@pytest.fixture(scope="session")
+def data(pool: Pool) -> Iterator[Volume]:
+    """A volume with a replica on each node."""
+    options = {"network__ping_timeout": str(PING_TIMEOUT)}
+    with pools.volume(pool, "data", "replica", "3", **options) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def work(data: Volume) -> Iterator[Work]:
+    """What the client does on that volume all the time."""
+    with working(data) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def installed(pool: Pool, work: Work, debs: list[Path]) -> Pool:
+    """The pool with our packages, which were installed while the client worked."""
+    with work.unharmed(gap=3):
+        pools.side_by_side(lambda node: node.install(*debs), pool.nodes)
+    return pool
+
+
+@pytest.fixture(scope="session")
+def monitor(installed: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
+    """A Prometheus that watches the pool."""
+    with monitoring(installed, tmp_path_factory.mktemp("prometheus")) as made:
+        wait_for(lambda: made.up() == dict.fromkeys(pools.NODES, 1), "all nodes to be scraped", 60)
+        yield made

@@ -21,9 +21,9 @@ import threading
 import time
 from pathlib import Path
 
-WORKERS = 4
+WORKERS = 3
 FILES = 6
-PAUSE = 0.01
+PAUSE = 0.05
 """Seconds between two operations of a worker: the machine has other things to do."""
 
 PATIENCE = 120

@@ -98,9 +98,7 @@ def work(volume: Volume, directory: str = "work") -> Iterator[Work]:
     options = "direct-io-mode=enable,backup-volfile-servers=node2:node3"
     client.run("mount", "-t", "glusterfs", "-o", options, f"node1:/{volume.name}", mounted)
     try:
-        running = client.start(
-            "python3", f"/root/{APPLICATION.name}", f"{mounted}/{directory}"
-        )
+        running = client.start("python3", f"/root/{APPLICATION.name}", f"{mounted}/{directory}")
         try:
             yield Work(volume, running)
         finally:

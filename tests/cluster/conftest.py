@@ -18,6 +18,9 @@ from pool import Pool, Volume
 
 Need = Callable[[object, str], None]
 
+GAP = 3.0
+"""Seconds that the client may wait when nothing is taken from it by force."""
+
 PING_TIMEOUT = 5
 """Seconds after which a client and bricks give up a node that does not answer."""
 
@@ -34,9 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """What the machines have to say about a failure."""
     report = yield
     if report.failed and _POOL in item.config.stash:
@@ -81,9 +82,9 @@ def work(data: Volume) -> Iterator[Work]:
 
 
 @pytest.fixture(scope="session")
-def installed(pool: Pool, work: Work, debs: list[Path]) -> Pool:
+def installed(debs: list[Path], pool: Pool, work: Work) -> Pool:
     """The pool with our packages, which were installed while the client worked."""
-    with work.unharmed(gap=3):
+    with work.unharmed(gap=GAP):
         pools.side_by_side(lambda node: node.install(*debs), pool.nodes)
     return pool
 

@@ -22,6 +22,8 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 BOOT_SECONDS = 90
+# Where the host has control groups of version 1, systemd in a container cannot have all it wants.
+NOT_OURS = re.compile("Failed to kill control group")
 
 
 class Machine(Node, Root):
@@ -55,13 +57,15 @@ class Machine(Node, Root):
                 stderr=console,
                 start_new_session=True,
             )
-        (self.init,) = wait_for(self._children, f"{self.name} to begin", BOOT_SECONDS)
+        self.init = wait_for(self._find_init, f"{self.name} to begin", BOOT_SECONDS)
         wait_for(self._has_booted, f"{self.name} to boot", BOOT_SECONDS)
 
-    def _children(self) -> list[int]:
+    def _find_init(self) -> int | None:
         assert self._nspawn
         assert self._nspawn.poll() is None, f"{self.name}: {self.console.read_text()[-2000:]}"
-        return children(self._nspawn.pid)
+        # Before there is an init, there are others for a moment.
+        found = [pid for pid in children(self._nspawn.pid) if is_init(pid, self.path.parent)]
+        return found[0] if found else None
 
     def _has_booted(self) -> bool:
         state = self.attempt("systemctl", "is-system-running").stdout.strip()
@@ -89,14 +93,19 @@ class Machine(Node, Root):
     def glupy(self, *words: str | Path) -> str:
         return self.run("glupy-exporter", *words)
 
-    def failed_units(self) -> list[str]:
-        """Units that systemd says have failed."""
-        listed = self.run("systemctl", "list-units", "--failed", "--plain", "--no-legend")
+    def failed_units(self, pattern: str) -> list[str]:
+        """Units that systemd says have failed, of those whose names match."""
+        words = ("list-units", "--failed", "--plain", "--no-legend", pattern)
+        listed = self.run("systemctl", *words)
         return [line.split()[0] for line in listed.splitlines() if line]
 
-    def journal(self, *words: str) -> str:
-        """What the journal has of this boot, of what ``words`` select."""
-        return self.run("journalctl", "--boot", "--quiet", "--no-pager", "--output=cat", *words)
+    def complaints(self, unit: str) -> list[str]:
+        """What the journal has of a unit in this boot that is a warning or worse."""
+        told = self.run(
+            *("journalctl", "--boot", "--quiet", "--no-pager", "--output=cat"),
+            *("--priority=warning", f"--unit={unit}"),
+        )
+        return [line for line in told.splitlines() if not NOT_OURS.search(line)]
 
     def last_words(self, since: float) -> str:
         """What its console says last, and its logs from a time on."""
@@ -124,12 +133,8 @@ class Machine(Node, Root):
         """Pull the plug: nothing on it is told."""
         assert self._nspawn
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.init or self._nspawn.pid, signal.SIGKILL)
-        try:
-            self._nspawn.wait(30)
-        except subprocess.TimeoutExpired:
-            self._nspawn.kill()
-            self._nspawn.wait(30)
+            os.kill(self.init, signal.SIGKILL)
+        self._nspawn.wait(30)
         self._nspawn = None
 
     def shut_down(self) -> None:
@@ -148,10 +153,25 @@ class Machine(Node, Root):
     def is_on(self) -> bool:
         return self._nspawn is not None and self._nspawn.poll() is None
 
-    def end(self) -> None:
-        """Off, however it is."""
-        if self.is_on:
-            self.power_off()
+
+def is_init(pid: int, home: Path) -> bool:
+    """Whether a process is the init of a machine that is made of what ``home`` holds."""
+    try:
+        command = Path(f"/proc/{pid}/comm").read_text()
+        mounts = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    except OSError:  # it has ended
+        return False
+    if command != "systemd\n":
+        return False
+    return any(line.split()[4] == "/" and f",upperdir={home}/" in line for line in mounts)
+
+
+def end_all(home: Path) -> None:
+    """Pull the plug of all machines that are made of what ``home`` holds, by whomever."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and is_init(int(entry.name), home):
+            os.kill(int(entry.name), signal.SIGKILL)
+            wait_for(lambda entry=entry: not entry.exists(), f"{entry.name} to end")
 
 
 def _processes(pattern: str) -> list[int]:
@@ -160,7 +180,9 @@ def _processes(pattern: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                line = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
                 if wanted.search(line):
                     found.append(int(entry.name))
     return found

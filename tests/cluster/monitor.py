@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +18,9 @@ class Monitor(Prometheus):
 
     def alerts(self, state: str) -> set[str]:
         """The names of the alerts in a state now."""
-        return {a["labels"]["alertname"] for a in self.ask("alerts")["alerts"] if a["state"] == state}
+        return {
+            a["labels"]["alertname"] for a in self.ask("alerts")["alerts"] if a["state"] == state
+        }
 
     def up(self) -> dict[str, float]:
         """Whether each target answers, by host."""

@@ -13,11 +13,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cluster import wait_for
-from machine import Machine
-from nodes import children, ip
+from machine import Machine, end_all
+from nodes import ip
 from roots import Root
 
 HOME = Path("/var/tmp")
@@ -46,21 +46,22 @@ def make_base(path: Path) -> None:
     """The Debian that all machines are made of."""
     path.mkdir()
     root = Root.make(path, "bookworm", *PACKAGES)
+    (root.path / "etc/dpkg/dpkg.cfg.d/throw-away").write_text("force-unsafe-io\n")
     (root.path / "usr/sbin/policy-rc.d").unlink()  # in a machine that runs, things are started
     root.run("systemctl", "enable", "systemd-networkd", "glusterd")
-    covers = ("systemd-networkd-wait-online.service", "console-getty.service", "getty.target")
-    root.run("systemctl", "mask", *covers, "systemd-resolved.service")
+    covers = ("systemd-networkd-wait-online.service", "systemd-network-generator.service")
+    root.run("systemctl", "mask", *covers, "console-getty.service", "getty.target")
 
 
 class Pool:
     """The machines. Nothing runs before :meth:`boot`."""
 
-    def __init__(self, home: Path, base: Path, number: int, subnet: str) -> None:
+    def __init__(self, home: Path, base: Path, subnet: str) -> None:
         self.home = home
         self.subnet = subnet
-        self.bridge = f"glc{number}"
+        self.bridge = bridge_of(home)
         machines = [
-            Machine(name, f"{subnet}.{last}", f"glc{number}m{last}", self.bridge, home / name)
+            Machine(name, f"{subnet}.{last}", f"{self.bridge}m{last}", self.bridge, home / name)
             for last, name in enumerate((*NODES, CLIENT), 1)
         ]
         self.nodes = machines[:-1]
@@ -99,7 +100,9 @@ class Pool:
         for part in ("upper", "work", "root", "bricks"):
             (home / part).mkdir(parents=True)
         layers = f"lowerdir={self._base},upperdir={home}/upper,workdir={home}/work"
-        subprocess.run(["mount", "-t", "overlay", "-o", layers, "overlay", machine.path], check=True)
+        subprocess.run(
+            ["mount", "-t", "overlay", "-o", layers, "overlay", machine.path], check=True
+        )
         etc = machine.path / "etc"
         (etc / "hostname").write_text(f"{machine.name}\n")
         (etc / "machine-id").write_text("")
@@ -125,13 +128,6 @@ class Pool:
 
         wait_for(_tolerant(complete), "the nodes to be a pool", 60)
 
-    def end(self) -> None:
-        """Everything away, whatever state it is in; what cannot be removed is told at the end."""
-        with contextlib.ExitStack() as stack:
-            stack.callback(remove, self.home, self.bridge)
-            for machine in self.machines:
-                stack.callback(machine.end)
-
 
 def _tolerant(condition: Callable[[], _T]) -> Callable[[], _T | None]:
     """The condition, which is also untrue while a command in it fails."""
@@ -144,8 +140,14 @@ def _tolerant(condition: Callable[[], _T]) -> Callable[[], _T | None]:
     return check
 
 
-def remove(home: Path, bridge: str) -> None:
-    """Unmount all that lies in ``home``, then delete that and the bridge."""
+def bridge_of(home: Path) -> str:
+    return f"glc{home.name.removeprefix(PREFIX)}"
+
+
+def remove(home: Path) -> None:
+    """End the machines made of what ``home`` holds, unmount and delete it, and their bridge."""
+    end_all(home)
+    bridge = bridge_of(home)
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in reversed([point for point in mounts if point.startswith(f"{home}/")]):
         subprocess.run(["umount", "--lazy", point], check=True)
@@ -163,14 +165,7 @@ def clean_up_after_others() -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            for entry in Path("/proc").iterdir():
-                with contextlib.suppress(OSError):
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
-                    if words[0] == b"systemd-nspawn" and f"--directory={home}/" in str(words):
-                        for init in children(int(entry.name)):
-                            os.kill(init, signal.SIGKILL)
-                        os.kill(int(entry.name), signal.SIGKILL)
-            remove(home, f"glc{home.name.removeprefix(PREFIX)}")
+            remove(home)
 
 
 @contextlib.contextmanager
@@ -187,14 +182,14 @@ def pool() -> Iterator[Pool]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = os.environ.get("GLUPY_CLUSTER_BASE")
         base = Path(kept) if kept else home / "base"
-        made = Pool(home, base, number, _free_subnet(number))
+        made = Pool(home, base, _free_subnet(number))
         try:
             if not base.exists():
                 make_base(base)
             made.boot()
             yield made
         finally:
-            made.end()
+            remove(home)
 
 
 def _free_subnet(number: int) -> str:
@@ -281,7 +276,9 @@ class Volume:
         for start in range(0, len(self.bricks), size):
             one, *others = [content(self.path(b)) for b in self.bricks[start : start + size]]
             for brick, other in zip(self.bricks[start + 1 :], others):
-                different = {path for path in one.keys() | other if one.get(path) != other.get(path)}
+                different = {
+                    path for path in one.keys() | other if one.get(path) != other.get(path)
+                }
                 assert not different, f"{brick} differs in {sorted(different)[:10]}"
             assert one, "nothing was written at all"
 
@@ -323,8 +320,3 @@ def volume(pool: Pool, name: str, *kind: str, bricks: int = 3, **options: str) -
         made.gluster("delete")
         for place in made.bricks:
             shutil.rmtree(made.path(place), ignore_errors=True)
-
-
-def free(answer: dict[str, Any]) -> str:
-    """An answer of the application in a few words."""
-    return ", ".join(f"{key}: {value}" for key, value in answer.items() if value)

@@ -9,5 +9,5 @@ def test_the_units_run(installed: Pool) -> None:
     for node in installed.nodes:
         for unit in ("glusterd.service", "glupy-exporter.service", "glupy-discover.timer"):
             assert node.run("systemctl", "is-active", unit) == "active\n"
-        assert node.failed_units() == []
-        assert node.journal("--unit=glupy-*", "--priority=warning") == ""
+        assert node.failed_units("gl*") == []
+        assert node.complaints("glupy-*") == []

@@ -105,7 +105,7 @@ class Worker(threading.Thread):
         found, wanted = path.read_bytes(), self._content[path]
         if found != wanted:
             self.mismatches.append(
-                f"{self.doing}: {path} has {len(found)} bytes that are not the {len(wanted)} written"
+                f"{self.doing}: {path} has {len(found)} bytes, not the {len(wanted)} written"
             )
 
     def write(self, _: Path | None) -> None:

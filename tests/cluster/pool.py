@@ -37,7 +37,7 @@ _R = TypeVar("_R")
 
 
 def side_by_side(work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
-    """The results of ``work`` for each item, all at once; an error is raised once all have ended."""
+    """The results of ``work`` for each item, all at once; errors are raised once all have ended."""
     with ThreadPoolExecutor() as workers:
         return list(workers.map(work, items))
 

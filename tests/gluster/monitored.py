@@ -166,7 +166,7 @@ def hurry(home: Path) -> None:
 
 @contextlib.contextmanager
 def prometheus(home: Path, *wrapper: str | Path) -> Iterator[Prometheus]:
-    """One that works in ``home``, where its configuration is; ``wrapper`` is a command to run it."""
+    """One that works in ``home``, where its configuration is, run by the command ``wrapper``."""
     address = f"127.0.0.1:{free_port()}"
     command = [
         *wrapper,

@@ -24,7 +24,7 @@ GAP = 3.0
 PING_TIMEOUT = 5
 """Seconds after which a client and bricks give up a node that does not answer."""
 
-ORDER = ("install",)
+ORDER = ("install", "membership", "kinds")
 """In which the modules run: the packages come first and go last."""
 
 _POOL = pytest.StashKey[Pool]()

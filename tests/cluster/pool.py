@@ -264,6 +264,16 @@ class Volume:
         (pid,) = self.pool.node(name).pids(f"glusterfsd .*--brick-name {path} ")
         return pid
 
+    def process(self, brick: str) -> int:
+        """The process id of a brick that may share it with others, as this side knows it."""
+        name, _, path = brick.partition(":")
+        for pid in self.pool.node(name).pids("glusterfsd "):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if str(descriptor.readlink()) == path:
+                        return pid
+        raise AssertionError(f"no process has {brick} open")
+
     def kill(self, brick: str) -> None:
         """SIGKILL a brick's process."""
         pid = self.pid(brick)

@@ -42,7 +42,7 @@ class Running:
             self._changed.notify_all()
 
     def wait_for_line(self, pattern: str, timeout: float, after: int = 0) -> str:
-        """The first whole line with ``pattern`` in it, from character ``after`` of the output on."""
+        """The first whole line with ``pattern`` in it, after so many characters of output."""
         wanted = re.compile(rf"^.*{pattern}.*\n", re.MULTILINE)
         deadline = time.monotonic() + timeout
         with self._changed:

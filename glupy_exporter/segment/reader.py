@@ -5,7 +5,8 @@ reader with SIGBUS, a copy only comes back short. Counters are naturally aligned
 the kernel's copy does not tear; names are guarded by the seqlock described in ``layout``.
 
 Whether the writer lives is asked of the kernel: the translator holds an open-file-description write
-lock on its segment for as long as the brick process has it open (fcntl(2), F_OFD_GETLK).
+lock on its segment for as long as the brick process has it open (fcntl(2), F_OFD_GETLK). /proc is
+not asked: where it is a container's, or hidden, a live brick must not look dead.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ _ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
 _REOPENS = 4  # changes of options make a new segment each, not faster than glusterd hands them on
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
 _FLOCK = struct.Struct("hhqqi4x")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def _words(field: str, structure: type[ctypes.Structure] = layout.FileCounters) -> slice:
@@ -103,9 +105,10 @@ class Brick:
     volume_bricks: int | None
     created: float
     heartbeat: float
+    """For a dead brick, when it ended, about."""
     enabled: bool
     alive: bool
-    """The writing process still holds the segment open, on this boot of this machine."""
+    """The writing process still holds the segment open."""
 
 
 @dataclass(frozen=True)
@@ -243,8 +246,14 @@ def unescape(text: str) -> bytes:
 
 
 def boot_id() -> str:
-    """The running kernel's boot id."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    """The boot id that /proc shows, empty if it shows none, as with systemd's ``ProcSubset=pid``.
+
+    A container may be shown another one than its host.
+    """
+    try:
+        return _BOOT_ID.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 class Table(Generic[_I]):
@@ -465,13 +474,7 @@ class Segment:
     def brick(self) -> Brick:
         """Who writes this segment and whether it still does."""
         header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
-        same_boot = header.boot_id.decode("ascii", "replace") == boot_id()
-        created = header.created_realtime / 1e9
-        if same_boot:
-            age = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - header.heartbeat) / 1e9
-            heartbeat = time.time() - max(0.0, age)
-        else:
-            heartbeat = created
+        alive = self._locked()
         return Brick(
             volume=escape(header.volume),
             brick=escape(header.brick),
@@ -481,11 +484,24 @@ class Segment:
             xlator_version=escape(header.xlator_version),
             subvolume=header.subvolume if header.subvolume >= 0 else None,
             volume_bricks=header.volume_bricks or None,
-            created=created,
-            heartbeat=heartbeat,
+            created=header.created_realtime / 1e9,
+            heartbeat=self._heartbeat(header, alive),
             enabled=bool(header.enabled),
-            alive=same_boot and self._locked(),
+            alive=alive,
         )
+
+    def _heartbeat(self, header: layout.Header, alive: bool) -> float:
+        """Seconds since the epoch.
+
+        The monotonic clock now is of use only on the writer's boot. A lock proves that it is this
+        one, whatever /proc shows; without it, an equal boot id does. Else the time is the writer's
+        own, which no later step of the wall clock corrects.
+        """
+        now = time.time()
+        if alive or (header.boot_id and header.boot_id.decode("ascii", "replace") == boot_id()):
+            age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - int(header.heartbeat)
+            return now - max(0, age) / 1e9
+        return min(self._realtime(header.heartbeat), now)
 
     def replaced(self) -> bool:
         """Whether the segment's path is another file's by now, or nobody's."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,37 @@ def test_dump_is_one_scrape(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     families = {family.name: family for family in text_string_to_metric_families(done.stdout)}
     assert [sample.value for sample in families["glupy_brick_up"].samples] == [1]
+
+
+OTHER_PROC = {
+    "without /proc/sys": "mount -t proc -o subset=pid proc /proc",
+    "with a container's boot id": "mount --bind /proc/sys/kernel/random/uuid "
+    "/proc/sys/kernel/random/boot_id",
+}
+
+
+@pytest.mark.parametrize("mount", OTHER_PROC.values(), ids=OTHER_PROC)
+@pytest.mark.parametrize(
+    ("command", "up"),
+    [
+        (["dump"], 'glupy_brick_up{volume="v0",brick="/bricks/b0"} 1'),
+        (["top", "--json", "--interval=0.1"], '"bricks_up": 1,'),
+    ],
+)
+def test_a_brick_is_alive_whatever_proc_shows(
+    tmp_path: Path, need: Callable[[object, str], None], mount: str, command: list[str], up: str
+) -> None:
+    need(os.geteuid() == 0, "root, to mount another /proc")
+    shell = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
+    with segments.Segment().live(tmp_path / "a.seg"):
+        done = subprocess.run(
+            [*shell, *COMMAND, *command, f"--segment.dir={tmp_path}"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert up in done.stdout
 
 
 def test_dump_obeys_flags_and_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import struct
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,11 +96,55 @@ def test_brick_that_is_dead_is_not_asked_again(path: Path, left: bool) -> None:
             reader.open_segment(path)
 
 
-def test_segment_of_another_boot_is_dead_whoever_locks_it(path: Path) -> None:
-    other = segments.Segment(header={"boot_id": b"00000000-0000-0000-0000-000000000000"})
-    with other.live(path), reader.Segment(path) as segment:
-        assert not segment.brick().alive
-        assert segment.brick().heartbeat == segment.brick().created
+BOOT_IDS = {
+    "another than the brick's": b"00000000-0000-0000-0000-000000000000\n",
+    "unreadable": None,
+    "empty": b"",
+    "no text": b"\xff\0\n",
+}
+
+
+@pytest.fixture(params=BOOT_IDS.values(), ids=BOOT_IDS)
+def other_boot_id(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What /proc shows in a container, or where it is hidden."""
+    shown = tmp_path / "boot_id"
+    if request.param is not None:
+        shown.write_bytes(request.param)
+    monkeypatch.setattr(reader, "_BOOT_ID", shown)
+
+
+@pytest.mark.usefixtures("other_boot_id")
+@pytest.mark.parametrize("known", [True, False])
+def test_a_held_lock_proves_that_the_clocks_are_the_same(path: Path, known: bool) -> None:
+    beat = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - 100 * 10**9
+    header = {"heartbeat": beat, **({} if known else {"boot_id": b""})}
+    with segments.Segment(header=header).live(path), reader.Segment(path) as segment:
+        brick = segment.brick()
+    assert brick.alive
+    assert brick.heartbeat == pytest.approx(time.time() - 100, abs=10)
+
+
+@pytest.mark.usefixtures("other_boot_id")
+@pytest.mark.parametrize("known", [True, False])
+def test_a_brick_of_another_boot_ended_when_its_own_clock_says(path: Path, known: bool) -> None:
+    header = {
+        "heartbeat": segments.CREATED_MONOTONIC + 3600 * 10**9,
+        **({} if known else {"boot_id": b""}),
+    }
+    segments.Segment(header=header).write(path)
+    with reader.Segment(path) as segment:
+        brick = segment.brick()
+    assert not brick.alive
+    assert brick.heartbeat == brick.created + 3600
+
+
+@pytest.mark.usefixtures("other_boot_id")
+def test_no_brick_ends_in_the_future(path: Path) -> None:
+    segments.Segment(header={"heartbeat": 2**64 - 1}).write(path)
+    with reader.Segment(path) as segment:
+        assert segment.brick().heartbeat <= time.time()
 
 
 def test_fops_are_summed_over_shards(path: Path) -> None:

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from glupy_exporter import __version__, config, discovery, exposition, log
+from glupy_exporter import __version__, config, discovery, exposition, log, nodestate
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.base import Options
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
+from glupy_exporter.segment import reader
 from glupy_exporter.top.model import Sampler
 from glupy_exporter.top.once import report
 from glupy_exporter.top.text import printable
@@ -44,7 +45,8 @@ def _configure(args: argparse.Namespace, resolver: Resolver) -> tuple[config.Con
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]
-    return settings, Scraper(settings.segment_dir, settings.segment_expiry, collectors, names)
+    where = (settings.segment_dir, settings.segment_expiry)
+    return settings, Scraper(*where, collectors, names, settings.state_file)
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -85,14 +87,21 @@ def top(args: argparse.Namespace) -> int:
             raise UserError("--sort needs --view, as each view has other columns")
         sort_by(state, args.sort)
     resolver = Resolver() if settings.resolve else None
-    sampler = Sampler(settings.segment_dir, settings.segment_expiry, settings.privacy, resolver)
+    try:
+        reader.scan(settings.segment_dir)
+    except OSError as error:
+        raise UserError(
+            f"cannot list {settings.segment_dir}: {error.strerror}; run this where bricks have the "
+            "translator, as root or in group gluster"
+        ) from error
+    sampler = Sampler(
+        settings.segment_dir,
+        settings.segment_expiry,
+        settings.privacy,
+        resolver,
+        state_file=settings.state_file,
+    )
     rates = sampler.sample()
-    for problem in rates.problems:
-        if problem.reason == "no_directory":
-            raise UserError(
-                f"cannot list {problem.path}: {problem.message}; run this where bricks have the "
-                "translator, as root or in group gluster"
-            )
     if not once:
         # Not at the top: a Python built without curses must still be able to serve.
         from glupy_exporter.top import app
@@ -111,13 +120,19 @@ def top(args: argparse.Namespace) -> int:
 
 
 def discover(args: argparse.Namespace) -> int:
-    """Print the nodes of the trusted pool as Prometheus's targets, or write them into a file."""
+    """Print the nodes of the trusted pool as Prometheus's targets, or write them into a file.
+
+    On request also write what the exporter may know of this node's bricks.
+    """
     found = discovery.groups(discovery.nodes(), args.cluster, args.port)
     content = discovery.render(found)
     if args.file:
         discovery.write(args.file, content)
     else:
         _write(content)
+    if args.state:
+        known = nodestate.NodeState(time.time(), discovery.volumes())
+        discovery.write(args.state, nodestate.render(known))
     return 0
 
 
@@ -229,7 +244,7 @@ def _number(kind: type[float], least: float, most: float) -> Callable[[str], flo
 
 
 def _add_top(command: argparse.ArgumentParser) -> None:
-    config.add_flags(command, "segment.", "privacy.", "files.")
+    config.add_flags(command, "segment.", "state.", "privacy.", "files.")
     command.add_argument(
         "--once", action="store_true", help="look twice, print a table for each view, and end"
     )
@@ -277,6 +292,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--file", type=Path, metavar="FILE", help="replace this file at once, instead of printing"
+    )
+    command.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="also replace this file, by which the exporter knows this node's bricks",
     )
     command.add_argument(
         "--cluster",

@@ -52,6 +52,8 @@ class Config:
     segment_dir: Path
     segment_expiry: float
     """Seconds after its last heartbeat until a dead brick is no longer served."""
+    state_file: Path
+    """What `discover` writes of this node's bricks; without it, segments are all there is."""
     discovery_file: Path
     """What `discover` writes, of which /sd tells; without it glusterd's files are read."""
     discovery_cluster: str
@@ -190,6 +192,13 @@ def _settings() -> dict[str, _Setting]:
         "segment.expiry": _Setting(
             _duration, "24h", "how long a dead brick is served as down", "DURATION"
         ),
+        "state.file": _Setting(
+            _directory,
+            "/run/glupy-exporter/state.json",
+            "file with this node's bricks, as `discover --state` writes it, by which a brick that "
+            "was removed is told from one that is down",
+            "FILE",
+        ),
         "discovery.file": _Setting(
             _directory,
             "/run/glupy-exporter/targets.json",
@@ -320,6 +329,7 @@ def load(args: argparse.Namespace) -> Config:
         web_config_file=values["web.config.file"],
         segment_dir=values["segment.dir"],
         segment_expiry=values["segment.expiry"],
+        state_file=values["state.file"],
         discovery_file=values["discovery.file"],
         discovery_cluster=values["discovery.cluster"],
         discovery_port=values["discovery.port"],

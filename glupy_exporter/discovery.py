@@ -1,4 +1,4 @@
-"""The nodes of a trusted pool as Prometheus's targets, from what glusterd keeps on its disk.
+"""The nodes and volumes of a trusted pool, from what glusterd keeps on its disk.
 
 glusterd is not asked: that would take its lock, or one of the whole cluster. Its files are root's.
 """
@@ -11,10 +11,13 @@ import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.nodestate import Volume
+from glupy_exporter.segment.reader import escape
 
 GLUSTERD = Path("/var/lib/glusterd")
 PORT = 9714
@@ -24,6 +27,8 @@ _PREFIX = "__meta_glusterfs_"
 # Of enum glusterd_friend_sm_state (glusterd-sm.h): BEFRIENDED, REQ_ACCEPTED, REJECTED and
 # CONNECTED_ACCEPTED. A node that was rejected holds bricks all the same.
 _MEMBER_STATES = {"3", "4", "6", "10"}
+_STARTED = "1"  # of enum glusterd_volume_status (glusterd.h)
+_OPTION = "user.xlator.glupy"
 
 
 class Node(NamedTuple):
@@ -37,8 +42,8 @@ class Node(NamedTuple):
 
 
 def _values(path: Path) -> dict[str, str]:
-    """The KEY=VALUE lines of one of glusterd's files."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    """The KEY=VALUE lines of one of glusterd's files, as labels have them."""
+    lines = map(escape, path.read_bytes().split(b"\n"))
     return {key: value for key, equals, value in (line.partition("=") for line in lines) if equals}
 
 
@@ -52,13 +57,25 @@ def _hosts_and_volumes(directory: Path) -> Iterator[tuple[str, str, str]]:
         yield brick.get("uuid", ""), brick.get("hostname", ""), path.parts[-3]
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise UserError if glusterd's files are not."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; run this where glusterd runs") from error
+    except OSError as error:
+        why = f"cannot read {error.filename}: {error.strerror}"
+        raise UserError(f"{why}; run this as root") from error
+
+
 def nodes(directory: Path = GLUSTERD) -> list[Node]:
     """All nodes of the pool that this node belongs to, itself included, by their hosts' names.
 
     Raises:
         UserError: glusterd's files cannot be read.
     """
-    try:
+    with _readable():
         here = _values(directory / "glusterd.info").get("UUID", "")
         known = {here: socket.gethostname()}
         for path in directory.glob("peers/*"):
@@ -66,11 +83,6 @@ def nodes(directory: Path = GLUSTERD) -> list[Node]:
             if peer.get("state") in _MEMBER_STATES:
                 known[peer.get("uuid", "")] = peer.get("hostname1", "")
         bricks = list(_hosts_and_volumes(directory))
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; run this where glusterd runs") from error
-    except OSError as error:
-        why = f"cannot read {error.filename}: {error.strerror}"
-        raise UserError(f"{why}; run this as root") from error
     found = []
     for uuid, fallback in known.items():
         hosts = Counter(host for owner, host, _ in bricks if owner == uuid)
@@ -79,6 +91,29 @@ def nodes(directory: Path = GLUSTERD) -> list[Node]:
         if host:
             found.append(Node(uuid, host, tuple(volumes)))
     return sorted(found, key=lambda node: node.host)
+
+
+def volumes(directory: Path = GLUSTERD) -> dict[str, Volume | None]:
+    """All volumes of the pool by name, snapshots included; None for one that is being changed.
+
+    Raises:
+        UserError: glusterd's files cannot be read.
+    """
+    with _readable():
+        here = _values(directory / "glusterd.info").get("UUID", "")
+        found = [*directory.glob("vols/*/info"), *directory.glob("snaps/*/*/info")]
+        return {path.parent.name: _volume(path.parent, here) for path in sorted(found)}
+
+
+def _volume(directory: Path, here: str) -> Volume | None:
+    try:
+        info = _values(directory / "info")
+        names = [info[f"brick-{number}"] for number in range(int(info["count"]))]
+        bricks = [_values(directory / "bricks" / name) for name in names]
+        on_node = frozenset(brick["path"] for brick in bricks if brick["uuid"] == here)
+    except (FileNotFoundError, KeyError, ValueError):
+        return None
+    return Volume(on_node, info.get("status") == _STARTED, _OPTION in info)
 
 
 def groups(found: Sequence[Node], cluster: str, port: int) -> list[dict[str, Any]]:

@@ -27,8 +27,17 @@ SEGMENT_ERRORS = Family(
     "glupy_segment_errors_total",
     "counter",
     "Times that a scrape could not use a segment, or not list the segment directory "
-    '(reason "no_directory"), since the exporter started.',
+    '(reason "no_directory"), since the exporter started. That there is no such directory counts '
+    "only where bricks with the translator are known to be started.",
     ("reason",),
+    of_brick=False,
+)
+STARTED = Family(
+    "glupy_volume_started",
+    "gauge",
+    "1 if this node's glusterd has the volume on record as started, 0 if not. Only volumes with "
+    "bricks on this node, and only while `glupy-exporter discover --state` runs each minute.",
+    ("volume",),
     of_brick=False,
 )
 DURATION = Family(
@@ -46,7 +55,7 @@ SUCCESS = Family(
     of_brick=False,
 )
 
-SCRAPE_FAMILIES = (SEGMENT_ERRORS, DURATION, SUCCESS)
+SCRAPE_FAMILIES = (STARTED, SEGMENT_ERRORS, DURATION, SUCCESS)
 """Filled in by the scrape, whatever collectors are switched on."""
 
 

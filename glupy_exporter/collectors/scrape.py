@@ -12,10 +12,12 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
+from glupy_exporter import nodestate
 from glupy_exporter.collectors.base import Collector, OpenBrick
-from glupy_exporter.collectors.exporter import DURATION, SEGMENT_ERRORS, SUCCESS
+from glupy_exporter.collectors.exporter import DURATION, SEGMENT_ERRORS, STARTED, SUCCESS
 from glupy_exporter.collectors.family import Block, Exposed, Family, Labels, Value
 from glupy_exporter.collectors.resolver import Resolver
+from glupy_exporter.nodestate import NodeState
 from glupy_exporter.segment import reader
 
 REASONS = (*reader.REASONS, "duplicate", "no_directory", "internal")
@@ -36,17 +38,25 @@ class Problem:
 
 
 @contextmanager
-def open_bricks(directory: Path, expiry: float) -> Iterator[tuple[list[OpenBrick], list[Problem]]]:
+def open_bricks(
+    directory: Path, expiry: float, state: NodeState | None = None
+) -> Iterator[tuple[list[OpenBrick], list[Problem]]]:
     """The bricks whose segments are in ``directory``, by volume and path, and what is wrong there.
 
-    Bricks dead for more than ``expiry`` seconds are left out. Where two segments claim the same
-    brick, the live one, or else the newest, is taken and the other is a problem.
+    Bricks dead for more than ``expiry`` seconds are left out, as are dead ones whose segments are
+    obsolete by ``state``. Where two segments claim the same brick, the live one, or else the
+    newest, is taken and the other is a problem. A directory that does not exist holds no bricks,
+    and is a problem only if ``state`` says that there have to be some.
     """
     bricks: dict[tuple[str, str], OpenBrick] = {}
     problems: list[Problem] = []
     with ExitStack() as stack:
-        for brick in _open_all(directory, stack, problems):
-            if not brick.brick.alive and time.time() - brick.brick.heartbeat > expiry:
+        for brick in _open_all(directory, stack, problems, state.counted if state else ()):
+            who = brick.brick
+            if not who.alive and (
+                time.time() - who.heartbeat > expiry
+                or (state and state.obsolete(who.volume, who.brick, who.heartbeat))
+            ):
                 continue
             rivals = [brick, *filter(None, [bricks.get(brick.key)])]
             rivals.sort(key=lambda rival: (rival.brick.alive, rival.brick.created))
@@ -70,11 +80,19 @@ def open_bricks(directory: Path, expiry: float) -> Iterator[tuple[list[OpenBrick
                 brick.siblings.clear()  # nothing may refer to itself: see GARBAGE_THRESHOLD
 
 
-def _open_all(directory: Path, stack: ExitStack, problems: list[Problem]) -> Iterator[OpenBrick]:
+def _open_all(
+    directory: Path, stack: ExitStack, problems: list[Problem], volumes: Sequence[str]
+) -> Iterator[OpenBrick]:
+    """The bricks with a good segment; ``volumes`` have to have segments in the directory."""
     try:
         paths = reader.scan(directory)
     except OSError as error:
-        problems.append(Problem(directory, "no_directory", error.strerror or str(error)))
+        message = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError):
+            if not volumes:
+                return
+            message += f", though bricks of {', '.join(volumes)} should count here"
+        problems.append(Problem(directory, "no_directory", message))
         return
     for path in paths:
         try:
@@ -123,21 +141,26 @@ class Scraper:
         expiry: float,
         collectors: Sequence[Collector],
         resolver: Resolver | None = None,
+        state_file: Path | None = None,
     ) -> None:
         self.resolver = resolver
         self._directory = directory
         self._expiry = expiry
+        self._state_file = state_file
         self._collectors = collectors
         self._lock = threading.Lock()
         self._errors = dict.fromkeys(REASONS, 0)
         self._states: dict[Path, str] = {}
+        self._idle = False  # nothing is there, and nothing has to be
 
     def collect(self) -> list[Exposed | Metric]:
         """Every metric of one scrape. Never raises because of a segment."""
         metrics: list[Exposed | Metric] = []
         durations: dict[Labels, Value] = {}
         successes: dict[Labels, Value] = {}
-        with self._lock, open_bricks(self._directory, self._expiry) as (bricks, problems):
+        state = nodestate.read(self._state_file) if self._state_file else None
+        with self._lock, open_bricks(self._directory, self._expiry, state) as (bricks, problems):
+            idle = not bricks and not problems and not self._directory.exists()
             for collector in self._collectors:
                 started = time.perf_counter()
                 found, failures = _run(collector, bricks)
@@ -145,19 +168,28 @@ class Scraper:
                 problems += failures
                 durations[collector.name,] = time.perf_counter() - started
                 successes[collector.name,] = int(not failures)
-            self._note(problems)
+            self._note(problems, idle)
             errors: dict[Labels, Value] = {
                 (reason,): count for reason, count in self._errors.items()
             }
+        volumes = state.started if state else {}
+        started_volumes: dict[Labels, Value] = {(name,): int(on) for name, on in volumes.items()}
         return [
             *metrics,
+            Exposed.of_node(STARTED, started_volumes),
             Exposed.of_node(SEGMENT_ERRORS, errors),
             Exposed.of_node(DURATION, durations),
             Exposed.of_node(SUCCESS, successes),
         ]
 
-    def _note(self, problems: Sequence[Problem]) -> None:
-        """Count the problems of a scrape, and log those that the one before did not have."""
+    def _note(self, problems: Sequence[Problem], idle: bool) -> None:
+        """Count the problems of a scrape, and log what is new since the one before."""
+        if idle and not self._idle:
+            fields = {"path": self._directory}
+            LOG.info(
+                "no segment directory, so no brick of this node counts", extra={"fields": fields}
+            )
+        self._idle = idle
         states: dict[Path, str] = {}
         for problem in problems:
             self._errors[problem.reason] += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar, Union
 
+from glupy_exporter import nodestate
 from glupy_exporter.collectors import names
 from glupy_exporter.collectors.activity import merge_files
 from glupy_exporter.collectors.base import OpenBrick
@@ -139,12 +140,14 @@ class Sampler:
         privacy: Privacy | None = None,
         resolver: Resolver | None = None,
         clock: Callable[[], float] = time.monotonic,
+        state_file: Path | None = None,
     ) -> None:
         self._clock = clock
         self._privacy = privacy or Privacy()
         self._resolver = resolver
         self._directory = directory
         self._expiry = expiry
+        self._state_file = state_file
         self._looks: dict[tuple[str, str], _Look] = {}
         self._taken: float | None = None
 
@@ -159,7 +162,8 @@ class Sampler:
         fops: list[FopRate] = []
         files: list[FileRate] = []
         clients: list[ClientRate] = []
-        with open_bricks(self._directory, self._expiry) as (bricks, problems):
+        known = nodestate.read(self._state_file) if self._state_file else None
+        with open_bricks(self._directory, self._expiry, known) as (bricks, problems):
             for brick in bricks:
                 if not brick.brick.alive:
                     down.append(":".join(brick.key))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from glupy_exporter import __version__
+from glupy_exporter import __version__, nodestate
 from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.resolver import Resolver
@@ -284,7 +284,8 @@ def answer(
 ) -> bytes:
     """The answer to a request, as JSON."""
     items: list[Item] = []
-    with open_bricks(config.segment_dir, config.segment_expiry) as (bricks, problems):
+    known = nodestate.read(config.state_file)
+    with open_bricks(config.segment_dir, config.segment_expiry, known) as (bricks, problems):
         for brick in bricks:
             volume, path = brick.key
             if (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from glupy_exporter import __version__
+from glupy_exporter import __version__, nodestate
 from glupy_exporter.collectors.scrape import open_bricks
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
 from glupy_exporter.web import api
@@ -44,7 +44,8 @@ def _row(state: str, cells: Iterable[object]) -> str:
 def render(config: Config) -> bytes:
     """The page as HTML in UTF-8, every value from outside escaped."""
     rows = []
-    with open_bricks(config.segment_dir, config.segment_expiry) as (bricks, problems):
+    known = nodestate.read(config.state_file)
+    with open_bricks(config.segment_dir, config.segment_expiry, known) as (bricks, problems):
         for brick in bricks:
             who = brick.brick
             cells = (who.volume, who.brick, who.host, who.pid, who.glusterfs_version)

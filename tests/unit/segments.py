@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from glupy_exporter import nodestate
 from glupy_exporter.segment import layout
 
 FOP_NAMES = ("", "stat", "", "", "unlink", "read", "write", "lookup")
@@ -211,6 +212,21 @@ class Segment:
         """Write the segment and hold its lock, as the brick process does."""
         with locked(self.write(path)):
             yield path
+
+
+def write_state(
+    path: Path, volumes: dict[str, tuple[list[str], bool, bool]], age: float = 0.0
+) -> Path:
+    """Write a node's state of ``age`` seconds ago.
+
+    Of each volume: the bricks here, whether it is started, whether it names the translator.
+    """
+    known = {
+        name: nodestate.Volume(frozenset(bricks), started, translator)
+        for name, (bricks, started, translator) in volumes.items()
+    }
+    path.write_bytes(nodestate.render(nodestate.NodeState(time.time() - age, known)))
+    return path
 
 
 def put(data: bytearray, offset: int, structure: ctypes.Structure) -> None:

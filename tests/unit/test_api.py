@@ -222,12 +222,15 @@ def test_bad_segments_are_problems_and_the_rest_is_served(directory: Path) -> No
     }
 
 
-def test_missing_directory_is_a_problem(tmp_path: Path) -> None:
-    answer = json.loads(
-        api.answer(api.CLIENTS, api.query(api.CLIENTS, {}), settings(tmp_path / "none"))
-    )
-    assert answer["clients"] == []
-    assert [problem["reason"] for problem in answer["problems"]] == ["no_directory"]
+def test_missing_directory_is_a_problem_where_bricks_should_count(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    for started in True, False:
+        segments.write_state(state, {"gv0": (["/b"], started, True)})
+        config = settings(tmp_path / "none", "--state.file", str(state))
+        answer = json.loads(api.answer(api.CLIENTS, api.query(api.CLIENTS, {}), config))
+        assert answer["clients"] == []
+        reasons = [problem["reason"] for problem in answer["problems"]]
+        assert reasons == (["no_directory"] if started else [])
 
 
 def test_hostile_names_stay_inside_their_strings(tmp_path: Path) -> None:

@@ -84,12 +84,17 @@ def full_segment() -> segments.Segment:
 
 
 def scraper(
-    directory: Path, *, expiry: float = DAY, privacy: Privacy = Privacy(), **limits: int
+    directory: Path,
+    *,
+    expiry: float = DAY,
+    privacy: Privacy = Privacy(),
+    state_file: Path | None = None,
+    **limits: int,
 ) -> Scraper:
     collectors = [
         collector(Options(limits.get(collector.name), privacy)) for collector in COLLECTORS
     ]
-    return Scraper(directory, expiry, collectors)
+    return Scraper(directory, expiry, collectors, state_file=state_file)
 
 
 def scrape(source: Scraper) -> Samples:
@@ -311,16 +316,94 @@ def test_a_segment_full_of_the_highest_numbers_is_served(tmp_path: Path) -> None
             assert found["/some", "write"] == 2
 
 
-def test_missing_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = scraper(tmp_path / "none")
+def test_missing_directory_of_bricks_that_should_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = segments.write_state(tmp_path / "state.json", {"gv0": (["/bricks/b0"], True, True)})
+    source = scraper(tmp_path / "none", state_file=state)
     assert errors(scrape(source)) == {"no_directory": 1}
     assert errors(scrape(source)) == {"no_directory": 2}
-    assert caplog.messages == ["segment cannot be used: No such file or directory"]
+    assert caplog.messages == [
+        "segment cannot be used: No such file or directory, though bricks of gv0 should count here"
+    ]
     (tmp_path / "none").mkdir()
     with segments.Segment().live(tmp_path / "none" / "a.seg"):
         samples = scrape(source)
     assert values(samples, "glupy_brick_up") == {(): 1}
     assert errors(samples) == {"no_directory": 2}
+
+
+IDLE: dict[str, dict[str, tuple[list[str], bool, bool]] | None] = {
+    "nothing is known": None,
+    "a node without volumes": {},
+    "a volume without the translator": {"gv0": (["/b"], True, False)},
+    "a volume that is stopped": {"gv0": (["/b"], False, True)},
+    "a volume without bricks here": {"gv0": ([], True, True)},
+}
+
+
+@pytest.mark.parametrize("volumes", IDLE.values(), ids=IDLE)
+def test_missing_directory_where_no_brick_counts(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    volumes: dict[str, tuple[list[str], bool, bool]] | None,
+) -> None:
+    caplog.set_level("INFO")
+    state = tmp_path / "state.json"
+    if volumes is not None:
+        segments.write_state(state, volumes)
+    source = scraper(tmp_path / "none", state_file=state)
+    for _ in range(2):
+        assert errors(scrape(source)) == {}
+    assert caplog.messages == ["no segment directory, so no brick of this node counts"]
+
+
+def test_directory_that_cannot_be_listed_is_always_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # root may list any directory
+    assert errors(scrape(scraper(tmp_path / "file"))) == {"no_directory": 1}
+
+
+@pytest.mark.parametrize(
+    ("volumes", "age", "served"),
+    [
+        ({"v0": (["/bricks/b0"], True, True)}, 0, True),
+        ({"v0": (["/bricks/b1"], True, True)}, 0, False),
+        ({"v0": ([], True, True)}, 0, False),
+        ({"v0": (["/bricks/b0"], False, True)}, 0, True),
+        ({"v0": (["/bricks/b0"], True, False)}, 0, False),
+        ({"v1": (["/bricks/b0"], True, True)}, 0, False),
+        ({}, 0, False),
+        ({}, 100, True),
+        ({}, 1000, True),
+        ({}, -100, True),
+    ],
+)
+def test_dead_brick_that_was_removed_is_gone(
+    tmp_path: Path, volumes: dict[str, tuple[list[str], bool, bool]], age: float, served: bool
+) -> None:
+    """It ended 10 seconds ago: a state of before that tells nothing, nor does one of the future."""
+    beat = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - 10 * 10**9
+    subject = segments.Segment(header={"heartbeat": beat})
+    state = segments.write_state(tmp_path / "state.json", volumes, age)
+    source = scraper(tmp_path, state_file=state)
+    path = subject.write(tmp_path / "a.seg")
+    samples = scrape(source)
+    assert values(samples, "glupy_brick_up") == ({(): 0} if served else {})
+    assert errors(samples) == {}
+    with segments.locked(path):
+        assert values(scrape(source), "glupy_brick_up") == {(): 1}
+
+
+def test_whether_volumes_are_started(tmp_path: Path) -> None:
+    state = segments.write_state(
+        tmp_path / "state.json",
+        {"on": (["/b"], True, False), "off": (["/c"], False, True), "elsewhere": ([], True, True)},
+    )
+    source = scraper(tmp_path, state_file=state)
+    expected = {("on",): 1, ("off",): 0}
+    assert values(scrape(source), "glupy_volume_started", "volume") == expected
+    state.unlink()
+    assert values(scrape(source), "glupy_volume_started", "volume") == {}
 
 
 def test_collector_drops_only_the_brick_it_cannot_read(tmp_path: Path) -> None:

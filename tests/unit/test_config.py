@@ -37,6 +37,7 @@ def test_defaults() -> None:
         web_config_file=None,
         segment_dir=Path("/run/gluster/glupy"),
         segment_expiry=86400.0,
+        state_file=Path("/run/glupy-exporter/state.json"),
         discovery_file=Path("/run/glupy-exporter/targets.json"),
         discovery_cluster="main",
         discovery_port=9714,
@@ -57,6 +58,7 @@ def test_file(file: Path) -> None:
         web.config.file: web.yml
         segment.dir: /dev/shm/x
         segment.expiry: 1d12h
+        state.file: /x/state.json
         discovery.file: /x/targets.json
         discovery.cluster: east
         discovery.port: 1234
@@ -78,6 +80,7 @@ def test_file(file: Path) -> None:
         web_config_file=Path("web.yml"),
         segment_dir=Path("/dev/shm/x"),
         segment_expiry=129600.0,
+        state_file=Path("/x/state.json"),
         discovery_file=Path("/x/targets.json"),
         discovery_cluster="east",
         discovery_port=1234,

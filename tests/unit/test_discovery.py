@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import stat
 import subprocess
@@ -91,6 +92,56 @@ def test_junk_is_no_node(glusterd: Path) -> None:
     (glusterd / "vols" / "v" / "bricks").mkdir(parents=True)
     (glusterd / "vols" / "v" / "bricks" / "junk").write_bytes(b"\xff\0\n")
     assert [node.uuid for node in discovery.nodes(glusterd)] == [HERE]
+
+
+def volume(directory: Path, status: int, *lines: str) -> None:
+    """The info file of a volume with the bricks that are there."""
+    bricks = sorted(path.name for path in (directory / "bricks").iterdir())
+    lines += (f"count={len(bricks)}", f"status={status}", "password=secret")
+    lines += tuple(f"brick-{number}={name}" for number, name in enumerate(bricks))
+    (directory / "info").write_text("\n".join(lines) + "\n")
+
+
+def test_volumes(glusterd: Path) -> None:
+    for name in ("v1", "v2"):
+        for uuid in (HERE, PEER):
+            brick(glusterd, name, uuid, f"{uuid[-1]}.example.org")
+    brick(glusterd, "v2", HERE, "1.example.org", name="other")
+    volume(glusterd / "vols" / "v1", 1, "user.xlator.glupy=sdfs", "user.xlator.glupy.enabled=on")
+    volume(glusterd / "vols" / "v2", 2, "user.xlator.glupy.enabled=on")
+    snapshot = glusterd / "snaps" / "s" / "0123abcd"
+    shutil.copytree(glusterd / "vols" / "v1", snapshot)
+    (snapshot.parent / "info").write_text("snap-id=0\n")
+    assert discovery.volumes(glusterd) == {
+        "0123abcd": (frozenset({"/b"}), True, True),
+        "v1": (frozenset({"/b"}), True, True),
+        "v2": (frozenset({"/b", "/other"}), False, False),
+    }
+
+
+@pytest.mark.parametrize("missing", ["bricks/1:-b", "count", "brick-0", "uuid", "path"])
+def test_a_volume_that_is_being_changed_is_not_known(glusterd: Path, missing: str) -> None:
+    brick(glusterd, "v", HERE, "1")
+    directory = glusterd / "vols" / "v"
+    volume(directory, 1)
+    assert discovery.volumes(glusterd) == {"v": (frozenset({"/b"}), True, False)}
+    for file in (directory / missing, directory / "info", directory / "bricks" / "1:-b"):
+        if file == directory / missing:
+            file.unlink(missing_ok=True)
+        elif file.exists():
+            file.write_text(file.read_text().replace(f"{missing}=", "other="))
+    assert discovery.volumes(glusterd) == {"v": None}
+
+
+def test_paths_of_bricks_are_as_in_labels(glusterd: Path) -> None:
+    brick(glusterd, "v", HERE, "1")
+    (glusterd / "vols" / "v" / "bricks" / "1:-b").write_bytes(
+        f"uuid={HERE}\npath=/a\\b=\xff\t\xe2\x80\xa8c\n".encode("latin-1")
+    )
+    volume(glusterd / "vols" / "v", 1)
+    assert discovery.volumes(glusterd) == {
+        "v": (frozenset({"/a\\\\b=\\xff\\x09\u2028c"}), True, False)
+    }
 
 
 def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:

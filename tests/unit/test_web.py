@@ -189,12 +189,17 @@ def test_landing_page_without_segments(tmp_path: Path) -> None:
 
 
 def test_missing_directory_is_served_and_said(tmp_path: Path) -> None:
-    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}/none")
-    with exporter(*flags) as running:
-        answer, body = ask(running.port(), "/metrics")
+    state = segments.write_state(tmp_path / "state.json", {"gv0": (["/b"], True, True)})
+    flags = (f"--segment.dir={tmp_path}/none", f"--state.file={state}")
+    with exporter("--web.listen-address=127.0.0.1:0", *flags) as running:
+        port = running.port()
+        answer, body = ask(port, "/metrics")
         assert answer.status == 200
         assert b'glupy_segment_errors_total{reason="no_directory"} 1\n' in body
         assert "reason=no_directory" in running.wait_for("cannot be used")
+        assert b"should count here (no_directory)" in ask(port, "/")[1]
+        segments.write_state(state, {"gv0": (["/b"], True, False)})
+        assert f"No segment in {tmp_path}/none" in ask(port, "/")[1].decode()
 
 
 def test_telemetry_at_the_root(directory: Path) -> None:
@@ -316,6 +321,7 @@ class Slow:
 CONFIG = dataclasses.replace(
     config.load(argparse.Namespace()),
     segment_dir=Path("/nonexistent"),
+    state_file=Path("/nonexistent"),
     discovery_file=Path("/nonexistent"),
 )
 

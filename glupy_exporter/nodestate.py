@@ -1,0 +1,128 @@
+"""What glusterd has on record of the bricks of this node, as root writes it for the exporter.
+
+`discover --state` writes it once a minute. It may be missing, old or hostile: then nothing is
+known, and bricks are judged by their segments alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MAX_AGE = 600.0
+"""Seconds after which a state says nothing any more; it is written each minute."""
+MAX_SIZE = 4 * 2**20
+
+_NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
+
+
+class Volume(NamedTuple):
+    """A volume of the pool, as this node's glusterd knows it."""
+
+    bricks: frozenset[str]
+    """Paths of those on this node, as labels have them."""
+    started: bool
+    translator: bool
+    """Whether the translator is to be in its bricks."""
+
+
+class NodeState(NamedTuple):
+    """What was on record at a time."""
+
+    time: float
+    """Seconds since the epoch, before it was looked at."""
+    volumes: Mapping[str, Volume | None]
+    """By name; None for one that was being changed."""
+
+    def obsolete(self, volume: str, brick: str, ended: float) -> bool:
+        """Whether the segment of a brick that ended at a time is a mere remainder.
+
+        The brick was removed from this node, or its volume has the translator no more.
+        """
+        known = self.volumes.get(volume, Volume(frozenset(), False, False))
+        if known is None or self.time <= ended:
+            return False
+        return brick not in known.bricks or not known.translator
+
+    @property
+    def counted(self) -> list[str]:
+        """The volumes that have bricks with the translator running here, if all is well."""
+        return [
+            name
+            for name, volume in self.volumes.items()
+            if volume and volume.bricks and volume.started and volume.translator
+        ]
+
+    @property
+    def started(self) -> dict[str, bool]:
+        """Of each volume with bricks here, whether it is started."""
+        volumes = self.volumes.items()
+        return {name: volume.started for name, volume in volumes if volume and volume.bricks}
+
+
+def render(state: NodeState) -> bytes:
+    """The state as JSON. A key that a reader does not know means nothing to it."""
+    volumes = {
+        name: volume and {**volume._asdict(), "bricks": sorted(volume.bricks)}
+        for name, volume in state.volumes.items()
+    }
+    return json.dumps({"time": state.time, "volumes": volumes}, indent=2).encode() + b"\n"
+
+
+def read(path: Path) -> NodeState | None:
+    """The state in a file; None if it is missing, too old, from the future, or not a state."""
+    try:
+        # Without parse_int a number of a million digits would take its time.
+        state = _checked(json.loads(_content(path), parse_int=float))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return state if 0 <= time.time() - state.time <= MAX_AGE else None
+
+
+def _content(path: Path) -> bytes:
+    # O_NONBLOCK: a FIFO must not hold up the scrape.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(MAX_SIZE + 1)
+    if len(content) > MAX_SIZE:
+        raise ValueError("too long")
+    return content
+
+
+def _checked(value: Any) -> NodeState:
+    found = _of(dict, value)
+    return NodeState(
+        _of(float, found.get("time")),
+        {_name(name): _volume(volume) for name, volume in _of(dict, found.get("volumes")).items()},
+    )
+
+
+def _volume(value: Any) -> Volume | None:
+    if value is None:
+        return None
+    found = _of(dict, value)
+    return Volume(
+        frozenset(_of(str, brick) for brick in _of(list, found.get("bricks"))),
+        _of(bool, found.get("started")),
+        _of(bool, found.get("translator")),
+    )
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no volume's name")
+    return value
+
+
+def _of(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r:.60} where a {kind.__name__} has to be")
+    return value

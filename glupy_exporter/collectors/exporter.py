@@ -23,6 +23,20 @@ BUILD_INFO = Family(
     ("version",),
     of_brick=False,
 )
+RELOADED = Family(
+    "glupy_exporter_config_last_reload_successful",
+    "gauge",
+    "1 if the configuration was good when it was last read, at the start or upon SIGHUP; 0 if it "
+    "was not, and the one before is in force. The web config file does not count: it is read "
+    "whenever it changes, and while it is wrong nobody is let in.",
+    of_brick=False,
+)
+RELOAD_TIME = Family(
+    "glupy_exporter_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "When the configuration that is in force was read.",
+    of_brick=False,
+)
 SEGMENT_ERRORS = Family(
     "glupy_segment_errors_total",
     "counter",
@@ -55,7 +69,7 @@ SUCCESS = Family(
     of_brick=False,
 )
 
-SCRAPE_FAMILIES = (STARTED, SEGMENT_ERRORS, DURATION, SUCCESS)
+SCRAPE_FAMILIES = (RELOADED, RELOAD_TIME, STARTED, SEGMENT_ERRORS, DURATION, SUCCESS)
 """Filled in by the scrape, whatever collectors are switched on."""
 
 

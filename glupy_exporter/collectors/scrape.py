@@ -14,7 +14,14 @@ from prometheus_client.core import Metric
 
 from glupy_exporter import nodestate
 from glupy_exporter.collectors.base import Collector, OpenBrick
-from glupy_exporter.collectors.exporter import DURATION, SEGMENT_ERRORS, STARTED, SUCCESS
+from glupy_exporter.collectors.exporter import (
+    DURATION,
+    RELOAD_TIME,
+    RELOADED,
+    SEGMENT_ERRORS,
+    STARTED,
+    SUCCESS,
+)
 from glupy_exporter.collectors.family import Block, Exposed, Family, Labels, Value
 from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.nodestate import NodeState
@@ -129,7 +136,7 @@ def _run(
 
 
 class Scraper:
-    """A source of metrics for encoders; may be used by several threads.
+    """A source of metrics for encoders, one for each configuration; may be used by several threads.
 
     One scrape runs at a time: the work is the interpreter's, so two at once would only slow each
     other down, and collectors need no locks.
@@ -144,6 +151,9 @@ class Scraper:
         state_file: Path | None = None,
     ) -> None:
         self.resolver = resolver
+        self.reload_failed = False
+        """Whether a later configuration than this scraper's was refused."""
+        self._configured = time.time()
         self._directory = directory
         self._expiry = expiry
         self._state_file = state_file
@@ -176,6 +186,8 @@ class Scraper:
         started_volumes: dict[Labels, Value] = {(name,): int(on) for name, on in volumes.items()}
         return [
             *metrics,
+            Exposed.of_node(RELOADED, {(): int(not self.reload_failed)}),
+            Exposed.of_node(RELOAD_TIME, {(): self._configured}),
             Exposed.of_node(STARTED, started_volumes),
             Exposed.of_node(SEGMENT_ERRORS, errors),
             Exposed.of_node(DURATION, durations),

@@ -132,6 +132,7 @@ def _reload(app: App, load: Callable[[], tuple[Config, Scraper]]) -> None:
     try:
         config, scraper = load()
     except UserError as error:
+        app.scraper.reload_failed = True
         LOG.error("configuration not loaded", extra={"fields": {"error": error}})
     else:
         kept = app.reconfigure(config, scraper)

@@ -35,7 +35,13 @@ GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
 HOT = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
 COLD = uuid.UUID("00000000-0000-0000-0000-000000000001")
 # Different on every run, or the machine's own.
-VOLATILE = ("glupy_collector_duration", "glupy_segment_heartbeat", "process_", "python_")
+VOLATILE = (
+    "glupy_collector_duration",
+    "glupy_exporter_config_last_reload_success_time",
+    "glupy_segment_heartbeat",
+    "process_",
+    "python_",
+)
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

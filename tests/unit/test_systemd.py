@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from exporters import COMMAND, Exporter, ask
+from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -27,6 +29,16 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.soc
         yield server
 
 
+def reloaded(port: int) -> tuple[float, float]:
+    """Whether the last reload went well, and when one last did, by the metrics."""
+    families = {
+        f.name: f for f in text_string_to_metric_families(ask(port, "/metrics")[1].decode())
+    }
+    (good,) = families["glupy_exporter_config_last_reload_successful"].samples
+    (when,) = families["glupy_exporter_config_last_reload_success_timestamp_seconds"].samples
+    return good.value, when.value
+
+
 def test_the_course_of_a_service(told: socket.socket, tmp_path: Path) -> None:
     file = tmp_path / "config.yml"
     file.write_text("segment.expiry: 1h\n")
@@ -35,6 +47,9 @@ def test_the_course_of_a_service(told: socket.socket, tmp_path: Path) -> None:
     try:
         assert told.recv(1000) == b"READY=1"
         port = running.port()
+        good, started = reloaded(port)
+        assert good == 1
+        assert time.time() - 60 < started <= time.time()
 
         file.write_text("collector.fops: false\nweb.telemetry-path: /other\n")
         running.process.send_signal(signal.SIGHUP)
@@ -46,6 +61,9 @@ def test_the_course_of_a_service(told: socket.socket, tmp_path: Path) -> None:
         body = ask(port, "/metrics")[1]
         assert b'glupy_collector_success{collector="bricks"}' in body
         assert b'collector="fops"' not in body
+        good, loaded = reloaded(port)
+        assert good == 1
+        assert loaded > started
 
         file.write_text("nonsense: 1\n")
         running.process.send_signal(signal.SIGHUP)
@@ -53,6 +71,15 @@ def test_the_course_of_a_service(told: socket.socket, tmp_path: Path) -> None:
         assert told.recv(1000) == b"READY=1"
         assert "unknown key" in running.wait_for("configuration not loaded")
         assert b'collector="fops"' not in ask(port, "/metrics")[1]
+        assert reloaded(port) == (0, loaded)
+
+        file.write_text("")
+        running.process.send_signal(signal.SIGHUP)
+        assert told.recv(1000).startswith(b"RELOADING=1")
+        assert told.recv(1000) == b"READY=1"
+        good, mended = reloaded(port)
+        assert good == 1
+        assert mended > loaded
     finally:
         code = running.stop()
     assert told.recv(1000) == b"STOPPING=1"

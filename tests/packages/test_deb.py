@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from roots import NAMES, Root
 
+XLATOR = "glusterfs-xlator-glupy"
 CONFIG = "etc/glupy-exporter/config.yml"
 UNIT = "etc/systemd/system/multi-user.target.wants/glupy-exporter.service"
 TIMER = "etc/systemd/system/timers.target.wants/glupy-discover.timer"
@@ -53,6 +54,23 @@ def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) 
     assert root.run("dpkg-query", "--show", "--showformat=${Version}", NAMES[0]).startswith("1:")
     assert config.read_text().endswith("segment.expiry: 2h\n")
     assert root.has(UNIT)
+
+    # A node whose bricks would not start again keeps the translator, whoever removes it.
+    volfile = root.path / "var/lib/glusterd/vols/gv0/gv0.node1.bricks-b1.vol"
+    volfile.parent.mkdir(parents=True)
+    volfile.write_text("volume gv0-glupy\n    type user/glupy\nend-volume\n")
+    for words in (
+        ("purge", XLATOR),
+        ("remove", "--autoremove", "glupy-exporter"),
+        ("remove", "glusterfs-common"),
+    ):
+        root.run("apt-mark", "auto", XLATOR)
+        with pytest.raises(AssertionError, match="  glupy-exporter xlator disable gv0\n"):
+            root.apt(*words)
+        state = root.run("dpkg-query", "--show", "--showformat=${Status}", XLATOR)
+        assert state.endswith(" ok installed"), words
+        assert root.has(f"{directory[1:]}/user/glupy.so")
+    volfile.unlink()
 
     root.apt("remove", *NAMES)
     assert not root.has("usr/bin/glupy-exporter")

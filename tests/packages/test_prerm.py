@@ -1,0 +1,72 @@
+"""The script by which dpkg and rpm ask whether the translator's package may go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "deploy/debian/glusterfs-xlator-glupy.prerm"
+VOLFILE = "volume gv0-glupy\n    type user/glupy\n    subvolumes gv0-sdfs\nend-volume\n"
+INFO = "type=2\nuser.xlator.glupy=sdfs\n"
+
+
+def refusal(root: Path, word: str) -> list[str]:
+    """The commands that a refusal names; none if the package may go."""
+    environment = {**os.environ, "DPKG_ROOT": str(root)}
+    words = ["sh", str(SCRIPT), word]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert not done.stdout
+    lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("    ")]
+    assert done.returncode == bool(lines)
+    assert bool(done.stderr) == bool(lines)
+    return lines
+
+
+def put(root: Path, name: str, content: str) -> None:
+    path = root / "var/lib/glusterd" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+@pytest.mark.parametrize("gone", ["remove", "0"])
+@pytest.mark.parametrize(
+    ("name", "content", "command"),
+    [
+        ("vols/gv0/gv0.node1.bricks-b1.vol", VOLFILE, "glupy-exporter xlator disable gv0"),
+        ("vols/gv0/info", INFO, "glupy-exporter xlator disable gv0"),
+        ("snaps/s1/5ff7/5ff7.node1.run-b1.vol", VOLFILE, "gluster snapshot delete s1"),
+        ("snaps/s1/5ff7/info", INFO, "gluster snapshot delete s1"),
+    ],
+)
+def test_what_names_the_translator_keeps_it(
+    tmp_path: Path, gone: str, name: str, content: str, command: str
+) -> None:
+    put(tmp_path, name, content)
+    assert refusal(tmp_path, gone) == [command]
+
+
+def test_every_volume_is_named_once(tmp_path: Path) -> None:
+    for volume in ("a", "b"):
+        for brick in ("x", "y"):
+            put(tmp_path, f"vols/{volume}/{volume}.node1.{brick}.vol", VOLFILE)
+    assert refusal(tmp_path, "remove") == [
+        "glupy-exporter xlator disable a",
+        "glupy-exporter xlator disable b",
+    ]
+
+
+@pytest.mark.parametrize("other", ["upgrade", "deconfigure", "failed-upgrade", "1"])
+def test_another_version_or_release_may_follow(tmp_path: Path, other: str) -> None:
+    put(tmp_path, "vols/gv0/info", INFO)
+    assert refusal(tmp_path, other) == []
+
+
+@pytest.mark.parametrize("gone", ["remove", "0"])
+def test_nothing_keeps_it_where_no_volume_has_it(tmp_path: Path, gone: str) -> None:
+    assert refusal(tmp_path, gone) == []
+    put(tmp_path, "vols/gv0/info", "user.xlator.glupy.enabled=off\n")
+    put(tmp_path, "snaps/missed_snaps_list/none", "")
+    assert refusal(tmp_path, gone) == []

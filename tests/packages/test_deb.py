@@ -37,6 +37,10 @@ def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) 
     assert root.has(UNIT)
     assert root.has(TIMER)
     assert not root.has(SOCKET)
+    # An upgrade does not stop the socket, in case it is in use; a removal does.
+    assert not root.has("var/lib/dpkg/info/glupy-exporter.preinst")
+    prerm = (root.path / "var/lib/dpkg/info/glupy-exporter.prerm").read_text()
+    assert prerm.index("stop glupy-exporter.socket") < prerm.index("'glupy-exporter.service'")
     served = root.run(
         *("runuser", "-u", "glupy", "--", "glupy-exporter", "dump", f"--config.file=/{CONFIG}")
     )

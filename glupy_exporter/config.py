@@ -45,7 +45,7 @@ class Config:
 
     listen_addresses: tuple[Address, ...]
     systemd_socket: bool
-    """Listen on what systemd hands over instead."""
+    """Listen on no address if systemd hands no socket over."""
     telemetry_path: str
     web_config_file: Path | None
     """TLS, headers, users and a rate limit; None for none of them."""
@@ -176,7 +176,10 @@ def _settings() -> dict[str, _Setting]:
             "HOST:PORT",
         ),
         "web.systemd-socket": _Setting(
-            _switch, False, "listen on the sockets that systemd hands over, and on no address"
+            _switch,
+            False,
+            "serve only on sockets that systemd hands over, which are used in place of the "
+            "addresses in any case",
         ),
         "web.telemetry-path": _Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
         "web.config.file": _Setting(

@@ -20,7 +20,7 @@ from tornado.netutil import bind_sockets
 from glupy_exporter import __version__, systemd
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import Address, Config
-from glupy_exporter.errors import UserError
+from glupy_exporter.errors import Unavailable, UserError
 from glupy_exporter.web.app import App
 from glupy_exporter.web.guard import Guard
 
@@ -80,31 +80,34 @@ def bind(addresses: Iterable[Address]) -> list[socket.socket]:
 
     Raises:
         UserError: one of them cannot be listened on.
+        Unavailable: the same, and it may be possible later.
     """
     sockets: list[socket.socket] = []
     for address in addresses:
         try:
             sockets += bind_sockets(address.port, address.host)
-        except (OSError, UnicodeError) as error:  # UnicodeError: no host can have this name
+        except (OSError, UnicodeError) as error:
             for bound in sockets:
                 bound.close()
             why = getattr(error, "strerror", None) or str(error)
             message = f"cannot listen on {address}: {why}; choose another --web.listen-address"
-            raise UserError(message) from error
+            # No host can have this name, or this user may not have the port. Any other address may
+            # come with the network, or be freed by another program.
+            forever = isinstance(error, (UnicodeError, PermissionError))
+            raise (UserError if forever else Unavailable)(message) from error
     return sockets
 
 
 def _sockets(config: Config) -> list[socket.socket]:
-    if not config.systemd_socket:
-        return bind(config.listen_addresses)
-    flag = "--web.systemd-socket"
     try:
         sockets = systemd.listeners()
     except (OSError, ValueError) as error:
-        raise UserError(f"{flag}: what systemd handed over is of no use: {error}") from error
-    if not sockets:
-        raise UserError(f"{flag}: systemd handed no socket over; enable glupy-exporter.socket")
-    return sockets
+        raise UserError(f"what systemd handed over is of no use: {error}") from error
+    if not sockets and config.systemd_socket:
+        raise UserError(
+            "--web.systemd-socket: systemd handed no socket over; enable glupy-exporter.socket"
+        )
+    return sockets or bind(config.listen_addresses)
 
 
 def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:

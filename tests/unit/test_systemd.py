@@ -16,6 +16,7 @@ import pytest
 from exporters import COMMAND, Exporter, ask
 from prometheus_client.parser import text_string_to_metric_families
 
+UNIT = Path(__file__).resolve().parents[2] / "deploy/systemd/glupy-exporter.service"
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -97,7 +98,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[3:]])
 
 def handed_over(listener: socket.socket, number: int, *words: str) -> list[str]:
     starter = [sys.executable, "-c", HAND_OVER, str(listener.fileno()), str(number)]
-    return [*starter, *COMMAND[1:], "serve", "--web.systemd-socket", *words]
+    return [*starter, *COMMAND[1:], "serve", *words]
 
 
 def refusal(command: Sequence[str], **options: Any) -> str:
@@ -108,9 +109,10 @@ def refusal(command: Sequence[str], **options: Any) -> str:
     return done.stderr
 
 
-def test_a_socket_of_systemd(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flag", ["--web.systemd-socket", "--web.listen-address=192.0.2.1:1"])
+def test_a_socket_of_systemd(tmp_path: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        command = handed_over(listener, 1, f"--segment.dir={tmp_path}")
+        command = handed_over(listener, 1, flag, f"--segment.dir={tmp_path}")
         with subprocess.Popen(
             command, pass_fds=[listener.fileno()], stderr=subprocess.PIPE
         ) as made:
@@ -120,6 +122,38 @@ def test_a_socket_of_systemd(tmp_path: Path) -> None:
                 made.terminate()
                 made.wait(timeout=20)
     assert made.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "web"),
+    [
+        ("web: [", None),
+        ("web.listen-addresses: ':1'", None),
+        ("segment.expiry: tomorrow", None),
+        ("web.listen-address: 'a..b:1'", None),
+        (None, None),
+        ("", ""),
+        ("", "basic_auth_users: ["),
+        ("", "basic_auth_users: {prometheus: secret}"),
+        ("", "tls_server_config: {cert_file: web.yml, key_file: web.yml}"),
+        ("", "tls_server_config: {cert_file: web.yml, key_file: missing}"),
+        ("", "tls_server_config: {cert_file: web.yml, key_file: .}"),
+    ],
+)
+def test_a_wrong_configuration_ends_the_service_for_good(
+    tmp_path: Path, config: str | None, web: str | None
+) -> None:
+    """By the exit code that the unit names, so that systemd does not start it again."""
+    file = tmp_path / "config.yml"
+    words = [*COMMAND, "serve", f"--config.file={file}"]
+    if config is not None:
+        file.write_text(config)
+    if web is not None:
+        words.append(f"--web.config.file={tmp_path / 'web.yml'}")
+        if web:
+            (tmp_path / "web.yml").write_text(web)
+    assert refusal(words).startswith("glupy-exporter: ")
+    assert "\nRestartPreventExitStatus=2\n" in UNIT.read_text()
 
 
 def test_no_socket_of_systemd(tmp_path: Path) -> None:

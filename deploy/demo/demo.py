@@ -15,7 +15,7 @@ import machine
 import monitoring
 import panels
 from machine import say
-from workload import Workload
+from workload import HangError, Workload
 
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
@@ -184,7 +184,12 @@ def go_on(workload: Workload, prometheus: monitoring.Prometheus, then: str | Non
                 break
     finally:
         process.terminate()
-    return process.wait()
+        try:
+            code = process.wait(machine.COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait(machine.COMMAND_SECONDS)
+    return code
 
 
 @contextmanager
@@ -238,6 +243,8 @@ def main() -> int:
             code = 130 if args.once or args.then else 0
         except (UserError, OSError, subprocess.SubprocessError) as error:
             machine.print_logs()
+            if isinstance(error, HangError):
+                machine.print_hang()
             print(f"demo: {error}", file=sys.stderr)
             code = 1
         finally:

@@ -7,6 +7,7 @@ there. So cleaning up needs no memory of the run that is cleaned up after, howev
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import shutil
@@ -20,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.segment import reader
 from glupy_exporter.xlator import gluster, install
 
 DIRECTORY = Path("/var/lib/glupy-demo")
@@ -27,21 +29,29 @@ MOUNT_POINTS = {
     DIRECTORY / "mnt-1": "127.0.0.1",
     DIRECTORY / "mnt-2": "127.0.0.2",
     DIRECTORY / "mnt-3": "127.0.0.3",
+    DIRECTORY / "mnt-4": "127.0.0.4",
 }
 """Where the volume is mounted, and the address that the bricks see as that client's."""
 
 LOGS = DIRECTORY / "logs"
 VOLUME = "glupy-demo"
 USER = "nobody"
+COMMAND_SECONDS = 60.0
+"""How long a command of the system may take, all of which answer within seconds."""
 
 _BRICKS = (DIRECTORY / "bricks" / "1", DIRECTORY / "bricks" / "2")
 _SAVED = DIRECTORY / "saved-translator"
 _BUILD = DIRECTORY / "build"
 _VOLFILES = Path("/var/lib/glusterd/vols") / VOLUME
 _MARK = "GLUPY_DEMO"
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_MNT_FORCE, _MNT_DETACH = 1, 2
 _GLUSTER_LOGS = Path("/var/log/glusterfs")
 _GLUSTER_RUN = Path("/run/gluster")
 _SEGMENTS = _GLUSTER_RUN / "glupy"
+_BRICK_NAMES = tuple(str(brick).strip("/").replace("/", "-") for brick in _BRICKS)
+_SEGMENTS_OF_BRICKS = [_SEGMENTS / f"{VOLUME}.{name}{reader.SUFFIX}" for name in _BRICK_NAMES]
+_LOGS_OF_BRICKS = [_GLUSTER_LOGS / "bricks" / f"{name}.log" for name in _BRICK_NAMES]
 _LEFTOVERS = (
     _GLUSTER_RUN / "shd" / VOLUME,
     _GLUSTER_RUN / "vols" / VOLUME,
@@ -63,6 +73,23 @@ def print_logs() -> None:
         print(f"--- {path.name}", *lines, sep="\n", flush=True)
 
 
+def print_hang() -> None:
+    """Show what waits in each brick, and what GlusterFS's clients know to be wrong."""
+    for brick, path in zip(_BRICKS, _SEGMENTS_OF_BRICKS):
+        try:
+            with reader.Segment(path) as segment:
+                waiting = [(fop.name, fop.in_flight) for fop in segment.fops() if fop.in_flight]
+        except (OSError, reader.SegmentError) as error:
+            print(f"brick {brick}: {error}", flush=True)
+            continue
+        counts = ", ".join(f"{count} {name}" for name, count in waiting)
+        print(f"in flight on brick {brick}: {counts or 'nothing'}", flush=True)
+    for path in sorted(LOGS.glob("mnt-*.log")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if "Assertion failed" in line:
+                print(f"{path.name}: {line}", flush=True)
+
+
 def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
     """Return as soon as ``condition`` holds.
 
@@ -76,12 +103,18 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
+def run(*words: str | Path) -> None:
+    """Run a command of the system that has to succeed, and soon."""
+    subprocess.run(words, check=True, timeout=COMMAND_SECONDS)
+
+
 def glupy_exporter(*words: str) -> None:
     """Run one command of glupy-exporter, as an operator would."""
     command = f"glupy-exporter {' '.join(words)}"
     print(f"$ {command}", flush=True)
     program = Path(sys.executable).parent / "glupy-exporter"
-    if subprocess.run([program, *words], check=False).returncode != 0:
+    # It has bounds of its own for what it waits for; this one is for what it does not know of.
+    if subprocess.run([program, *words], check=False, timeout=900).returncode != 0:
         raise UserError(f"`{command}` failed")
 
 
@@ -123,9 +156,14 @@ def _glusterds() -> list[tuple[int, str]]:
     return [(pid, mark) for pid, words, mark in _processes() if Path(words[0]).name == "glusterd"]
 
 
+def _is_for(words: list[str], *paths: Path) -> bool:
+    """Whether a command line is GlusterFS's process for one of these: a brick or a mount."""
+    return "gluster" in words[0] and not {*map(str, paths)}.isdisjoint(words)
+
+
 def _started_for(path: Path) -> list[list[str]]:
-    """Command lines of GlusterFS's processes for ``path``: a brick or a mount."""
-    return [words for _, words, _ in _processes() if "gluster" in words[0] and str(path) in words]
+    """Command lines of GlusterFS's processes for ``path``."""
+    return [words for _, words, _ in _processes() if _is_for(words, path)]
 
 
 def _end(pid: int) -> None:
@@ -148,16 +186,28 @@ def _mounts() -> list[str]:
     return [point for point in points if point.startswith(f"{DIRECTORY}/")]
 
 
+def _abandon(mount_point: str) -> None:
+    """Unmount a file system in whatever state it is: all who wait for it get an error.
+
+    Not by umount(8), since a child of a process with files there may hang before it becomes that
+    program, when it closes those files.
+    """
+    if _LIBC.umount2(os.fsencode(mount_point), _MNT_FORCE | _MNT_DETACH) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), mount_point)
+
+
 def host() -> str:
     """A name or address of this node that glusterd takes for a brick."""
     name = socket.gethostname()
     try:
         socket.getaddrinfo(name, None)
     except OSError:
-        addresses = subprocess.run(["hostname", "-I"], capture_output=True, text=True).stdout
-        if not addresses.split():
+        words = ["hostname", "-I"]
+        addresses = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_SECONDS)
+        if not addresses.stdout.split():
             raise UserError(f"host name {name} has no address; add it to /etc/hosts") from None
-        return addresses.split()[0]
+        return addresses.stdout.split()[0]
     return name
 
 
@@ -170,7 +220,12 @@ def start_glusterd() -> None:
     LOGS.mkdir(exist_ok=True)
     with (LOGS / "glusterd.out").open("wb") as log:
         subprocess.run(
-            ["glusterd"], env={**os.environ, _MARK: "glusterd"}, stdout=log, stderr=log, check=True
+            ["glusterd"],
+            env={**os.environ, _MARK: "glusterd"},
+            stdout=log,
+            stderr=log,
+            check=True,
+            timeout=COMMAND_SECONDS,
         )
 
     def answers() -> bool:
@@ -218,10 +273,7 @@ def create_volume() -> None:
             f"log-file={LOGS / mount_point.name}.log",
             f"xlator-option=*-client-*.transport.socket.source-addr={address}",
         ]
-        subprocess.run(
-            ["mount", "-t", "glusterfs", "-o", ",".join(options), f"{node}:/{VOLUME}", mount_point],
-            check=True,
-        )
+        run("mount", "-t", "glusterfs", "-o", ",".join(options), f"{node}:/{VOLUME}", mount_point)
 
 
 def _remove_services() -> None:
@@ -233,10 +285,16 @@ def _remove_services() -> None:
 def _remove_mount() -> None:
     def gone() -> bool:  # an interrupted mount may still be on its way
         for point in _mounts():
-            subprocess.run(["umount", "--lazy", point], check=True)
+            _abandon(point)
         return not any(map(_started_for, MOUNT_POINTS))
 
-    wait_for("the end of the mounts' processes", gone, 30)
+    try:
+        wait_for("the end of the mounts' processes", gone, 10)
+    except UserError:  # of one that is stopped, for example
+        for pid, words, _ in _processes():
+            if _is_for(words, *MOUNT_POINTS):
+                _end(pid)
+        wait_for("the end of the mounts' processes", gone, 10)
 
 
 def _remove_volume() -> None:
@@ -257,10 +315,8 @@ def _remove_volume() -> None:
         gluster.command("volume", "delete", VOLUME)
     wait_for("the end of the bricks", lambda: not any(map(_started_for, _BRICKS)), 30)
     # What is left behind by GlusterFS, and by the translator of a brick that was killed.
-    for brick in _BRICKS:
-        name = str(brick).strip("/").replace("/", "-")
-        (_SEGMENTS / f"{VOLUME}.{name}.seg").unlink(missing_ok=True)
-        (_GLUSTER_LOGS / "bricks" / f"{name}.log").unlink(missing_ok=True)
+    for path in (*_SEGMENTS_OF_BRICKS, *_LOGS_OF_BRICKS):
+        path.unlink(missing_ok=True)
     for socket_path in sockets:
         socket_path.unlink(missing_ok=True)
     for directory in _LEFTOVERS:

@@ -8,23 +8,92 @@ import math
 import os
 import random
 import shutil
+import sys
 import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-THREADS = 4
+from glupy_exporter.errors import UserError
+
 SHARED_FILES = 20
 SIZES = (0, 700, 4 << 10, 64 << 10, 1 << 20)
 BLOCK = 64 << 10
 PROGRESS_SECONDS = 5.0
 SWELL_SECONDS = 600.0
+PATIENCE_SECONDS = 60.0
+"""How long a worker may be at one step of its work, none of which takes a second in peace."""
+
+END_SECONDS = 5.0
+
+
+class HangError(UserError):
+    """Workers that do not come back from the file system; the text says where each of them is."""
+
+
+class Worker(threading.Thread):
+    """A thread that notes what it works on.
+
+    It is a daemon: nothing interrupts a system call that waits for FUSE, and the demo has to end
+    nevertheless.
+    """
+
+    def __init__(self, name: str, directory: Path, task: Callable[[Worker], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.directory = directory
+        self.error: Exception | None = None
+        self._task = task
+        self.note(directory)
+
+    def run(self) -> None:
+        """Do the task, and keep the exception that it raises."""
+        try:
+            self._task(self)
+        except Exception as error:
+            self.error = error
+
+    def note(self, path: Path) -> None:
+        """Begin a step, on a file or in a directory."""
+        self._path, self._since = path, time.monotonic()
+
+    def hangs(self) -> bool:
+        """Whether it has been at one step for too long."""
+        return self.is_alive() and time.monotonic() - self._since > PATIENCE_SECONDS
+
+    def whereabouts(self) -> str:
+        """What it works on and since when, the line of code, and the functions of the kernel."""
+        lines = [f"{self.name}: for {time.monotonic() - self._since:.0f} s at {self._path}"]
+        frame = sys._current_frames().get(self.ident or 0)
+        called = [call for call in traceback.extract_stack(frame) if call.filename == __file__]
+        lines += [f"  line {call.lineno}, {call.name}: {call.line}" for call in called[-1:]]
+        for name in ("stack", "wchan"):  # either may be refused, even to root
+            with contextlib.suppress(OSError):
+                kernel = Path(f"/proc/self/task/{self.native_id}/{name}").read_text()
+                functions = [line.split()[-1].split("+")[0] for line in kernel.splitlines()]
+                return "\n".join([*lines, f"  in the kernel: {' < '.join(functions)}"])
+        return "\n".join(lines)
+
+
+def _ended(workers: Sequence[Worker], seconds: float) -> bool:
+    """Whether all have ended, for which it waits for some time."""
+    give_up = time.monotonic() + seconds
+    for worker in workers:
+        worker.join(max(0.0, give_up - time.monotonic()))
+    return not any(worker.is_alive() for worker in workers)
 
 
 class Workload:
-    """Works in a directory until told to stop, seen through one or more mounts."""
+    """Workers in a directory until told to stop, each of which sees it through a mount of its own.
+
+    So no mount has two threads that write to one file at a time. Where it has, GlusterFS up to 11.1
+    may lose an inode lock (its issue 4425), and everybody waits for that file for ever: a flush of
+    one thread and a write of the other meet in the replication of that client. A lock of this
+    program's around the writes would not keep them apart, since a flush comes with close(), after
+    the last write; a lock from open() until close() has returned would, but then nothing meets at
+    all. Workers of different mounts do meet, on the bricks, where locks are in order.
+    """
 
     def __init__(self, directories: Sequence[Path]) -> None:
         self.stop = threading.Event()
@@ -33,10 +102,7 @@ class Workload:
         self._weights = [1 / (rank + 1) for rank in range(SHARED_FILES)]
         self._lock = threading.Lock()
         self._done: Counter[str] = Counter()
-        shutil.rmtree(directories[0], ignore_errors=True)
-        (directories[0] / "shared").mkdir(parents=True)
-        for name in self._shared:
-            (directories[0] / name).write_bytes(os.urandom(1 << 20))
+        self._prepared = False
 
     def run(self, seconds: float, pause: float = 0.0) -> Iterator[str]:
         """Work for ``seconds`` with ``pause`` after every step, on average, yielding a line of
@@ -44,20 +110,50 @@ class Workload:
 
         Raises:
             OSError: the file system did not do what it should.
+            HangError: a worker waits for the file system for too long.
         """
+        if not self._prepared:
+            for _ in self._until_all_end([Worker("setup", self._directories[0], self._prepare)]):
+                pass
+            self._prepared = True
         start = time.monotonic()
-        end = start + seconds
-        with ThreadPoolExecutor(THREADS) as pool:
-            workers = [pool.submit(self._work, number, end, pause) for number in range(THREADS)]
-            try:
-                while not all(worker.done() for worker in workers):
-                    self.stop.wait(min(PROGRESS_SECONDS, max(0.1, end - time.monotonic())))
-                    yield self._progress(time.monotonic() - start, seconds)
-            except BaseException:
-                self.stop.set()
-                raise
-            for worker in workers:
-                worker.result()
+
+        def work(worker: Worker) -> None:
+            self._work(worker, start + seconds, pause)
+
+        workers = [
+            Worker(f"worker-{number}", directory, work)
+            for number, directory in enumerate(self._directories)
+        ]
+        for _ in self._until_all_end(workers):
+            yield self._progress(time.monotonic() - start, seconds)
+
+    def _until_all_end(self, workers: Sequence[Worker]) -> Iterator[None]:
+        """Start workers and yield now and then until all have ended."""
+        for worker in workers:
+            worker.start()
+        try:
+            running = True
+            while running:
+                running = not _ended(workers, PROGRESS_SECONDS)
+                for worker in workers:
+                    if worker.error:
+                        raise worker.error
+                hanging = [worker.whereabouts() for worker in workers if worker.hangs()]
+                if hanging:
+                    raise HangError("\n".join(["the volume hangs", *hanging]))
+                yield
+        except BaseException:
+            self.stop.set()
+            _ended(workers, END_SECONDS)  # those that can
+            raise
+
+    def _prepare(self, worker: Worker) -> None:
+        shutil.rmtree(worker.directory, ignore_errors=True)
+        (worker.directory / "shared").mkdir(parents=True)
+        for name in self._shared:
+            worker.note(worker.directory / name)
+            (worker.directory / name).write_bytes(os.urandom(1 << 20))
 
     def _progress(self, now: float, seconds: float) -> str:
         with self._lock:
@@ -71,17 +167,24 @@ class Workload:
         with self._lock:
             self._done.update(amounts)
 
-    def _work(self, number: int, end: float, pause: float) -> None:
+    def _work(self, worker: Worker, end: float, pause: float) -> None:
+        number = self._directories.index(worker.directory)
         dice = random.Random(number)
         steps = (self._files, self._names, self._attributes, self._locks, self._errors)
-        directory = self._directories[number % len(self._directories)]
-        own = directory / f"worker-{number}"
+        own = worker.directory / worker.name
         while True:
+            worker.note(own)
             own.mkdir()
             for step in steps:
+                worker.note(own)
                 step(own, dice)
                 for _ in range(10):
-                    self._database(directory, number, dice)
+                    # A few of the shared files far more often; each worker has other favourites.
+                    [rank] = dice.choices(range(SHARED_FILES), self._weights)
+                    path = worker.directory / self._shared[(rank + number) % SHARED_FILES]
+                    worker.note(path)
+                    self._database(path, dice)
+                worker.note(own)
                 # Graphs have a shape if the load comes and goes, of each worker at another time.
                 swell = math.sin(2 * math.pi * time.monotonic() / SWELL_SECONDS + number)
                 if time.monotonic() > end or self.stop.wait(pause * (1 + 0.8 * swell)):
@@ -90,13 +193,9 @@ class Workload:
             shutil.rmtree(own)
             self._count(steps=1)
 
-    def _database(self, directory: Path, number: int, dice: random.Random) -> None:
-        """Three reads and a write in one of the shared files, a few of them far more often; each
-        worker has other favourites.
-        """
-        [rank] = dice.choices(range(SHARED_FILES), self._weights)
-        name = self._shared[(rank + number) % SHARED_FILES]
-        with (directory / name).open("r+b", buffering=0) as file:
+    def _database(self, path: Path, dice: random.Random) -> None:
+        """Three reads and a write."""
+        with path.open("r+b", buffering=0) as file:
             for _ in range(3):
                 file.seek(dice.randrange(16) * BLOCK)
                 self._count(read=len(file.read(BLOCK)))

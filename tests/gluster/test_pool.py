@@ -102,16 +102,16 @@ def cut_off_and_back(
     watching: Prometheus, first: Node, third: Node, mount: Path, hosts: set[str]
 ) -> None:
     third.connect(False)
-    alert = watching.wait_for_alert("GlupyExporterDown")
-    assert alert["host"] == third.address
+    alert = watching.wait_for_alert("GlupyNodeDown")
+    assert (alert["host"], alert["severity"]) == (third.address, "critical")
     write(first, mount / "without")
     others = hosts - {third.address}
     assert up(watching) == {**dict.fromkeys(others, 1), third.address: 0}
     assert targets(watching) == hosts
-    assert set(watching.firing()) == {"GlupyExporterDown"}
+    assert set(watching.firing()) == {"GlupyNodeDown"}
 
     third.connect(True)
-    watching.wait_for_peace("GlupyExporterDown")
+    watching.wait_for_peace("GlupyNodeDown")
     wait_for(lambda: up(watching) == dict.fromkeys(hosts, 1), "all nodes to be scraped again")
     write(first, mount / "again")
 

@@ -75,7 +75,9 @@ def recorded() -> dict[str, frozenset[str]]:
     found = {}
     for rule in rules("recording.yml"):
         level = rule["record"].split(":")[0].split("_")
-        extra = {"set", "subvolume"} if rule["record"].endswith(":set") else set()
+        metric, operation = rule["record"].split(":")[1:]
+        of_set = operation == "set" or metric.endswith("_set")
+        extra = {"set", "subvolume"} if of_set else set()
         if rule["record"].endswith(":info"):
             extra = {"path", "type"}
         found[rule["record"]] = frozenset({*level, *extra, *rule.get("labels", {})})

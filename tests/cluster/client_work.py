@@ -70,7 +70,7 @@ class Work:
         operations may fail, for that long. Yields what is known once the block has ended.
         """
         before = self.report()
-        assert not before.errors, before
+        assert not before.mismatches, before.mismatches
         report = Report()
         yield report
         try:

@@ -12,19 +12,17 @@ import pytest
 from client_work import Work
 from client_work import work as working
 from cluster import wait_for
+from expected import GAP, PING_TIMEOUT
+from machine import Machine
 from monitor import Monitor
 from monitor import monitor as monitoring
 from pool import Pool, Volume
 
 Need = Callable[[object, str], None]
 
-GAP = 3.0
-"""Seconds that the client may wait when nothing is taken from it by force."""
-
-PING_TIMEOUT = 5
-"""Seconds after which a client and bricks give up a node that does not answer."""
-
-ORDER = ("install", "membership", "kinds")
+ORDER = (
+    *("install", "commands", "interrupted", "faults", "membership", "kinds", "upgrade", "removal"),
+)
 """In which the modules run: the packages come first and go last."""
 
 _POOL = pytest.StashKey[Pool]()
@@ -95,3 +93,19 @@ def monitor(installed: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with monitoring(installed, tmp_path_factory.mktemp("prometheus")) as made:
         wait_for(lambda: made.up() == dict.fromkeys(pools.NODES, 1), "all nodes to be scraped", 60)
         yield made
+
+
+@pytest.fixture
+def enabled(installed: Pool, data: Volume) -> Machine:
+    """A node of the pool, whose volume has the translator."""
+    if "user.xlator.glupy" not in data.options():
+        installed.nodes[0].glupy("xlator", "enable", data.name, "--yes")
+    return installed.nodes[0]
+
+
+@pytest.fixture
+def disabled(installed: Pool, data: Volume) -> Machine:
+    """A node of the pool, whose volume does not have the translator."""
+    if "user.xlator.glupy" in data.options():
+        installed.nodes[0].glupy("xlator", "disable", data.name, "--yes")
+    return installed.nodes[0]

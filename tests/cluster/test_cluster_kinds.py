@@ -11,12 +11,9 @@ from collections.abc import Iterator
 import pytest
 from client_work import work as working
 from cluster import wait_for
-from conftest import GAP, PING_TIMEOUT
+from expected import GAP, NODE_LOST_GAP, PING_TIMEOUT
 from monitor import Monitor
 from pool import GLUSTER, NODES, Pool, Volume, volume
-
-TAKEN = PING_TIMEOUT + GAP
-"""Seconds that the client may wait when a brick is taken from it by force."""
 
 
 def status(made: Volume) -> dict[str, str]:
@@ -62,7 +59,7 @@ def test_bricks_that_share_a_process(installed: Pool, monitor: Monitor) -> None:
         every = dict.fromkeys(made.bricks, 1)
         wait_for(lambda: up(monitor, made) == every, "all bricks to be seen")
 
-        with work.unharmed(gap=TAKEN):
+        with work.unharmed(gap=NODE_LOST_GAP):
             os.kill(processes[1], signal.SIGKILL)
             dead = {brick for brick in made.bricks if brick.startswith("node2:")}
             wait_for(lambda: made.offline() == dead, "glusterd to miss the bricks")
@@ -81,12 +78,12 @@ def test_a_dispersed_volume(installed: Pool, monitor: Monitor) -> None:
     kind = ("disperse", "3", "redundancy", "1")
     timeout = {"network__ping_timeout": str(PING_TIMEOUT)}
     with volume(installed, "coded", *kind, **timeout) as made, working(made) as work:
-        with work.unharmed(gap=TAKEN):
+        with work.unharmed(gap=NODE_LOST_GAP):
             installed.nodes[2].glupy("xlator", "enable", made.name, "--yes")
         assert status(made) == {}
         every = dict.fromkeys(made.bricks, 1)
         wait_for(lambda: up(monitor, made) == every, "all bricks to be seen")
-        with work.unharmed(gap=TAKEN):
+        with work.unharmed(gap=NODE_LOST_GAP):
             made.kill(made.bricks[1])
             assert status(made).keys() == {made.bricks[1]}
             made.gluster("start", "force")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,9 +144,9 @@ def scrape_one(configuration: Path, target: str) -> None:
     configuration.write_text(yaml.safe_dump(shipped))
 
 
-def seed_with(home: Path, seed: str) -> None:
+def seed_with(home: Path, seed: str, change: Callable[[str], str] = hurried) -> None:
     """Put the shipped configuration into ``home``, hurried, with only the seed's name filled in."""
-    hurry(home)
+    hurry(home, change)
     file = home / "prometheus.yml"
     shipped = file.read_text()
     assert "http://127.0.0.1:9714/sd" in shipped
@@ -156,12 +156,12 @@ def seed_with(home: Path, seed: str) -> None:
     file.write_text(yaml.safe_dump(config))
 
 
-def hurry(home: Path) -> None:
-    """Put the shipped configuration and rules into ``home``, hurried."""
+def hurry(home: Path, change: Callable[[str], str] = hurried) -> None:
+    """Put the shipped configuration and rules into ``home``, hurried by ``change``."""
     for file in (SHIPPED / "prometheus.yml", *(SHIPPED / "rules").iterdir()):
         made = home / file.relative_to(SHIPPED)
         made.parent.mkdir(exist_ok=True)
-        made.write_text(hurried(file.read_text()))
+        made.write_text(change(file.read_text()))
 
 
 @contextlib.contextmanager

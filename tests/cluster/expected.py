@@ -1,0 +1,18 @@
+"""What clients and operators are promised."""
+
+from __future__ import annotations
+
+PING_TIMEOUT = 5
+"""Seconds after which a client and bricks give up a node that does not answer."""
+
+GAP = 4.0
+"""Seconds that a client may wait while nothing is taken from it by force."""
+
+NODE_LOST_GAP = PING_TIMEOUT + GAP
+"""The same when a node is gone without a word."""
+
+DISABLE_GAP = 30.0
+"""The same while the volume is stopped, reset and started."""
+
+NODE_ALERTS = ("GlupyExporterDown",)
+"""What fires when a node is gone."""

@@ -183,6 +183,8 @@ def pool() -> Iterator[Pool]:
         kept = os.environ.get("GLUPY_CLUSTER_BASE")
         base = Path(kept) if kept else home / "base"
         made = Pool(home, base, _free_subnet(number))
+        # As Ctrl-C does: what was made goes.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             if not base.exists():
                 make_base(base)
@@ -190,6 +192,7 @@ def pool() -> Iterator[Pool]:
             yield made
         finally:
             remove(home)
+            signal.signal(signal.SIGTERM, before)
 
 
 def _free_subnet(number: int) -> str:

@@ -1,0 +1,110 @@
+"""Bricks that die, nodes that are lost, cut off or rebooted: what fires, and what clients see."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from client_work import Report, Work
+from cluster import wait_for
+from expected import NODE_ALERTS, NODE_LOST_GAP
+from machine import Machine
+from monitor import Monitor
+from pool import NODES, Volume
+
+
+def wait_until_up(monitor: Monitor) -> None:
+    wait_for(lambda: monitor.up() == dict.fromkeys(NODES, 1), "all nodes to be scraped", 60)
+
+
+def test_a_brick_is_killed(data: Volume, work: Work, monitor: Monitor, enabled: Machine) -> None:
+    with monitor.alerting("GlupyBrickDown"), work.unharmed(gap=NODE_LOST_GAP):
+        data.kill(data.bricks[1])
+        alert = monitor.wait_for_alert("GlupyBrickDown", volume=data.name)
+        assert f"{alert['host']}:{alert['brick']}" == data.bricks[1]
+        data.gluster("start", "force")
+
+
+def test_a_node_loses_its_power(
+    data: Volume, work: Work, monitor: Monitor, enabled: Machine
+) -> None:
+    lost = data.pool.nodes[2]
+    with monitor.alerting(*NODE_ALERTS), work.unharmed(gap=NODE_LOST_GAP):
+        lost.power_off()
+        for name in NODE_ALERTS:
+            assert monitor.wait_for_alert(name)["host"] == lost.name
+        lost.boot()
+        data.pool.wait_for_peers()
+        data.wait_for_bricks()
+        wait_until_up(monitor)
+    assert lost.failed_units("gl*") == []
+
+
+def test_a_node_is_cut_off(data: Volume, work: Work, monitor: Monitor, enabled: Machine) -> None:
+    lost = data.pool.nodes[1]
+    with monitor.alerting(*NODE_ALERTS), work.unharmed(gap=NODE_LOST_GAP):
+        lost.connect(False)
+        try:
+            for name in NODE_ALERTS:
+                assert monitor.wait_for_alert(name)["host"] == lost.name
+        finally:
+            lost.connect(True)
+        data.pool.wait_for_peers()
+        wait_until_up(monitor)
+
+
+def test_counters_begin_again_after_a_reboot(
+    data: Volume, work: Work, monitor: Monitor, enabled: Machine
+) -> None:
+    rebooted = data.pool.nodes[2]
+
+    def writes(host: str) -> float:
+        labels = f'volume="{data.name}",fop="write",host="{host}"'
+        return monitor.number(f"glupy_fop_duration_seconds_count{{{labels}}}")
+
+    with paused(work):
+        settle(monitor)
+        before = {host: writes(host) for host in NODES}
+    began = time.monotonic()
+    with monitor.alerting(perhaps=NODE_ALERTS), work.unharmed(gap=NODE_LOST_GAP) as report:
+        rebooted.reboot()
+        data.pool.wait_for_peers()
+        data.wait_for_bricks()
+        wait_until_up(monitor)
+    with paused(work) as rest:
+        settle(monitor)
+        after = {host: writes(host) for host in NODES}
+        done = report.done["writes"] + rest.done.get("writes", 0)
+        seconds = time.monotonic() - began
+    assert 0 < after[rebooted.name] < done, "its counters have begun again"
+    for host in NODES[:2]:
+        assert after[host] - before[host] == done
+
+    # What Prometheus makes of it: of a node that stayed on, all writes; no rate is out of reach.
+    labels = f'volume="{data.name}",fop="write"'
+    counted = f"glupy_fop_duration_seconds_count{{{labels}}}"
+    for host in NODES[:2]:
+        selected = counted.replace("{", f'{{host="{host}",')
+        increase = monitor.number(f"increase({selected}[{round(seconds)}s])")
+        assert abs(increase - done) < 0.1 * done
+    rates = f"rate({counted}[15s])[{round(seconds)}s:1s]"
+    for labels, value in monitor.query(f"min_over_time({rates})"):
+        assert value >= 0, labels
+    pace = done / seconds
+    for labels, value in monitor.query(f"max_over_time({rates})"):
+        assert value < 10 * pace, labels
+
+
+@contextlib.contextmanager
+def paused(work: Work) -> Iterator[Report]:
+    """Nothing is written in the block; what was done since the last report."""
+    yield work.pause()
+    work.resume()
+
+
+def settle(monitor: Monitor) -> None:
+    """Wait until Prometheus has what is counted now."""
+    asked = time.time()
+    newest = 'min(timestamp(up{job="glupy"}))'
+    wait_for(lambda: monitor.number(newest) > asked, "a scrape of every node")

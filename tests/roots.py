@@ -60,3 +60,16 @@ class Root:
         """All files whose name is ours, but what dpkg notes of packages that are gone."""
         found = self.run("find", "/", "-xdev", "-name", "*glupy*").split()
         return {path for path in found if not path.startswith(("/var/log/", "/var/cache/"))}
+
+
+def newer(deb: Path, directory: Path) -> Path:
+    """The same package with a higher version, its translator with one byte more."""
+    content = directory / deb.stem
+    subprocess.run(["dpkg-deb", "--raw-extract", deb, content], check=True)
+    control = content / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 1:", 1))
+    for library in content.rglob("glupy.so"):
+        library.write_bytes(library.read_bytes() + b"\0")
+    made = directory / f"{deb.stem}-newer.deb"
+    subprocess.run(["dpkg-deb", "--build", content, made], check=True)
+    return made

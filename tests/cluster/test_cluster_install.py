@@ -1,13 +1,153 @@
-"""The packages on nodes that work: what is installed, and what serves."""
+"""The packages on nodes under load: what is installed, and what serves."""
 
 from __future__ import annotations
 
-from pool import Pool
+import base64
+import json
+import ssl
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import bcrypt
+import pytest
+from cluster import wait_for
+from machine import Machine
+from monitored import get, ready
+from pool import NODES, Pool
+
+SERVICE = "glupy-exporter.service"
+SOCKET = "glupy-exporter.socket"
+CONFIG = "etc/glupy-exporter"
+
+
+def url(node: Machine) -> str:
+    return f"http://{node.address}:9714"
+
+
+def state(node: Machine, unit: str) -> str:
+    return node.attempt("systemctl", "is-active", unit).stdout.strip()
+
+
+def use_socket(node: Machine) -> None:
+    """As docs/install.md says."""
+    node.run("systemctl", "stop", SERVICE)
+    node.run("systemctl", "enable", "--now", SOCKET)
+    node.run("systemctl", "start", SERVICE)
+
+
+def use_address(node: Machine) -> None:
+    """The way back."""
+    node.run("systemctl", "disable", "--now", SOCKET)
+    node.run("systemctl", "restart", SERVICE)
 
 
 def test_the_units_run(installed: Pool) -> None:
     for node in installed.nodes:
-        for unit in ("glusterd.service", "glupy-exporter.service", "glupy-discover.timer"):
-            assert node.run("systemctl", "is-active", unit) == "active\n"
+        for unit in ("glusterd.service", SERVICE, "glupy-discover.timer"):
+            assert state(node, unit) == "active"
         assert node.failed_units("gl*") == []
         assert node.complaints("glupy-*") == []
+        listed = {
+            target for group in json.loads(get(f"{url(node)}/sd")) for target in group["targets"]
+        }
+        assert listed == {f"{name}:9714" for name in NODES}
+        assert "glupy_exporter_build_info" in get(f"{url(node)}/metrics")
+
+
+def test_by_socket(installed: Pool) -> None:
+    node = installed.nodes[1]
+    use_socket(node)
+    try:
+        stop = threading.Event()
+        failed: list[OSError] = []
+
+        def scrape() -> None:
+            while not stop.is_set():
+                try:
+                    get(f"{url(node)}/metrics")
+                except OSError as error:
+                    failed.append(error)
+
+        scraping = threading.Thread(target=scrape)
+        scraping.start()
+        node.run("systemctl", "restart", SERVICE)
+        stop.set()
+        scraping.join(30)
+        assert not failed, "nobody is turned away while the service restarts"
+        node.run("systemctl", "stop", SERVICE)
+        assert "glupy_exporter_build_info" in get(f"{url(node)}/metrics")
+        assert state(node, SERVICE) == "active", "the first scrape has started it"
+    finally:
+        use_address(node)
+    wait_for(lambda: ready(url(node)), "the exporter to listen itself")
+    assert state(node, SOCKET) == "inactive"
+
+
+def ask(node: Machine, path: str, trusted: Path, password: str | None) -> tuple[int, str]:
+    """Status and body of an answer over TLS."""
+    request = urllib.request.Request(f"https://{node.address}:9714{path}")
+    if password:
+        words = base64.b64encode(f"prometheus:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {words}")
+    context = ssl.create_default_context(cafile=str(trusted))
+    try:
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+@pytest.fixture
+def guarded(installed: Pool, tmp_path: Path) -> Iterator[tuple[Machine, Path]]:
+    """A node whose exporter speaks TLS and wants a password, and its certificate."""
+    node = installed.nodes[2]
+    etc = node.path / CONFIG
+    before = (etc / "config.yml").read_text()
+    key, certificate = etc / "server.key", etc / "server.crt"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+        + ["-subj", f"/CN={node.name}", "-addext", f"subjectAltName=IP:{node.address}"]
+        + ["-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(5)).decode()
+    (etc / "web.yml").write_text(
+        "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
+        f"basic_auth_users: {{prometheus: '{hashed}'}}\n"
+    )
+    node.run("chown", "root:glupy", f"/{CONFIG}/web.yml", f"/{CONFIG}/server.key")
+    node.run("chmod", "640", f"/{CONFIG}/web.yml", f"/{CONFIG}/server.key")
+    (etc / "config.yml").write_text(before + f"web.config.file: /{CONFIG}/web.yml\n")
+    node.run("systemctl", "restart", SERVICE)
+    yield node, certificate
+    (etc / "config.yml").write_text(before)
+    for file in ("web.yml", "server.key", "server.crt"):
+        (etc / file).unlink()
+    node.attempt("systemctl", "reset-failed", SERVICE)
+    node.run("systemctl", "restart", SERVICE)
+
+
+def test_tls_and_users(guarded: tuple[Machine, Path]) -> None:
+    node, certificate = guarded
+    for path, content in (("/metrics", "glupy_exporter_build_info"), ("/sd", f"{NODES[0]}:9714")):
+        assert ask(node, path, certificate, None) == (401, "")
+        assert ask(node, path, certificate, "wrong") == (401, "")
+        status, body = ask(node, path, certificate, "secret")
+        assert status == 200
+        assert content in body
+    with pytest.raises(OSError):
+        get(f"{url(node)}/metrics")
+
+
+def test_a_key_that_cannot_be_read(guarded: tuple[Machine, Path]) -> None:
+    node, _ = guarded
+    node.run("chown", "root:root", f"/{CONFIG}/server.key")
+    assert node.attempt("systemctl", "restart", SERVICE).returncode
+    shown = node.run("systemctl", "show", SERVICE, "--property=ActiveState,NRestarts")
+    assert set(shown.split()) == {"ActiveState=failed", "NRestarts=0"}, "once is enough"
+    assert "server.key" in "".join(node.complaints(SERVICE))

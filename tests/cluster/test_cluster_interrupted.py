@@ -14,8 +14,7 @@ from monitor import Monitor
 from pool import Volume
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
-# Two rounds of enabling, each with two interruptions, and of disabling, each with one, so that bricks
-# are left to go on with.
+# Enabling is interrupted twice, so that bricks are left to go on with, then disabling once.
 ENABLE_STEPS = (("^set ", "^restarting "), (" is down$", " is back; waiting"))
 DISABLE_STEPS = ("^stopping ", "^setting the other options back")
 # Each step meets one signal, and each signal one step of enabling; all of them with this set.
@@ -28,7 +27,7 @@ def interrupted(
 ) -> tuple[int, str]:
     """The exit code and all output of a command that gets a signal when it prints ``step``.
 
-    Afterwards nothing of it runs any more, and within the time that is promised all bricks are back.
+    Soon afterwards nothing of it runs any more, and all bricks are back.
     """
     running = node.start("glupy-exporter", "xlator", command, volume.name, "--yes")
     running.wait_for_line(step, 120)

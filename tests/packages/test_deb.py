@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from roots import NAMES, Root
+from roots import NAMES, Root, newer
 
 XLATOR = "glusterfs-xlator-glupy"
 CONFIG = "etc/glupy-exporter/config.yml"
 UNIT = "etc/systemd/system/multi-user.target.wants/glupy-exporter.service"
 TIMER = "etc/systemd/system/timers.target.wants/glupy-discover.timer"
 SOCKET = "etc/systemd/system/sockets.target.wants/glupy-exporter.socket"
-
-
-def newer(deb: Path, directory: Path) -> Path:
-    """The same package with a higher version."""
-    content = directory / deb.stem
-    subprocess.run(["dpkg-deb", "--raw-extract", deb, content], check=True)
-    control = content / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("Version: ", "Version: 1:", 1))
-    made = directory / f"{deb.stem}-newer.deb"
-    subprocess.run(["dpkg-deb", "--build", content, made], check=True)
-    return made
 
 
 @pytest.mark.timeout(900)

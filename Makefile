@@ -101,8 +101,13 @@ else
 	$(BIN)/python -B deploy/demo/demo.py --then 'node $(PREVIEW)/preview.mjs --set volume=glupy-demo'
 endif
 
+.PHONY: build-deps
+build-deps: # what a build of the packages needs, if it is missing
+	@deploy/build-deps.sh
+
+# lintian is no part of a build; CI has it.
 .PHONY: deb
-deb: ## build the Debian packages into build/deb; needs debhelper and the headers of GlusterFS
+deb: build-deps ## build the Debian packages into build/deb
 	@rm -rf build/deb
 	@mkdir -p build/deb/source
 	tar --create --exclude=./build --exclude=./.venv --exclude=./.git --exclude=node_modules \
@@ -110,7 +115,13 @@ deb: ## build the Debian packages into build/deb; needs debhelper and the header
 	mv build/deb/source/deploy/debian build/deb/source/debian
 	cd build/deb/source && dpkg-buildpackage --unsigned-source --unsigned-changes --build=binary
 	rm -rf build/deb/source
-	lintian --fail-on=error build/deb/*.changes
+	@if [ "$$CI" = true ] || command -v lintian >/dev/null; then \
+		lintian --fail-on=error build/deb/*.changes; \
+	else \
+		echo "note: lintian is not installed, so the packages are not checked"; \
+	fi
+	@echo "install them with: apt-get install ./build/deb/glupy-exporter_*.deb" \
+		"./build/deb/glusterfs-xlator-glupy_*.deb"
 
 .PHONY: clean
 clean: ## remove what was built

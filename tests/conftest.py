@@ -35,9 +35,9 @@ def need() -> Need:
 def debs(need: Need) -> list[Path]:
     """The Debian packages of this tree, newly built."""
     need(os.geteuid() == 0, "root")
-    for command, package in (("dpkg-buildpackage", "dpkg-dev"), ("dh_python3", "dh-python")):
-        need(shutil.which(command), f"{command} (Debian: {package})")
-    need(shutil.which("lintian"), "lintian")
+    need(shutil.which("dpkg-checkbuilddeps"), "dpkg-checkbuilddeps (Debian: dpkg-dev)")
+    missing = subprocess.run(["dpkg-checkbuilddeps"], cwd=REPOSITORY / "deploy")
+    need(missing.returncode == 0, "what a build of the packages needs (make build-deps)")
     subprocess.run(["make", "deb"], cwd=REPOSITORY, check=True)
     made = REPOSITORY / "build" / "deb"
     return [next(made.glob(f"{name}_*.deb")) for name in NAMES]

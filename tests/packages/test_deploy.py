@@ -15,6 +15,7 @@ from roots import Root
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ANSIBLE = DEPLOY / "ansible"
+TLS = {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"}}
 Need = Callable[[object, str], None]
 
 
@@ -42,28 +43,76 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
         "all": {"vars": {"ansible_connection": "local"}},
         "gluster": {
             "hosts": {"localhost": None},
-            "vars": {"glupy_node_config": {"collector.files.limit": 7}},
+            "vars": {
+                "glupy_node_config": {"collector.files.limit": 7},
+                "glupy_node_web_config": TLS,
+                "glupy_node_web_files": {
+                    "server.crt": "/source/x.crt",
+                    "server.key": "/source/x.key",
+                },
+            },
         },
         "monitoring": {
             "hosts": {"localhost": None},
-            "vars": {"glupy_monitoring_seeds": ["gluster1.example.org"]},
+            "vars": {
+                "glupy_monitoring_seeds": ["gluster1.example.org"],
+                "glupy_monitoring_scheme": "https",
+                "glupy_monitoring_http": {"tls_config": {"ca_file": "/source/x.crt"}},
+            },
         },
     }
     (source / "inventory.yml").write_text(yaml.safe_dump(inventory))
     play = ("ansible-playbook", "--inventory=/source/inventory.yml")
+    for name in ("x.crt", "x.key"):
+        (source / name).write_text("what is in it is the operator's matter\n")
     first = root.run(*play, "/source/deploy/ansible/site.yml")
     assert re.search(r"changed=[1-9].* failed=0 ", first), first
     config = root.path / "etc/glupy-exporter/config.yml"
-    assert yaml.safe_load(config.read_text()) == {"collector.files.limit": 7}
+    web_config = "/etc/glupy-exporter/web.yml"
+    assert yaml.safe_load(config.read_text()) == {
+        "collector.files.limit": 7,
+        "web.config.file": web_config,
+    }
+    root.run("runuser", "-u", "glupy", "--", "test", "-r", "/etc/glupy-exporter/server.key")
+    assert root.run("stat", "--format=%U:%G %a", f"{web_config}") == "root:glupy 640\n"
+    assert yaml.safe_load((root.path / web_config[1:]).read_text()) == TLS
     scraping = yaml.safe_load((root.path / "etc/prometheus/prometheus.yml").read_text())
     (job,) = scraping["scrape_configs"]
-    assert job["http_sd_configs"] == [{"url": "http://gluster1.example.org:9714/sd"}]
+    tls = {"ca_file": "/source/x.crt"}
+    url = "https://gluster1.example.org:9714/sd"
+    assert job["http_sd_configs"] == [{"url": url, "tls_config": tls}]
+    assert (job["scheme"], job["tls_config"]) == ("https", tls)
     root.run("promtool", "check", "config", "/etc/prometheus/prometheus.yml")
     assert (root.path / "var/lib/grafana/dashboards/glupy/cluster.json").exists()
     assert (root.path / "etc/grafana/provisioning/dashboards/glupy.yml").exists()
 
     again = root.run(*play, "/source/deploy/ansible/site.yml")
     assert re.search(r"changed=0 .* failed=0 ", again), again
+
+    info = root.path / "var/lib/glusterd/vols/gv0/info"
+    info.parent.mkdir(parents=True)
+    info.write_text("user.xlator.glupy=sdfs\n")
+    with pytest.raises(AssertionError, match="glupy-exporter xlator disable gv0"):
+        root.run(*play, "/source/deploy/ansible/remove.yml")
+    assert root.has("usr/bin/glupy-exporter")
+    info.unlink()
+    root.run(*play, "/source/deploy/ansible/remove.yml")
+    assert not root.has("usr/bin/glupy-exporter")
+
+
+def test_the_example_for_tls_is_what_prometheus_takes(tmp_path: Path, need: Need) -> None:
+    need(shutil.which("promtool"), "promtool (Debian: prometheus)")
+    text = (DEPLOY.parent / "docs" / "security.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    example = re.sub("# (cert_file|key_file)", r"\1", example)
+    (tmp_path / "prometheus.yml").write_text(example)
+    words = ["promtool", "check", "config", "--syntax-only", tmp_path / "prometheus.yml"]
+    subprocess.run(words, check=True)
+    shipped = yaml.safe_load((DEPLOY.parent / "prometheus/prometheus.yml").read_text())
+    (job,) = yaml.safe_load(example)["scrape_configs"]
+    assert job["job_name"] == shipped["scrape_configs"][0]["job_name"]
+    for key in ("tls_config", "basic_auth"):
+        assert job["http_sd_configs"][0][key].items() <= job[key].items()
 
 
 def test_compose_fills_the_shipped_configuration_in(tmp_path: Path, need: Need) -> None:

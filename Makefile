@@ -54,13 +54,16 @@ fuzz: $(BIN)/.dev ## fuzz the exporter and the C core: five targets of FUZZ_SECO
 	done
 	$(BIN)/python -m tests.fuzz.core $(FUZZ_SECONDS)
 
+# None takes an hour, unless a volume hangs.
+BOUND := timeout --foreground --kill-after=1m --verbose 1h
+
 .PHONY: bench
 bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
-	$(BIN)/python benchmarks/heavy_hitters.py
-	$(BIN)/python benchmarks/fop_cost.py
-	$(BIN)/python benchmarks/collect.py
-	PYTHONPATH=tests/gluster $(BIN)/python benchmarks/brick_cost.py
-	PYTHONPATH=tests/gluster:tests/unit $(BIN)/python benchmarks/scrape_cost.py
+	$(BOUND) $(BIN)/python benchmarks/heavy_hitters.py
+	$(BOUND) $(BIN)/python benchmarks/fop_cost.py
+	$(BOUND) $(BIN)/python benchmarks/collect.py
+	PYTHONPATH=tests/gluster $(BOUND) $(BIN)/python benchmarks/brick_cost.py
+	PYTHONPATH=tests/gluster:tests/unit $(BOUND) $(BIN)/python benchmarks/scrape_cost.py
 
 .PHONY: lint
 lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules

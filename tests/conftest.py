@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import limits
 import pytest
 from roots import NAMES
 
 Need = Callable[[object, str], None]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+_EXIT_SECONDS = 60.0
+_stderr = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_stderr] = os.dup(2)  # before it is captured
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let no test, with its fixtures, hold the session for ever."""
+    with limits.bounded(limits.limit(item), item.config.stash[_stderr]):
+        return (yield)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Do not wait for ever for the threads of tests that failed."""
+    faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True, file=config.stash[_stderr])
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ HOST = socket.gethostname()
 RUN = Path("/var/run/gluster")
 LOGS = Path("/var/log/glusterfs")
 SEGMENTS = RUN / "glupy"
+PREFIX = f"/var/tmp/glupytest-{os.getpid()}-"
+"""What the paths of all mounts and bricks of this process begin with."""
 
 NO_CLIENT_CACHES = {
     f"performance.{cache}": "off"
@@ -62,7 +64,11 @@ def gluster(*arguments: str) -> str:
     deadline = time.monotonic() + 60
     while True:
         done = subprocess.run(
-            ["gluster", "--mode=script", *arguments], capture_output=True, text=True, check=False
+            ["gluster", "--mode=script", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,  # it gives up by itself after two minutes, unless it hangs as well
         )
         output = done.stdout + done.stderr
         busy = "Another transaction" in output or "Locking failed" in output
@@ -287,8 +293,13 @@ class Volume:
         try:
             yield target
         finally:
-            _unmount(target)
-            wait_for(lambda: not runs(client), f"client {client} to end")
+            try:
+                _unmount(target)
+                wait_for(lambda: not runs(client), f"client {client} to end")
+            except BaseException:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(client, signal.SIGKILL)
+                raise
             target.rmdir()
 
 
@@ -354,8 +365,8 @@ def volume(
         counted: False to leave the translator out.
         profiled: False to leave profiling off.
     """
-    name = f"glupytest-{os.getpid()}-{next(_numbers)}"
-    directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/var/tmp"))
+    name = f"{Path(PREFIX).name}{next(_numbers)}"
+    directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=Path(PREFIX).parent))
     directory.chmod(0o755)
     paths = [
         (parents[number] if parents else directory) / f"brick{number}" for number in range(bricks)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import cluster
+import limits
 import pytest
+import watch
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let no file system hold a test, with its fixtures, for much longer than its time limit."""
+    seconds = limits.limit(item)
+    with watch.watch(seconds, cluster.PREFIX) if seconds else contextlib.nullcontext():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

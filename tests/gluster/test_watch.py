@@ -1,0 +1,34 @@
+"""A test that hangs fails, and its session goes on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import watch
+
+HANGING = Path(__file__).with_name("hanging.py")
+
+
+def test_a_test_that_hangs_fails_and_the_next_one_runs(glusterd: None) -> None:
+    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", HANGING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as session:
+        printed, _ = session.communicate(timeout=300)
+    assert session.returncode == 1, printed
+    outcomes = set(re.findall(r"^(PASSED|FAILED|ERROR) \S+::(\w+)", printed, re.MULTILINE))
+    assert outcomes >= {
+        ("FAILED", "test_in_its_own_call"),
+        ("ERROR", "test_in_its_teardown"),
+        ("PASSED", "test_that_comes_after_them"),
+    }, printed
+    assert "Timeout (>20.0s) from pytest-timeout" in printed
+    abandoned = re.findall(
+        r"^watch: over its limit of 20 s, so (\S+) was abandoned$", printed, re.M
+    )
+    assert len(set(abandoned)) == 2
+    left = f"/var/tmp/glupytest-{session.pid}-"
+    assert watch.mounts(left) == []
+    words = ["pgrep", "--full", f"glupytest-{session.pid}-"]
+    assert subprocess.run(words, capture_output=True, text=True).stdout == ""

@@ -137,11 +137,14 @@ def start_service(
 
 
 def _processes() -> Iterator[tuple[int, list[str], str]]:
-    """Process id, command line and mark of every process."""
+    """Process id, command line and mark of every process but those of containers."""
+    here = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
+            if (entry / "ns" / "pid").readlink() != here:
+                continue
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             environment = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it has ended meanwhile

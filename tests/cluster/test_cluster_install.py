@@ -109,9 +109,11 @@ def guarded(installed: Pool, tmp_path: Path) -> Iterator[tuple[Machine, Path]]:
     before = (etc / "config.yml").read_text()
     key, certificate = etc / "server.key", etc / "server.crt"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-        + ["-subj", f"/CN={node.name}", "-addext", f"subjectAltName=IP:{node.address}"]
-        + ["-keyout", key, "-out", certificate],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+            *("-subj", f"/CN={node.name}", "-addext", f"subjectAltName=IP:{node.address}"),
+            *("-keyout", key, "-out", certificate),
+        ],
         check=True,
         capture_output=True,
     )

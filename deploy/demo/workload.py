@@ -139,9 +139,9 @@ class Workload:
                 for worker in workers:
                     if worker.error:
                         raise worker.error
-                hanging = [worker.whereabouts() for worker in workers if worker.hangs()]
-                if hanging:
-                    raise HangError("\n".join(["the volume hangs", *hanging]))
+                if any(worker.hangs() for worker in workers):
+                    where = [worker.whereabouts() for worker in workers if worker.is_alive()]
+                    raise HangError("\n".join(["the volume hangs", *where]))
                 yield
         except BaseException:
             self.stop.set()

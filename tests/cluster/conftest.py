@@ -14,7 +14,7 @@ from client_work import work as working
 from cluster import wait_for
 from expected import GAP, PING_TIMEOUT
 from machine import Machine
-from monitor import Monitor
+from monitor import Monitor, hurry_timer
 from monitor import monitor as monitoring
 from pool import Pool, Volume
 
@@ -84,6 +84,7 @@ def installed(debs: list[Path], pool: Pool, work: Work) -> Pool:
     """The pool with our packages, which were installed while the client worked."""
     with work.unharmed(gap=GAP):
         pools.side_by_side(lambda node: node.install(*debs), pool.nodes)
+        pools.side_by_side(hurry_timer, pool.nodes)
     return pool
 
 

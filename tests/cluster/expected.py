@@ -14,5 +14,5 @@ NODE_LOST_GAP = PING_TIMEOUT + GAP
 DISABLE_GAP = 30.0
 """The same while the volume is stopped, reset and started."""
 
-NODE_ALERTS = ("GlupyExporterDown",)
-"""What fires when a node is gone."""
+NODE_ALERTS = ("GlupyNodeDown",)
+"""What fires when a node is gone that has bricks with the translator."""

@@ -99,13 +99,11 @@ class Machine(Node, Root):
         listed = self.run("systemctl", *words)
         return [line.split()[0] for line in listed.splitlines() if line]
 
-    def complaints(self, unit: str) -> list[str]:
-        """What the journal has of a unit in this boot that is a warning or worse."""
-        told = self.run(
-            *("journalctl", "--boot", "--quiet", "--no-pager", "--output=cat"),
-            *("--priority=warning", f"--unit={unit}"),
-        )
-        return [line for line in told.splitlines() if not NOT_OURS.search(line)]
+    def journal(self, *words: str) -> list[str]:
+        """The lines that the journal has of this boot, of what ``words`` select."""
+        command = ("journalctl", "--boot", "--quiet", "--no-pager", "--output=cat")
+        told = self.run(*command, *words).splitlines()
+        return [line for line in told if not NOT_OURS.search(line)]
 
     def last_words(self, since: float) -> str:
         """What its console says last, and its logs from a time on."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cluster import wait_for
+from machine import Machine
 from monitored import HURRIED, Prometheus, prometheus, seed_with
 from pool import NODES, Pool
 
-SPEED = 20
-"""How much faster than as shipped all goes. What takes longer still does: a rolling restart, which
-is over before anybody is alerted, is so here as well."""
+SPEED = 10
+"""How much faster than as shipped all goes. What takes longer than something else still does: a
+rolling restart is over before anybody is alerted, here as well."""
 
 # The nodes are known by their names to it, and to nothing else of this machine.
 WITH_HOSTS = ("sh", "-ec", 'mount --bind "$0" /etc/hosts; exec "$@"')
@@ -28,7 +30,7 @@ def faster(text: str) -> str:
     def scaled(found: re.Match[str]) -> str:
         parts = re.findall(r"(\d+)([smhdwy])", found.group())
         seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
-        return f"{max(1, seconds // SPEED)}s"
+        return f"{math.ceil(seconds / SPEED)}s"
 
     def line(found: re.Match[str]) -> str:
         return re.sub(r"(?:\d+[smhdwy])+", scaled, found.group())
@@ -36,6 +38,16 @@ def faster(text: str) -> str:
     for pattern, _ in HURRIED:
         text = pattern.sub(line, text)
     return text
+
+
+def hurry_timer(node: Machine) -> None:
+    """Have the node note as much faster what glusterd has on record, once a minute as shipped."""
+    drop_in = node.path / "etc/systemd/system/glupy-discover.timer.d/faster.conf"
+    drop_in.parent.mkdir()
+    seconds = 60 // SPEED
+    drop_in.write_text(f"[Timer]\nOnUnitActiveSec=\nOnUnitActiveSec={seconds}\nAccuracySec=1\n")
+    node.run("systemctl", "daemon-reload")
+    node.run("systemctl", "restart", "glupy-discover.timer")
 
 
 class Monitor(Prometheus):

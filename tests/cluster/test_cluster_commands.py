@@ -54,10 +54,11 @@ def test_with_a_node_down(data: Volume, work: Work, monitor: Monitor, enabled: M
     *_, lost = data.pool.nodes
     with contextlib.ExitStack() as stack:
         spare = stack.enter_context(volume(data.pool, "spare", "replica", "3"))
-        with monitor.alerting(perhaps=NODE_ALERTS), work.unharmed(gap=NODE_LOST_GAP):
-            before = {each.name: each.options() for each in (data, spare)}
-            pids = {brick: data.pid(brick) for brick in data.bricks[:2]}
-            lost.power_off()
+        stack.enter_context(monitor.alerting(perhaps=NODE_ALERTS))
+        stack.enter_context(work.unharmed(gap=NODE_LOST_GAP))
+        before = {each.name: each.options() for each in (data, spare)}
+        pids = {brick: data.pid(brick) for brick in data.bricks[:2]}
+        with data.pool.without(lost):
             for words in (
                 ("enable", spare.name),
                 ("enable", spare.name, "--dry-run"),
@@ -70,5 +71,3 @@ def test_with_a_node_down(data: Volume, work: Work, monitor: Monitor, enabled: M
                 assert len(done.stderr.strip().splitlines()) == 1, done
             assert {each.name: each.options() for each in (data, spare)} == before
             assert {brick: data.pid(brick) for brick in data.bricks[:2]} == pids
-            lost.boot()
-            data.pool.wait_for_peers()

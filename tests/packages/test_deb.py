@@ -49,7 +49,7 @@ def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) 
 
     # A node whose bricks would not start again keeps the translator, whoever removes it.
     volfile = root.path / "var/lib/glusterd/vols/gv0/gv0.node1.bricks-b1.vol"
-    volfile.parent.mkdir(parents=True)
+    volfile.parent.mkdir(parents=True, exist_ok=True)
     volfile.write_text("volume gv0-glupy\n    type user/glupy\nend-volume\n")
     for words in (
         ("purge", XLATOR),

@@ -90,7 +90,7 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
     assert re.search(r"changed=0 .* failed=0 ", again), again
 
     info = root.path / "var/lib/glusterd/vols/gv0/info"
-    info.parent.mkdir(parents=True)
+    info.parent.mkdir(parents=True, exist_ok=True)
     info.write_text("user.xlator.glupy=sdfs\n")
     with pytest.raises(AssertionError, match="glupy-exporter xlator disable gv0"):
         root.run(*play, "/source/deploy/ansible/remove.yml")

@@ -161,7 +161,10 @@ def _agreed(args: argparse.Namespace) -> bool:
         return not args.dry_run
     if not sys.stdin.isatty():
         raise UserError("nobody to ask: standard input is no terminal; use --yes or --dry-run")
-    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _change(
@@ -178,8 +181,8 @@ def _change(
         left = unfinished.read(args.volume)
         if left:
             print(
-                f"`xlator {left.command} {left.volume}` did not end: {left.what} is to be brought "
-                f"back first, {then}",
+                f"`xlator {left.command} {left.volume}` has not ended: "
+                f"{left.what} is to be brought back first, {then}",
                 flush=True,
             )
             if not _agreed(args):

@@ -9,6 +9,7 @@ back, after it has proved that GlusterFS takes them.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Set
@@ -16,6 +17,7 @@ from collections.abc import Callable, Set
 from glupy_exporter.errors import UserError
 from glupy_exporter.xlator import gluster, options, peer, plan, unfinished
 from glupy_exporter.xlator.gluster import Brick, Volume
+from glupy_exporter.xlator.interrupts import Interrupted
 from glupy_exporter.xlator.options import OPTION, POSITION
 from glupy_exporter.xlator.plan import GRANULAR, Plan
 from glupy_exporter.xlator.unfinished import Work, wait
@@ -47,14 +49,20 @@ def carry_out(planned: Plan, say: Say, seconds: float = SECONDS) -> None:
         UserError: a step failed or a signal came; the text says what is done, what is not, and how
             to go on.
     """
-    if planned.command == "disable":
-        _disable(planned.volume, say)
-    elif not planned.rolling:
-        _restart_volume(planned, say)
-        _verify_loaded(planned)
-    else:
+    _check_unchanged(planned.volume, gluster.volume(planned.volume.name))
+    if planned.rolling:
         _restart_bricks(planned, say, seconds)
         _verify_loaded(planned)
+        return
+    try:
+        if planned.command == "disable":
+            _disable(planned, say)
+        else:
+            _restart_volume(planned, say)
+            _verify_loaded(planned)
+    except Interrupted as error:
+        error.args = (f"{error}; `xlator status {planned.volume.name}` shows what is done",)
+        raise
 
 
 def end_earlier(work: Work, say: Say) -> None:
@@ -64,8 +72,21 @@ def end_earlier(work: Work, say: Say) -> None:
         UserError: it does not come back.
     """
     say(f"bringing {work.what} back")
-    unfinished.bring_back(work)
+    unfinished.bring_back(work.volume)
     say(f"{work.what} is back")
+
+
+def _check_unchanged(before: Volume, now: Volume) -> None:
+    """Raise UserError if somebody else has changed the volume."""
+    if now != before:
+        raise UserError(f"somebody has changed {before.name} meanwhile; run this again")
+
+
+def _running(planned: Plan) -> tuple[str, ...]:
+    """The bricks that have to run again once the volume was stopped, if it is started."""
+    if not planned.volume.started:
+        return ()
+    return tuple(planned.pids) or tuple(map(str, planned.volume.bricks))
 
 
 def _set_option(volume: Volume, say: Say) -> None:
@@ -86,7 +107,7 @@ def _restart_volume(planned: Plan, say: Say) -> None:
     _set_option(volume, say)
     if planned.restart:
         say(f"stopping {volume.name}")
-        with unfinished.promised(Work(volume.name, planned.command)):
+        with unfinished.promised(Work(volume.name, planned.command, running=_running(planned))):
             gluster.command("volume", "stop", volume.name)
             say(f"starting {volume.name}")
 
@@ -131,7 +152,7 @@ def _restart_brick(planned: Plan, brick: Brick, say: Say, seconds: float) -> Non
         wait(
             f"{brick} does not go down",
             time.monotonic() + unfinished.SECONDS,
-            lambda: not peer.holding(brick),
+            lambda: not peer.holding([brick]),
         )
         say(f"{brick} is down")
         # While the first brick is down: if it could not be stopped, nothing has changed.
@@ -194,19 +215,27 @@ def _settable(volume: Volume, untouched: Set[str]) -> dict[str, str]:
     return found
 
 
-def _disable(volume: Volume, say: Say) -> None:
+def _disable(planned: Plan, say: Say) -> None:
+    volume = planned.volume
     ours = options.ours(volume)
     granular = volume.options.get(GRANULAR) if volume.started else None
     untouched = {*ours, *_KEPT, *gluster.global_options(), *((GRANULAR,) if granular else ())}
     others = _settable(volume, untouched)
+    work = Work(
+        volume.name,
+        "disable",
+        running=_running(planned),
+        granular=granular,
+        segments=str(options.segment_directory(volume)),
+    )
     if volume.started:
         say(f"stopping {volume.name}")
-    segments = str(options.segment_directory(volume))
-    with unfinished.promised(
-        Work(volume.name, "disable", None, others, granular, volume.started, segments)
-    ):
+    with unfinished.promised(work):
         if volume.started:
             gluster.command("volume", "stop", volume.name)
+        now = gluster.volume(volume.name)
+        _check_unchanged(dataclasses.replace(volume, state=now.state), now)
+        unfinished.write(dataclasses.replace(work, options=others))
         gluster.command("volume", "reset", volume.name)
         say(f"unset {', '.join(ours)}")
         say(f"setting the other options back{' and starting it' if volume.started else ''}")

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.xlator import gluster, peer
@@ -25,16 +25,50 @@ _ASKED_SECONDS = 2.0
 def held(volume: str) -> Iterator[None]:
     """Work on the volume in the block, and nobody else does.
 
+    A pool with a node that has no peer script cannot be asked, so there only commands on this node
+    are kept apart.
+
     Raises:
-        UserError: a command works on it already, here or on another node.
+        UserError: a command works on it already, here or on another node, or one on another node
+            has not brought it back.
     """
     with _held_here(volume):
-        deadline = time.monotonic() + _WITHDRAW_SECONDS
-        while others := _others(volume):
-            if min(others) < gluster.this_node() or time.monotonic() > deadline:
-                raise _refused(volume, sorted(others.values()))
-            time.sleep(1)
+        with contextlib.suppress(peer.NoScriptError):
+            _claim(volume)
         yield
+
+
+def _claim(volume: str) -> None:
+    here = gluster.this_node()
+    deadline = time.monotonic() + _WITHDRAW_SECONDS
+    while True:
+        nodes = peer.nodes()
+        mine = nodes.pop(here, None)
+        if mine and volume not in mine.busy:
+            raise UserError(
+                "this node's peer script is of an older release, so other nodes cannot see what is "
+                "done here; run `glupy-exporter xlator install` here"
+            )
+        busy = [uuid for uuid, node in nodes.items() if volume in node.busy]
+        if not busy:
+            break
+        if min(busy) < here or time.monotonic() > deadline:
+            raise _refused(volume, _hosts(busy))
+        time.sleep(1)
+    left = {
+        uuid: node.unfinished[volume] for uuid, node in nodes.items() if volume in node.unfinished
+    }
+    for uuid, command in left.items():
+        raise UserError(
+            f"`xlator {command} {volume}` on {_hosts([uuid])[0]} did not end; run it there again "
+            "before anything else is done to the volume"
+        )
+
+
+def _hosts(uuids: Sequence[str]) -> list[str]:
+    """What glusterd calls the nodes."""
+    pool = gluster.pool()
+    return sorted(pool[uuid].host if uuid in pool else uuid for uuid in uuids)
 
 
 def _refused(volume: str, hosts: list[str]) -> UserError:
@@ -70,11 +104,3 @@ def _locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _others(volume: str) -> dict[str, str]:
-    """Hosts of the other nodes on which a command works on the volume, by UUID."""
-    here = gluster.this_node()
-    busy = {uuid for uuid, node in peer.nodes().items() if volume in node.busy and uuid != here}
-    pool = gluster.pool() if busy else {}
-    return {uuid: pool[uuid].host if uuid in pool else uuid for uuid in busy}

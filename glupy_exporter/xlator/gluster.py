@@ -133,6 +133,8 @@ def _run(words: Sequence[str]) -> str:
             raise GlusterError(
                 f"`{shown}` did not answer in {_COMMAND_SECONDS:.0f} s; is glusterd well?"
             ) from error
+        except OSError as error:
+            raise GlusterError(f"`{shown}` cannot be run: {error.strerror}") from error
         answer = " ".join((done.stdout + done.stderr).split())
         if not any(text in answer for text in _BUSY):
             break

@@ -49,6 +49,8 @@ def raised() -> contextlib.AbstractContextManager[None]:
 def deferred(until: str) -> Iterator[None]:
     """Have :data:`SIGNALS` wait until the block has ended, and tell standard error so.
 
+    Ctrl-Z is ignored meanwhile.
+
     Args:
         until: what they wait for, as in ``"host1:/brick1 is back"``.
 
@@ -64,7 +66,12 @@ def deferred(until: str) -> Iterator[None]:
             line = f"glupy-exporter: {signal.Signals(number).name}: ends as soon as {until}\n"
             os.write(2, line.encode(errors="replace"))
 
-    with _handled(note):
-        yield
+    # Ctrl-Z would leave all as it is until somebody remembers the command.
+    earlier = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    try:
+        with _handled(note):
+            yield
+    finally:
+        signal.signal(signal.SIGTSTP, earlier)
     if caught:
         raise Interrupted(caught[0], f"; {until}")

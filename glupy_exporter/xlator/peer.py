@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,9 +32,9 @@ SCRIPT = r"""#!/bin/sh
 #                                        "same" if it is the installed one, else "other"
 #   segment UUID PID PATH                a segment that a brick process here is counting into
 #   busy UUID - VOLUME                   a command on this node works on the volume
-#   unfinished UUID - VOLUME             a command on this node did not bring the volume back
+#   unfinished UUID COMMAND VOLUME       a command on this node did not bring the volume back
 # With the arguments `forget VOLUME DIRECTORY` it first removes what the volume's bricks left there;
-# with `holding PATH` it also prints
+# with `holding PATH...` it also prints
 #   holding UUID PID PATH                a brick process that still works on the brick PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 if [ "$1" = forget ]; then
@@ -62,11 +62,15 @@ for pid in $(pidof glusterfsd); do
         stamp=$(stamp_of "$loaded")
         echo "running $uuid $pid $same ${stamp:--}"
     fi
-    find "/proc/$pid/fd" -lname '/*.seg' ! -lname '*
-*' -printf "segment $uuid $pid %l\n" 2>/dev/null
-    if [ "$1" = holding ] && ls -l "/proc/$pid/fd" 2>/dev/null |
-        sed 's|^.* -> ||' | grep -qxF -- "$(readlink -f -- "$2")"; then
-        echo "holding $uuid $pid $2"
+    # Clients name files, so a name may hold anything. No brick's and no segment's has a newline.
+    open=$(find "/proc/$pid/fd" -type l ! -lname '*
+*' -printf '%l\n' 2>/dev/null)
+    echo "$open" | sed -n "s|^/.*\.seg\$|segment $uuid $pid &|p"
+    if [ "$1" = holding ]; then
+        for path; do
+            echo "$open" | grep -qxF -- "$(readlink -f -- "$path")" &&
+                echo "holding $uuid $pid $path"
+        done
     fi
 done
 for file in @STATE@/*.lock @STATE@/*.json; do
@@ -74,7 +78,10 @@ for file in @STATE@/*.lock @STATE@/*.json; do
     case $file in
     *'*'*) ;;
     *.lock) flock --nonblock --shared "$file" true || echo "busy $uuid - ${name%.lock}" ;;
-    *.json) echo "unfinished $uuid - ${name%.json}" ;;
+    *.json)
+        command=$(sed -n 's/.*"command": "\([a-z]*\)".*/\1/p' "$file")
+        echo "unfinished $uuid ${command:--} ${name%.json}"
+        ;;
     esac
 done
 exit 0
@@ -116,8 +123,8 @@ class Node:
     not tell."""
     busy: frozenset[str] = frozenset()
     """Volumes that a command on this node works on."""
-    unfinished: frozenset[str] = frozenset()
-    """Volumes that a command on this node, at work or ended, has not brought back yet."""
+    unfinished: Mapping[str, str] = field(default_factory=dict)
+    """The command that has not brought a volume back yet, at work or ended, by the volume."""
 
 
 class NoScriptError(UserError):
@@ -162,7 +169,8 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
     found: dict[str, tuple[str, Stamp | None]] = {}
     segments: dict[str, dict[str, int]] = {}
     loaded: dict[str, dict[int, Loaded]] = {}
-    volumes: dict[tuple[str, str], set[str]] = {}
+    busy: dict[str, set[str]] = {}
+    unfinished: dict[str, dict[str, str]] = {}
     for line in lines:
         kind, _, rest = line.partition(" ")
         fields = rest.split(" ", 2)
@@ -176,16 +184,18 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
         elif kind == "running" and second.isdigit():
             same, _, stamp = third.partition(" ")
             loaded.setdefault(uuid, {})[int(second)] = Loaded(_stamp_in(stamp), same == "same")
-        elif kind in ("busy", "unfinished"):
-            volumes.setdefault((kind, uuid), set()).add(third)
+        elif kind == "busy":
+            busy.setdefault(uuid, set()).add(third)
+        elif kind == "unfinished":
+            unfinished.setdefault(uuid, {})[third] = second
     return {
         uuid: Node(
             version,
             stamp,
             segments.get(uuid, {}),
             loaded.get(uuid, {}),
-            frozenset(volumes.get(("busy", uuid), ())),
-            frozenset(volumes.get(("unfinished", uuid), ())),
+            frozenset(busy.get(uuid, ())),
+            unfinished.get(uuid, {}),
         )
         for uuid, (version, stamp) in found.items()
     }
@@ -215,13 +225,19 @@ def forget(volume: str, directory: Path) -> None:
     _ask("forget", volume, str(directory))
 
 
-def holding(brick: gluster.Brick) -> bool:
-    """Whether a process on the brick's node still has the brick's directory open.
+def holding(bricks: Sequence[gluster.Brick]) -> bool:
+    """Whether a process on a brick's node still has the brick's directory open, of any of them.
 
     Raises:
         NoScriptError, GlusterError: as :func:`nodes`.
     """
-    return any(line.startswith(f"holding {brick.node} ") for line in _ask("holding", brick.path))
+    lines = set()
+    for line in _ask("holding", *(brick.path for brick in bricks)):
+        kind, _, rest = line.partition(" ")
+        uuid, _, process = rest.partition(" ")
+        if kind == "holding":
+            lines.add((uuid, process.partition(" ")[2]))
+    return any((brick.node, brick.path) in lines for brick in bricks)
 
 
 def nodes() -> dict[str, Node]:

@@ -99,7 +99,13 @@ def _check_translators(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:
         remedy = "run `glupy-exporter xlator install` there"
         if node is None:
             raise UserError(f"{where} did not answer; see its glusterd's log")
-        if int(node.glusterfs_version.partition(".")[0]) < OLDEST_GLUSTERFS:
+        release = node.glusterfs_version.partition(".")[0]
+        if not release.isdigit():
+            raise UserError(
+                f"{where} does not tell its GlusterFS's version; see that `glusterfsd --version` "
+                "works there with PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+            )
+        if int(release) < OLDEST_GLUSTERFS:
             raise UserError(
                 f"{where} runs GlusterFS {node.glusterfs_version}, whose glusterd cannot insert a "
                 f"translator into bricks; update it to {OLDEST_GLUSTERFS} or later"

@@ -63,16 +63,14 @@ class _Pool:
         return "node does not answer"
 
     def at_work(self, volume: Volume) -> str:
-        """Which command has the volume or a brick of it down, if one has."""
+        """Which command works on the volume, or has not brought it back; nothing if none."""
         for uuid, node in self.answers.items():
             host = self.members[uuid].host if uuid in self.members else uuid
             if volume.name in node.busy:
                 return f"a command on {host} works on it"
             if volume.name in node.unfinished:
-                return (
-                    f"a command on {host} took it down and did not end: "
-                    f"run `xlator enable {volume.name}` there"
-                )
+                command = f"`xlator {node.unfinished[volume.name]} {volume.name}`"
+                return f"{command} on {host} did not end: run it there again"
         return ""
 
 
@@ -105,10 +103,11 @@ def _row(owner: Volume, brick: Brick, status: gluster.Status | None, pool: _Pool
         name = peer.segment_name(owner.name, brick.path)
         segment = _segment(options.segment_directory(owner) / name)
     version = _version(owner, brick, node) if wanted and node else None
-    if status and not brick.online(status):
-        note = pool.at_work(owner) or _offline(owner, brick, pool)
-    elif not owner.started:
-        note = pool.at_work(owner)
+    note = pool.at_work(owner)
+    if note or not owner.started:
+        pass
+    elif status and not brick.online(status):
+        note = _offline(owner, brick, pool)
     elif node is None and wanted:
         note = pool.silent(brick)
     else:

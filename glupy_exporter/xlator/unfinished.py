@@ -17,11 +17,11 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
+import select
 import signal
 import syslog
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ SECONDS = 120.0
 """How long a brick or a volume may take to be back."""
 
 GUARD_SECONDS = 600.0
-"""How long the guard tries."""
+"""How long the guard waits for the command to bring all back, and then tries to do it."""
 
 _GONE_SECONDS = 60.0
 
@@ -47,12 +47,12 @@ class Work:
     """``enable``, ``restart`` or ``disable``."""
     brick: Brick | None = None
     """The brick that it takes down; None if it stops the volume."""
+    running: tuple[str, ...] = ()
+    """The bricks, ``HOST:PATH``, that ran before it stopped the volume; none if none did."""
     options: Mapping[str, str] | None = None
-    """What has to be set again once the translator's options are reset."""
+    """What has to be set again, as the options may have been reset."""
     granular: str | None = None
     """The value of ``cluster.granular-entry-heal``, which only a started volume takes."""
-    started: bool = True
-    """Whether the volume ran before."""
     segments: str | None = None
     """The directory with segments that nobody needs once the volume is without the translator."""
 
@@ -77,7 +77,8 @@ def read(volume: str) -> Work | None:
     try:
         values = json.loads(path.read_bytes())
         brick = values.pop("brick")
-        return Work(brick=Brick(**brick) if brick else None, **values)
+        running = tuple(map(str, values.pop("running")))
+        return Work(brick=Brick(**brick) if brick else None, running=running, **values)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -89,7 +90,12 @@ def read(volume: str) -> Work | None:
         ) from error
 
 
-def _write(work: Work) -> None:
+def write(work: Work) -> None:
+    """Replace the note about the volume.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     path = note_of(work.volume)
     temporary = path.with_suffix(".new")
     try:
@@ -107,7 +113,9 @@ def _write(work: Work) -> None:
         finally:
             os.close(directory)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; nothing has changed") from error
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; without it nothing is taken down"
+        ) from error
 
 
 def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
@@ -125,99 +133,81 @@ def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
         time.sleep(1)
 
 
-def bring_back(work: Work, seconds: float = SECONDS) -> None:
-    """Do what is left to do of ``work`` and forget it.
+def bring_back(volume: str, seconds: float = SECONDS) -> None:
+    """Do what the note about the volume says is left to do, and remove it.
+
+    Whatever fails is tried again, and what has been done meanwhile by somebody else is not.
 
     Raises:
-        UserError: something did not come back within ``seconds``; the note stays.
+        UserError: something is not back within ``seconds``; the note stays.
     """
-    deadline = time.monotonic() + seconds
-    volume = gluster.volume(work.volume)
-    if not work.brick:
-        _end_disabling(volume, work)
-        if work.started:
-            _start_volume(volume, deadline)
-        if work.granular:
-            _set_granular(volume.name, work.granular, deadline)
-        _forget(work)
-    # Somebody who stopped the volume meanwhile does not want to have it started.
-    elif volume.started:
-        _start_brick(volume.name, work.brick, deadline)
-    note_of(work.volume).unlink(missing_ok=True)
-
-
-def _start_brick(volume: str, brick: Brick, deadline: float) -> None:
-    # In a process shared with other bricks, one that comes back before it is gone never serves a
-    # client again.
-    with contextlib.suppress(UserError):
-        wait("", time.monotonic() + _GONE_SECONDS, lambda: not peer.holding(brick))
-
-    def online() -> bool:
-        # glusterd does not start a brick whose end it has not noticed yet: so, each time.
-        gluster.command("volume", "start", volume, "force")
-        return brick.online(gluster.status(volume))
-
-    wait(
-        f"{brick} is down and does not come back; see its log on {brick.host}, then run "
-        f"`gluster volume start {volume} force`",
-        deadline,
-        online,
-    )
-
-
-def _end_disabling(volume: Volume, work: Work) -> None:
-    """Set the options back if they were reset; if not, the volume keeps the translator."""
-    if not work.options or options.ours(volume):
+    work = read(volume)
+    if not work:
         return
-    command = options.set_command(volume.name, work.options)
-    try:
-        gluster.command(*command)
-    except gluster.GlusterError as error:
-        raise UserError(
-            f"{error}. {volume.name} stays stopped so that it does not run with other options than "
-            f"before; run `{shlex.join(['gluster', *command])}` and "
-            f"`gluster volume start {volume.name}`"
-        ) from error
-
-
-def _forget(work: Work) -> None:
-    """Remove the segments of a volume without the translator, which would look like dead bricks."""
-    if work.segments and not options.ours(gluster.volume(work.volume)):
-        # Without a node's help its exporter shows them until they expire.
-        with contextlib.suppress(gluster.GlusterError, peer.NoScriptError):
-            peer.forget(work.volume, Path(work.segments))
-
-
-def _start_volume(volume: Volume, deadline: float) -> None:
-    if not volume.started:
-        gluster.command("volume", "start", volume.name)
-
-    def online() -> bool:
-        status = gluster.status(volume.name)
-        return all(brick.online(status) for brick in volume.bricks)
-
+    see = f"its log on {work.brick.host}" if work.brick else f"`gluster volume status {volume}`"
+    gone_by = time.monotonic() + _GONE_SECONDS
     wait(
-        f"not all bricks of {volume.name} are online; `gluster volume status {volume.name}` shows "
-        f"which, their logs say why; then run `gluster volume start {volume.name} force`",
-        deadline,
-        online,
+        f"{work.what} is not back; see {see}, then run `gluster volume start {volume} force` or "
+        f"`glupy-exporter xlator {work.command} {volume}` again",
+        time.monotonic() + seconds,
+        lambda: _is_back(volume, gone_by),
     )
+    note_of(volume).unlink(missing_ok=True)
 
 
-def _set_granular(volume: str, value: str, deadline: float) -> None:
-    """Set granular-entry-heal back, which GlusterFS does only while all bricks are healthy."""
-    on = value in gluster.ON
-
-    def accepted() -> bool:
-        gluster.set_granular_entry_heal(volume, on)
+def _is_back(name: str, gone_by: float) -> bool:
+    """Whether all is back; if not, do what can be done about it now."""
+    work = read(name)
+    found = [volume for volume in gluster.volumes() if volume.name == name]
+    if not work or not found:
         return True
+    (volume,) = found
+    if work.brick:
+        # Whoever stopped the volume or replaced the brick meanwhile does not want to have it back.
+        if not volume.started or work.brick not in volume.bricks:
+            return True
+        return _are_online(volume, [work.brick], gone_by)
+    if work.options:
+        gluster.command(*options.set_command(name, work.options))
+    if work.options is not None:
+        # Once set, they are whoever's who changes them next.
+        work = dataclasses.replace(work, options=None)
+        write(work)
+    wanted = [brick for brick in volume.bricks if str(brick) in work.running]
+    if wanted and not _are_online(volume, wanted, gone_by):
+        return False
+    if work.granular:
+        gluster.set_granular_entry_heal(name, work.granular in gluster.ON)
+    if work.segments and not options.ours(gluster.volume(name)):
+        # They would look like dead bricks. Without a node's help its exporter shows them until
+        # they expire.
+        with contextlib.suppress(gluster.GlusterError, peer.NoScriptError):
+            peer.forget(name, Path(work.segments))
+    return True
 
-    wait(
-        f"`gluster volume heal {volume} granular-entry-heal {'enable' if on else 'disable'}` does "
-        "not work; run it yet",
-        deadline,
-        accepted,
-    )
+
+def _are_online(volume: Volume, bricks: Sequence[Brick], gone_by: float) -> bool:
+    """Whether all bricks run; if not, start them as soon as they are gone, by ``gone_by`` at last.
+
+    In a process shared with other bricks, one that comes back before it is gone never serves a
+    client again. Only ``force`` starts a brick of a started volume, and a volume that some of the
+    nodes take for started.
+    """
+    if volume.started:
+        status = gluster.status(volume.name)
+        if all(brick.online(status) for brick in bricks):
+            return True
+        bricks = [brick for brick in bricks if not brick.online(status)]
+    if time.monotonic() > gone_by or not _holding(bricks):
+        gluster.command("volume", "start", volume.name, "force")
+    return False
+
+
+def _holding(bricks: Sequence[Brick]) -> bool:
+    try:
+        return peer.holding(bricks)
+    except peer.NoScriptError:
+        return False
 
 
 @contextlib.contextmanager
@@ -229,19 +219,23 @@ def promised(work: Work) -> Iterator[None]:
         UserError: it did not come back, or it cannot be promised; then the block is not entered.
     """
     with interrupts.deferred(f"{work.what} is back"):
-        _write(work)
+        write(work)
         with _guarded(work):
             try:
                 yield
             finally:
-                bring_back(work)
+                bring_back(work.volume)
 
 
 @contextlib.contextmanager
 def _guarded(work: Work) -> Iterator[None]:
     """While the block runs, a process waits to do ``work`` if this process does not."""
-    reading, writing = os.pipe()
-    guard = os.fork()
+    try:
+        reading, writing = os.pipe()
+        guard = os.fork()
+    except OSError as error:
+        note_of(work.volume).unlink()
+        raise UserError(f"cannot start a process: {error.strerror}; try again later") from error
     if guard == 0:
         os.close(writing)
         _guard(work, reading)
@@ -251,7 +245,8 @@ def _guarded(work: Work) -> Iterator[None]:
     try:
         yield
     finally:
-        os.write(writing, b".")
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writing, b".")
         os.close(writing)
         os.waitpid(guard, 0)
 
@@ -265,14 +260,16 @@ def _guard(work: Work, reading: int) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        if not os.read(reading, 1):
+        # A command that is stopped, not killed, has its brick down as well.
+        ready, _, _ = select.select([reading], [], [], GUARD_SECONDS)
+        if not (ready and os.read(reading, 1)):
             syslog.openlog("glupy-exporter")
-            ended = f"`xlator {work.command} {work.volume}` was killed"
+            ended = f"`xlator {work.command} {work.volume}` {'was killed' if ready else 'stands'}"
             syslog.syslog(syslog.LOG_WARNING, f"{ended}; bringing {work.what} back")
             try:
-                bring_back(work, GUARD_SECONDS)
+                bring_back(work.volume, GUARD_SECONDS)
                 syslog.syslog(syslog.LOG_WARNING, f"{work.what} is back")
-            except UserError as error:
+            except Exception as error:
                 syslog.syslog(syslog.LOG_ERR, f"{ended}: {error}")
     finally:
         os._exit(0)

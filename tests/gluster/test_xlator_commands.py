@@ -323,11 +323,11 @@ def test_a_machine_that_ended_meanwhile_leaves_it_to_the_next_command(installed:
         brick = gluster_brick(made, 0)
         gluster("volume", "reset-brick", made.name, str(brick), "start")
         wait_for(lambda: not made.pid(made.bricks[0]), "the brick to be down")
-        unfinished._write(unfinished.Work(made.name, "restart", brick))
+        unfinished.write(unfinished.Work(made.name, "restart", brick))
         first, _ = rows(made, status=1)
-        assert "took it down and did not end: run `xlator enable" in first["note"]
+        assert f"`xlator restart {made.name}` on localhost did not end" in first["note"]
         said = command("restart", made.name, "--dry-run")
-        assert f"`xlator restart {made.name}` did not end: {brick} is to be brought back" in said
+        assert f"`xlator restart {made.name}` has not ended: {brick} is to be brought" in said
         assert made.pid(made.bricks[0]) is None
         command("restart", made.name, "--yes")
         assert all(pids(made))

@@ -59,8 +59,8 @@ def test_answers_of_nodes() -> None:
             "running u1 18 other -",
             "running u2 x same -",
             "busy u2 - home",
-            "unfinished u2 - home",
-            "unfinished u2 - other",
+            "unfinished u2 enable home",
+            "unfinished u2 disable other",
             "Command executed successfully.",
             "",
         ]
@@ -73,7 +73,10 @@ def test_answers_of_nodes() -> None:
             {17: peer.Loaded(STAMP, True), 18: peer.Loaded(None, False)},
         ),
         "u2": peer.Node(
-            "10.3", None, busy=frozenset({"home"}), unfinished=frozenset({"home", "other"})
+            "10.3",
+            None,
+            busy=frozenset({"home"}),
+            unfinished={"home": "enable", "other": "disable"},
         ),
     }
 

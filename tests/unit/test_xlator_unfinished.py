@@ -29,9 +29,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_note_is_read_as_it_was_written() -> None:
     for work in (
         Work("home", "enable", BRICK),
-        Work("home", "disable", None, {"nfs.disable": "on"}, "enable", True, "/run/gluster/glupy"),
+        Work("home", "disable", None, (), {"nfs.disable": "on"}, "enable", "/run/gluster/glupy"),
     ):
-        unfinished._write(work)
+        unfinished.write(work)
         assert unfinished.read("home") == work
     assert unfinished.read("other") is None
 
@@ -46,7 +46,7 @@ def test_a_note_that_makes_no_sense_is_one_line(content: str, state: Path) -> No
 
 def test_nothing_is_taken_down_if_no_note_can_be_written(state: Path) -> None:
     state.write_text("a file, no directory")
-    with pytest.raises(UserError, match="nothing has changed"):  # noqa: SIM117
+    with pytest.raises(UserError, match="without it nothing is taken down"):  # noqa: SIM117
         with unfinished.promised(Work("home", "enable", BRICK)):
             pytest.fail("it was taken down")
 
@@ -57,75 +57,173 @@ class Gluster:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, state: str = "Started") -> None:
         self.said: list[str] = []
         self.state = state
+        self.online = False
+        self.holding = 0
+        self.failing = 0
+        self.bricks = [BRICK]
         self.options = {options.OPTION: "sdfs", "nfs.disable": "on"}
+        monkeypatch.setattr(gluster, "volumes", lambda: [self.volume()] if self.state else [])
         monkeypatch.setattr(gluster, "volume", lambda name: self.volume())
         monkeypatch.setattr(gluster, "command", self.command)
         monkeypatch.setattr(gluster, "status", lambda name: self.status())
-        monkeypatch.setattr(peer, "holding", lambda brick: False)
+        monkeypatch.setattr(peer, "holding", self.held)
         monkeypatch.setattr(peer, "forget", lambda name, path: self.said.append(f"forget {path}"))
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
     def volume(self) -> gluster.Volume:
-        return gluster.Volume("home", "Kind", self.state, 2, 0, (BRICK,), dict(self.options))
+        bricks = tuple(self.bricks)
+        return gluster.Volume("home", "Kind", self.state, 2, 0, bricks, dict(self.options))
+
+    def held(self, bricks: list[gluster.Brick]) -> bool:
+        assert bricks == [BRICK]
+        self.holding -= 1
+        return self.holding >= 0
 
     def command(self, *words: str) -> None:
         self.said.append(" ".join(words))
+        self.failing -= 1
+        if self.failing >= 0:
+            raise gluster.GlusterError("glusterd does not answer")
         if words[:2] == ("volume", "start"):
-            self.state = "Started"
+            self.state, self.online = "Started", True
         if words[:2] == ("volume", "set"):
             self.options.update(zip(words[3::2], words[4::2]))
 
     def status(self) -> gluster.Status:
-        running = gluster.Process(any("start home" in word for word in self.said), 7)
-        return gluster.Status({str(BRICK): running}, {}, ())
+        return gluster.Status({str(BRICK): gluster.Process(self.online, 7)}, {}, ())
 
 
-DISABLE = Work("home", "disable", None, {"nfs.disable": "on"}, segments="/segments")
+ENABLE = Work("home", "enable", BRICK)
+DISABLE = Work("home", "disable", running=(str(BRICK),), segments="/segments")
+RESET = Work("home", "disable", None, (str(BRICK),), {"nfs.disable": "on"}, segments="/segments")
+START = "volume start home force"
+SET = "volume set home nfs.disable on"
 
 
-def test_a_brick_is_started_by_force(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
-    made = Gluster(monkeypatch)
-    unfinished._write(Work("home", "enable", BRICK))
-    unfinished.bring_back(Work("home", "enable", BRICK))
-    assert made.said == ["volume start home force"]
+def bring_back(work: Work, state: Path) -> None:
+    unfinished.write(work)
+    unfinished.bring_back(work.volume)
     assert list(state.iterdir()) == []
 
 
-def test_a_brick_of_a_volume_that_somebody_stopped_stays_down(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_brick_is_started_by_force_once_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch, state: Path
 ) -> None:
-    made = Gluster(monkeypatch, "Stopped")
-    unfinished.bring_back(Work("home", "enable", BRICK))
+    made = Gluster(monkeypatch)
+    made.holding = 3
+    bring_back(ENABLE, state)
+    assert made.said == [START]
+    assert made.holding < 0
+
+
+def test_a_brick_that_is_back_already_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, state: Path
+) -> None:
+    made = Gluster(monkeypatch)
+    made.online, made.holding = True, 1000
+    bring_back(ENABLE, state)
     assert made.said == []
 
 
-def test_a_disabling_before_the_reset_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_brick_that_is_held_for_ever_is_started_at_last(
+    monkeypatch: pytest.MonkeyPatch, state: Path
+) -> None:
+    made = Gluster(monkeypatch)
+    made.holding = 10**9
+    monkeypatch.setattr(unfinished, "_GONE_SECONDS", 0.2)
+    bring_back(ENABLE, state)
+    assert made.said == [START]
+
+
+@pytest.mark.parametrize("gone", ["stopped", "replaced", "deleted"])
+def test_what_nobody_wants_back_stays_down(
+    monkeypatch: pytest.MonkeyPatch, state: Path, gone: str
+) -> None:
+    made = Gluster(monkeypatch)
+    if gone == "replaced":
+        made.bricks = [gluster.Brick("host1", "/another", "uuid1")]
+    else:
+        made.state = "Stopped" if gone == "stopped" else ""
+    bring_back(ENABLE, state)
+    assert made.said == []
+
+
+@pytest.mark.parametrize(("work", "steps"), [(ENABLE, [START]), (RESET, [SET, START])])
+def test_what_fails_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, state: Path, work: Work, steps: list[str]
+) -> None:
+    made = Gluster(monkeypatch, "Started" if work.brick else "Stopped")
+    made.options.pop(options.OPTION)
+    made.failing = 3
+    bring_back(work, state)
+    assert [said for said in made.said if said in (SET, START)] == [steps[0]] * 3 + steps
+
+
+def test_a_disabling_before_the_reset_is_undone(
+    monkeypatch: pytest.MonkeyPatch, state: Path
+) -> None:
     made = Gluster(monkeypatch, "Stopped")
-    unfinished.bring_back(DISABLE)
-    assert made.said == ["volume start home"]
+    bring_back(DISABLE, state)
+    assert made.said == [START]
     assert options.OPTION in made.options
 
 
-def test_a_disabling_after_the_reset_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disabling_after_the_reset_is_ended(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
     made = Gluster(monkeypatch, "Stopped")
     made.options.clear()
-    unfinished.bring_back(DISABLE)
-    assert made.said == ["volume set home nfs.disable on", "volume start home", "forget /segments"]
+    bring_back(RESET, state)
+    assert made.said == [SET, START, "forget /segments"]
 
 
-def test_a_volume_that_did_not_run_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_are_set_back_though_somebody_enabled_the_volume_since(
+    monkeypatch: pytest.MonkeyPatch, state: Path
+) -> None:
+    made = Gluster(monkeypatch, "Stopped")
+    made.options = {options.OPTION: "sdfs"}
+    bring_back(RESET, state)
+    assert made.options == {options.OPTION: "sdfs", "nfs.disable": "on"}
+
+
+def test_options_that_were_set_back_are_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Gluster(monkeypatch, "Stopped")
+    monkeypatch.setattr(made, "status", lambda: gluster.Status({}, {}, ()))
+    unfinished.write(RESET)
+    with pytest.raises(UserError, match="volume home is not back"):
+        unfinished.bring_back("home", seconds=0)
+    left = unfinished.read("home")
+    assert left and left.options is None
+    made.options["nfs.disable"] = "off"
+    with pytest.raises(UserError):
+        unfinished.bring_back("home", seconds=0)
+    assert made.options["nfs.disable"] == "off"
+
+
+def test_a_volume_that_did_not_run_is_not_started(
+    monkeypatch: pytest.MonkeyPatch, state: Path
+) -> None:
     made = Gluster(monkeypatch, "Created")
-    unfinished.bring_back(Work("home", "disable", None, {}, started=False))
+    bring_back(Work("home", "disable", options={}), state)
     assert made.said == []
+
+
+def test_only_bricks_that_ran_have_to_run(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
+    made = Gluster(monkeypatch, "Stopped")
+    made.bricks.append(gluster.Brick("host2", "/broken", "uuid2"))
+    bring_back(DISABLE, state)
+    assert made.said == [START]
 
 
 def test_what_does_not_come_back_stays_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Gluster(monkeypatch)
     monkeypatch.setattr(made, "status", lambda: gluster.Status({}, {}, ()))
-    work = Work("home", "enable", BRICK)
-    unfinished._write(work)
-    with pytest.raises(UserError, match=r"is down .* run `gluster volume start home force`"):
-        unfinished.bring_back(work, seconds=0)
-    assert unfinished.read("home") == work
+    unfinished.write(ENABLE)
+    with pytest.raises(UserError) as caught:
+        unfinished.bring_back("home", seconds=0)
+    assert str(caught.value) == (
+        "host1:/brick1 is not back; see its log on host1, then run `gluster volume start home "
+        "force` or `glupy-exporter xlator enable home` again"
+    )
+    assert unfinished.read("home") == ENABLE
 
 
 COMMAND = """
@@ -134,12 +232,12 @@ COMMAND = """
     from glupy_exporter.xlator import interrupts, peer, unfinished
     peer.STATE = Path(sys.argv[1])
 
-    def bring_back(work, seconds=0):
+    def bring_back(volume, seconds=0):
         while (peer.STATE / "wait").exists():
             time.sleep(0.01)
         with (peer.STATE / "back").open("a") as file:
             file.write(f"{os.getpid()}\\n")
-        unfinished.note_of(work.volume).unlink()
+        unfinished.note_of(volume).unlink()
 
     unfinished.bring_back = bring_back
     try:
@@ -225,11 +323,12 @@ def test_the_guard_waits_for_what_the_command_runs(state: Path, tmp_path: Path) 
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, peer.Node]:
-    """The answers of a pool whose node ``b`` is this one."""
+    """The answers of the other nodes of a pool whose node ``b`` is this one."""
     answers: dict[str, peer.Node] = {}
+    mine = peer.Node("10.3", None, busy=frozenset({"home", "other"}))
     monkeypatch.setattr(gluster, "this_node", lambda: "b")
     monkeypatch.setattr(gluster, "pool", lambda: {n: gluster.Peer(f"host-{n}", True) for n in "ac"})
-    monkeypatch.setattr(peer, "nodes", lambda: answers)
+    monkeypatch.setattr(peer, "nodes", lambda: {"b": mine, **answers})
     return answers
 
 
@@ -251,7 +350,7 @@ def test_one_command_at_a_time_on_a_node(nodes: dict[str, peer.Node]) -> None:
 def test_of_two_nodes_the_lesser_goes_on(
     nodes: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nodes.update(a=at_work("home"), b=at_work("home"))
+    nodes["a"] = at_work("home")
     with pytest.raises(UserError, match="works on home, on host-a; wait"):  # noqa: SIM117
         with claim.held("home"):
             pytest.fail("two are at work")
@@ -266,8 +365,38 @@ def test_of_two_nodes_the_lesser_goes_on(
 def test_a_greater_node_that_does_not_withdraw_is_at_work(
     nodes: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nodes.update(b=at_work("home"), c=at_work("home"))
+    nodes["c"] = at_work("home")
     monkeypatch.setattr(claim, "_WITHDRAW_SECONDS", 0)
     with pytest.raises(UserError, match="on host-c"):  # noqa: SIM117
+        with claim.held("home"):
+            pytest.fail("two are at work")
+
+
+def test_a_script_that_does_not_show_what_is_done_here_is_too_old(
+    nodes: dict[str, peer.Node],
+) -> None:
+    nodes["b"] = peer.Node("10.3", None)
+    with pytest.raises(UserError, match=r"older release.* run .*xlator install` here"):  # noqa: SIM117
+        with claim.held("home"):
+            pytest.fail("nobody can see it")
+
+
+def test_what_another_node_has_not_brought_back_comes_first(nodes: dict[str, peer.Node]) -> None:
+    nodes["c"] = peer.Node("10.3", None, unfinished={"home": "disable"})
+    with pytest.raises(UserError, match="`xlator disable home` on host-c did not end; run it"):  # noqa: SIM117
+        with claim.held("home"):
+            pytest.fail("its options are lost")
+    with claim.held("other"):
+        pass
+
+
+def test_a_pool_that_cannot_be_asked_does_not_stand_in_the_way(
+    nodes: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> dict[str, peer.Node]:
+        raise peer.NoScriptError(["host-c"])
+
+    monkeypatch.setattr(peer, "nodes", refuse)
+    with claim.held("home"), pytest.raises(UserError, match="this node"):  # noqa: SIM117
         with claim.held("home"):
             pytest.fail("two are at work")

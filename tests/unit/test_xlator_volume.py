@@ -190,18 +190,26 @@ def test_a_brick_that_is_down_is_not_well_without_the_translator_either(
     assert rows[2].note == "node host2 is not connected: bring it back"
 
 
-def test_who_has_a_brick_down_is_named(
-    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("online", [1, 3])
+def test_a_command_that_has_not_ended_is_named(
+    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch, online: int
 ) -> None:
+    """Whatever the bricks do: options may be missing."""
     for busy, said in (
         (frozenset({"home"}), "a command on host0 works on it"),
-        (frozenset(), "a command on host0 took it down and did not end: run `xlator enable home`"),
+        (frozenset(), "`xlator disable home` on host0 did not end: run it there again"),
     ):
-        pool["uuid0"] = peer.Node("10.3", STAMP, busy=busy, unfinished=frozenset({"home"}))
+        pool["uuid0"] = peer.Node("10.3", STAMP, busy=busy, unfinished={"home": "disable"})
         pool["uuid1"] = peer.Node("10.3", STAMP)
-        rows = shown(monkeypatch, make(replica=3), online=1)
-        assert rows[0].note == ""
-        assert rows[1].note.startswith(said)
+        rows = shown(monkeypatch, make(replica=3), online)
+        assert {row.note for row in rows} == {said}
+        assert not any(row.ok for row in rows)
+
+
+def test_a_node_that_does_not_tell_its_version_is_named() -> None:
+    nodes = {"uuid0": peer.Node("", STAMP)}
+    with pytest.raises(UserError, match=r"node host0 .* does not tell its GlusterFS's version"):
+        plan._check_translators(make(), nodes)
 
 
 def test_a_node_without_the_script_is_named_and_not_the_others(

@@ -51,10 +51,10 @@ def watch(limit: float, prefix: str) -> Iterator[None]:
         seconds = limit * (1 + _GRACE)
         while not over.wait(seconds):
             for mount_point in mounts(prefix):
+                text = f"watch: over the limit of {limit:g} s; {mount_point} is abandoned"
+                print(text, file=sys.stderr, flush=True)  # now, to be in that test's report
                 with contextlib.suppress(OSError):  # unmounted meanwhile
                     abandon(mount_point)
-                    text = f"watch: over its limit of {limit:g} s, so {mount_point} was abandoned"
-                    print(text, file=sys.stderr, flush=True)
             seconds = _INTERVAL
 
     thread = threading.Thread(target=run, name="watch", daemon=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Volume, volume, wait_for
+from cluster import RUN, Volume, gluster, volume, wait_for
 from monitored import HURRIED, SHIPPED, Prometheus, hurried, monitored
 
 DIRECT = "direct-io-mode=enable"
@@ -185,6 +188,96 @@ def test_a_dead_exporter(monitoring: tuple[Prometheus, subprocess.Popen[bytes]])
     assert "GlupyExporterDown" not in prometheus.firing()
     exporter.terminate()
     assert prometheus.wait_for_alert("GlupyExporterDown")["host"] == NODE
+
+
+LOCK_FOP = "finodelk"
+"""The fop by which a client that replicates locks a file that it writes to."""
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def statedump(subject: Volume, brick: Path) -> str:
+    """What a brick knows, its locks among it, as `gluster volume statedump` writes it."""
+    files = f"{str(brick)[1:].replace('/', '-')}.{subject.pid(brick)}.dump.*"
+    gluster("volume", "statedump", subject.name)
+    dumped = wait_for(
+        lambda: next((f for f in RUN.glob(files) if "DUMP-END-TIME" in f.read_text()), None),
+        "the statedump",
+    )
+    text = dumped.read_text()
+    for file in (
+        file for one in subject.bricks for file in RUN.glob(f"*.{subject.pid(one)}.dump.*")
+    ):
+        file.unlink()
+    return text
+
+
+@contextlib.contextmanager
+def writer(file: Path) -> Iterator[None]:
+    """A process that has written to a file and has it open.
+
+    Not this one: no child could be started while a file hangs that it would have to close first.
+    """
+    script = "file = open(sys.argv[1], 'wb', 0); file.write(b'x'); print(flush=True)"
+    command = [sys.executable, "-c", f"import sys; {script}; sys.stdin.read()", file]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        yield
+
+
+def test_a_lock_that_is_not_released(prometheus: Prometheus) -> None:
+    """And what its runbook has to say about it."""
+    # A client keeps its lock so long for its next write.
+    keep = {"cluster.post-op-delay-secs": "60"}
+    with (
+        volume("replica", "2", bricks=2, options=keep) as subject,
+        subject.mount(DIRECT) as holder,
+        subject.mount(DIRECT) as waiter,
+    ):
+        client = subject.client(holder)
+        assert client
+        command = ["dd", "if=/dev/zero", f"of={waiter}/file", "conv=notrunc", "count=1"]
+        with writer(holder / "file"), stopped(client):
+            waiting = subprocess.Popen(command)
+            alert = prometheus.wait_for_alert("GlupyLocksStuck", volume=subject.name)
+            first = str(subject.bricks[0])  # where a client that replicates begins
+            assert (alert["fop"], alert["brick"], alert["host"]) == (LOCK_FOP, first, NODE)
+            assert set(prometheus.firing(volume=subject.name)) == {"GlupyLocksStuck"}
+            dump = statedump(subject, subject.bricks[0])
+            (locks,) = re.findall(r"^path=/file$(.*?)^$", dump, re.MULTILINE | re.DOTALL)
+            states = re.findall(r"^inodelk\.inodelk\[\d\]\((\w+)\)=", locks, re.MULTILINE)
+            assert states == ["ACTIVE", "BLOCKED"]
+            assert waiting.poll() is None
+            gluster("volume", "clear-locks", subject.name, "/file", "kind", "granted", "inode")
+            assert waiting.wait(30) == 0
+        prometheus.wait_for_peace("GlupyLocksStuck", volume=subject.name)
+
+
+def test_locks_that_clients_contend_for(prometheus: Prometheus) -> None:
+    def writes(mount: Path) -> Callable[[], object]:
+        file = stack.enter_context((mount / "file").open("wb", buffering=0))
+        return lambda: os.pwrite(file.fileno(), b"x" * 4096, 0)
+
+    # Whoever has the lock takes its time, so that somebody waits for it at every scrape.
+    slow = {**DELAY, "delay-gen.delay-duration": "50000", "delay-gen.enable": "write"}
+    kind = ("replica", "2")
+    with volume(*kind, bricks=2, options=slow) as subject, contextlib.ExitStack() as stack:
+        mounts = [stack.enter_context(subject.mount(DIRECT)) for _ in range(4)]
+        locks = f'glupy_fops_in_flight{{volume="{subject.name}",fop="{LOCK_FOP}"}}'
+        waits = f"max(min_over_time({locks}[10s])) > 0 and max(count_over_time({locks}[1m])) > 30"
+        with meanwhile(*map(writes, mounts)):
+            wait_for(lambda: prometheus.query(waits), "half a minute of contention", 90)
+        stuck = f'volume="{subject.name}",alertname=~"Glupy.*Stuck",alertstate="firing"'
+        fired = f"max_over_time(ALERTS{{{stuck}}}[1m])"
+        assert prometheus.query(fired) == []
 
 
 def mixed(subject: Volume, mount: Path) -> None:

@@ -76,12 +76,12 @@ class Work:
         try:
             ended = self.pause()
             vars(report).update(vars(ended))
+            self.volume.wait_for_bricks()
+            self.volume.wait_for_heal()
             assert report.done, "the client did nothing meanwhile"
             assert not report.mismatches, report.mismatches
             assert failing or not report.errors, report.errors
             assert report.longest < gap, f"{report.longest:.1f} s: {report.longest_did}"
-            self.volume.wait_for_bricks()
-            self.volume.wait_for_heal()
             if self.volume.kind[0] == "replica":
                 self.volume.assert_equal_replicas()
         finally:

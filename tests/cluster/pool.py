@@ -247,10 +247,12 @@ class Volume:
         return sum(int(count or 0) for count in counts) if known else None
 
     def options(self) -> dict[str, str]:
-        return {
+        """The options by name; glusterd itself says "enable" for "on" now and then."""
+        found = {
             option.findtext("name", ""): option.findtext("value", "")
             for option in self._xml("info").iter("option")
         }
+        return {name: "on" if value == "enable" else value for name, value in found.items()}
 
     def wait_for_bricks(self, timeout: float = 60) -> None:
         wait_for(_tolerant(lambda: not self.offline()), f"all bricks of {self.name}", timeout)

@@ -9,7 +9,7 @@ GAP = 4.0
 """Seconds that a client may wait while nothing is taken from it by force."""
 
 NODE_LOST_GAP = 2 * PING_TIMEOUT + GAP
-"""The same when a node is gone without a word: a client pings it that often, and waits that long."""
+"""The same when a node goes without a word: clients ask it that often, and wait that long."""
 
 DISABLE_GAP = 30.0
 """The same while the volume is stopped, reset and started."""

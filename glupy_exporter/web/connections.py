@@ -20,6 +20,12 @@ class Connections:
     def __init__(self) -> None:
         self._hosts: dict[IOStream, str] = {}  # those that have been idle longest come first
         self._busy: set[IOStream] = set()
+        self._new: set[IOStream] = set()
+
+    @property
+    def new(self) -> bool:
+        """Whether there is a connection whose first request has not been read yet."""
+        return bool(self._new)
 
     def admit(self, stream: IOStream, host: str) -> bool:
         """Give a new connection a place; False if there is none."""
@@ -32,11 +38,13 @@ class Connections:
             self.forget(longest)
             longest.close()
         self._hosts[stream] = host
+        self._new.add(stream)
         return True
 
     def begin(self, stream: IOStream) -> None:
         """A request of this connection is being answered."""
         self._busy.add(stream)
+        self._new.discard(stream)
 
     def end(self, stream: IOStream) -> None:
         """It has been."""
@@ -48,3 +56,4 @@ class Connections:
         """The connection is gone, if it had a place at all."""
         self._hosts.pop(stream, None)
         self._busy.discard(stream)
+        self._new.discard(stream)

@@ -29,6 +29,7 @@ MAX_BODY_BYTES = 1024  # nothing here takes a body
 IDLE_TIMEOUT = 120.0  # longer than the usual scrape interval, so that Prometheus can keep its own
 BODY_TIMEOUT = 10.0
 SHUTDOWN_TIMEOUT = 10.0
+FIRST_REQUEST_TIMEOUT = 1.0  # of connections that are new at the end
 THREADS = 2  # one scrapes while the other compresses
 GARBAGE_THRESHOLD = 200_000  # objects: more than a scrape has, whose rows are not to be walked
 
@@ -170,6 +171,10 @@ async def _serve(
     LOG.info("stopping")
     systemd.stopping()
     server.stop()
+    # A request may be on its way on a connection that was accepted just now.
+    give_up = loop.time() + FIRST_REQUEST_TIMEOUT
+    while app.connections.new and loop.time() < give_up:
+        await asyncio.sleep(0.01)
     if app.answers:
         await asyncio.wait(app.answers, timeout=SHUTDOWN_TIMEOUT)
     await server.close_all_connections()

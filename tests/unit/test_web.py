@@ -246,6 +246,20 @@ def test_signals_end_it_cleanly(tmp_path: Path, number: int) -> None:
         assert running.stop(number) == 0
 
 
+def test_a_connection_that_is_new_at_the_end_gets_its_answer(tmp_path: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    with exporter(*flags) as running:
+        client = socket.create_connection(("127.0.0.1", running.port()))
+        with client, client.makefile("rb") as answer:
+            # A request of another connection shows that this one has been accepted before it.
+            assert ask(client.getpeername()[1], "/-/healthy")[0].status == 200
+            running.process.send_signal(signal.SIGTERM)
+            running.wait_for("msg=stopping")
+            client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in answer.readline()
+        assert running.stop() == 0
+
+
 def ipv6() -> bool:
     try:
         with socket.socket(socket.AF_INET6) as probe:

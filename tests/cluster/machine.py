@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 BOOT_SECONDS = 90
+EXIT_CGROUP = "219"
 # Where the host has control groups of version 1, systemd in a container cannot have all it wants.
 NOT_OURS = re.compile("Failed to kill control group")
 
@@ -94,10 +95,15 @@ class Machine(Node, Root):
         return self.run("glupy-exporter", *words)
 
     def failed_units(self, pattern: str) -> list[str]:
-        """Units that systemd says have failed, of those whose names match."""
+        """Units that systemd says have failed, of those whose names match.
+
+        Not those that this container's control groups did not let start.
+        """
         words = ("list-units", "--failed", "--plain", "--no-legend", pattern)
         listed = self.run("systemctl", *words)
-        return [line.split()[0] for line in listed.splitlines() if line]
+        units = [line.split()[0] for line in listed.splitlines() if line]
+        how = ("systemctl", "show", "--property=ExecMainStatus", "--value")
+        return [unit for unit in units if self.run(*how, unit).strip() != EXIT_CGROUP]
 
     def journal(self, *words: str) -> list[str]:
         """The lines that the journal has of this boot, of what ``words`` select."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import shutil
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -40,9 +41,19 @@ def faster(text: str) -> str:
     return text
 
 
+def _drop_in(node: Machine) -> Path:
+    return node.path / "etc/systemd/system/glupy-discover.timer.d/faster.conf"
+
+
+def leave_timer(node: Machine) -> None:
+    """The node has the timer as shipped again."""
+    shutil.rmtree(_drop_in(node).parent)
+    node.run("systemctl", "daemon-reload")
+
+
 def hurry_timer(node: Machine) -> None:
     """Have the node note as much faster what glusterd has on record, once a minute as shipped."""
-    drop_in = node.path / "etc/systemd/system/glupy-discover.timer.d/faster.conf"
+    drop_in = _drop_in(node)
     drop_in.parent.mkdir()
     seconds = 60 // SPEED
     drop_in.write_text(f"[Timer]\nOnUnitActiveSec=\nOnUnitActiveSec={seconds}\nAccuracySec=1\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from client_work import Work
 from expected import NODE_LOST_GAP
 from machine import Machine
+from monitor import leave_timer
 from pool import Pool, Volume, side_by_side
 from roots import NAMES
 
@@ -24,6 +25,7 @@ def test_refused_while_bricks_need_it(data: Volume, work: Work, enabled: Machine
 
 
 def test_removed(installed: Pool, data: Volume, work: Work, disabled: Machine) -> None:
+    side_by_side(leave_timer, installed.nodes)
     with work.unharmed(gap=NODE_LOST_GAP):
         side_by_side(lambda node: node.apt("purge", *NAMES), installed.nodes)
         for node in installed.nodes:

@@ -48,7 +48,7 @@ def assert_told(volume: Volume, number: signal.Signals, code: int, output: str) 
     assert volume.name in told
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("turn", range(ROUNDS))
 @pytest.mark.parametrize("half", range(len(ENABLE_STEPS)))
 def test_interrupted(

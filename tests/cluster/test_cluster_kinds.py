@@ -43,7 +43,7 @@ def multiplexing(pool: Pool) -> Iterator[None]:
         node.run(*GLUSTER, "volume", "reset", "all", "cluster.brick-multiplex")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_bricks_that_share_a_process(installed: Pool, monitor: Monitor) -> None:
     timeout = {"network__ping_timeout": str(PING_TIMEOUT)}
     with contextlib.ExitStack() as stack:
@@ -73,7 +73,7 @@ def test_bricks_that_share_a_process(installed: Pool, monitor: Monitor) -> None:
         wait_for(lambda: up(monitor, made) == every, "all bricks to be seen again")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_dispersed_volume(installed: Pool, monitor: Monitor) -> None:
     kind = ("disperse", "3", "redundancy", "1")
     timeout = {"network__ping_timeout": str(PING_TIMEOUT)}

@@ -31,7 +31,7 @@ def add(made: Volume, *places: str) -> None:
     made.bricks += places
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_bricks_are_added_and_replaced(installed: Pool, monitor: Monitor) -> None:
     timeout = {"network__ping_timeout": str(PING_TIMEOUT)}
     with contextlib.ExitStack() as stack:
@@ -69,7 +69,7 @@ def test_bricks_are_added_and_replaced(installed: Pool, monitor: Monitor) -> Non
         monitor.wait_for_peace("GlupyBrickDown", volume=made.name)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 def test_a_node_joins_and_leaves(installed: Pool, monitor: Monitor, debs: list[Path]) -> None:
     first, newcomer = installed.nodes[0], installed.client
     first.run(*GLUSTER, "peer", "probe", CLIENT)

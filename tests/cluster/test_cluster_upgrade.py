@@ -22,7 +22,7 @@ GLUSTERFS += ("libgfapi0", "libgfchangelog0", "libgfrpc0", "libgfxdr0", "libglus
 GLUSTERFS += ("libglusterfs0",)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_ours(
     data: Volume,
     work: Work,
@@ -62,7 +62,7 @@ def test_ours(
     use_address(by_socket)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_of_glusterfs(data: Volume, work: Work, monitor: Monitor, enabled: Machine) -> None:
     with monitor.alerting(perhaps=["GlupyBrickDown"]), work.unharmed(gap=NODE_LOST_GAP):
         for node in data.pool.nodes:

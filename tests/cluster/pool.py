@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cluster import wait_for
-from machine import Machine, end_all
+from machine import Machine, end_all, remove_control_groups
 from nodes import ip
 from roots import Root
 
@@ -158,6 +158,7 @@ def remove(home: Path) -> None:
     """End the machines made of what ``home`` holds, unmount and delete it, and their bridge."""
     end_all(home)
     bridge = bridge_of(home)
+    remove_control_groups(f"{bridge}m")
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in reversed([point for point in mounts if point.startswith(f"{home}/")]):
         subprocess.run(["umount", "--lazy", point], check=True)

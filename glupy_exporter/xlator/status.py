@@ -139,8 +139,9 @@ def _version(owner: Volume, brick: Brick, node: peer.Node) -> str:
         if running is None:
             return "what it runs is not known: run `xlator install` on its node"
         if not running.installed:
+            runs = "another build" if running.stamp == node.stamp else _named(running.stamp)
             return (
-                f"brick runs {_named(running.stamp)}, installed is {_named(node.stamp)}: "
+                f"brick runs {runs}, installed is {_named(node.stamp)}: "
                 f"run `xlator restart {owner.name}`"
             )
     if node.stamp.xlator_version != __version__:

@@ -147,6 +147,10 @@ def test_a_brick_is_current_if_it_runs_what_is_installed() -> None:
             "brick runs 0.0.9 for GlusterFS 10.3, installed is 0.1.0 for GlusterFS 10.3: "
             "run `xlator restart home`",
         ),
+        (
+            peer.Loaded(STAMP, False),
+            "brick runs another build, installed is 0.1.0 for GlusterFS 10.3: run ",
+        ),
         (peer.Loaded(None, False), "brick runs another, installed is 0.1.0 for GlusterFS 10.3: "),
         (None, "what it runs is not known: run `xlator install` on its node"),
     ],

@@ -19,7 +19,9 @@ import random
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 WORKERS = 3
 FILES = 6
@@ -42,15 +44,40 @@ class Worker(threading.Thread):
         self._number = 0
         self._chance = random.Random(directory.name)
         self._last = time.monotonic()
-        self.forget()
+        self._lock = threading.Lock()  # of all that a report takes
+        self._forget()
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Begin a new report."""
-        self.done: dict[str, int] = {}
-        self.errors: list[str] = []
-        self.mismatches: list[str] = []
-        self.longest = 0.0
-        self.longest_did = ""
+        self._done: dict[str, int] = {}
+        self._errors: list[str] = []
+        self._mismatches: list[str] = []
+        self._longest = 0.0
+        self._longest_did = ""
+
+    def take(self) -> dict[str, Any]:
+        """What was done since the last time; nothing is in two reports, or in none."""
+        with self._lock:
+            if self.doing:
+                self._gap()
+            taken = {
+                "done": self._done,
+                "errors": self._errors,
+                "mismatches": self._mismatches,
+                "longest": self._longest,
+                "longest_did": self._longest_did,
+                "hangs": [self.doing] if self.doing else [],
+            }
+            self._forget()
+        return taken
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self._done[name] = self._done.get(name, 0) + 1
+
+    def _mismatch(self, text: str) -> None:
+        with self._lock:
+            self._mismatches.append(f"{self.doing}: {text}")
 
     def run(self) -> None:
         steps = (self.write, self.write, self.append, self.append, self.read, self.rename)
@@ -68,19 +95,21 @@ class Worker(threading.Thread):
                 except OSError as error:
                     # Whatever has become of the file, it is one no more.
                     self._content.pop(path, None)
-                    self.errors.append(f"{time.time():.1f} {self.doing}: {error}")
+                    with self._lock:
+                        self._errors.append(f"{time.time():.1f} {self.doing}: {error}")
                 else:
-                    self.done[step.__name__] = self.done.get(step.__name__, 0) + 1
-                    self.gap()
-                    self._last = time.monotonic()
+                    self._count(step.__name__)
+                    with self._lock:
+                        self._gap()
+                        self._last = time.monotonic()
                 self.doing = ""
             time.sleep(PAUSE)
 
-    def gap(self) -> None:
+    def _gap(self) -> None:
         """Note how long it is since an operation last succeeded."""
         since = time.monotonic() - self._last
-        if since > self.longest:
-            self.longest, self.longest_did = since, self.doing
+        if since > self._longest:
+            self._longest, self._longest_did = since, self.doing
 
     def rested(self) -> None:
         """It did nothing on purpose until now."""
@@ -94,9 +123,9 @@ class Worker(threading.Thread):
         descriptor = os.open(path, os.O_WRONLY | flags, 0o644)
         try:
             written = os.write(descriptor, content)
-            self.done["writes"] = self.done.get("writes", 0) + 1
+            self._count("writes")
             if written != len(content):
-                self.mismatches.append(f"{self.doing}: wrote {written} of {len(content)} bytes")
+                self._mismatch(f"wrote {written} of {len(content)} bytes")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -104,9 +133,7 @@ class Worker(threading.Thread):
     def _compare(self, path: Path) -> None:
         found, wanted = path.read_bytes(), self._content[path]
         if found != wanted:
-            self.mismatches.append(
-                f"{self.doing}: {path} has {len(found)} bytes, not the {len(wanted)} written"
-            )
+            self._mismatch(f"{path} has {len(found)} bytes, not the {len(wanted)} written")
 
     def write(self, _: Path | None) -> None:
         path = self._new()
@@ -136,22 +163,20 @@ class Worker(threading.Thread):
         del self._content[path]
 
 
-def report(workers: list[Worker]) -> dict[str, object]:
-    for worker in workers:
-        if worker.doing:
-            worker.gap()
-    slowest = max(workers, key=lambda worker: worker.longest)
-    done: dict[str, int] = {}
-    for worker in workers:
-        for name, count in list(worker.done.items()):
-            done[name] = done.get(name, 0) + count
+def report(workers: list[Worker]) -> dict[str, Any]:
+    taken = [worker.take() for worker in workers]
+    slowest = max(taken, key=lambda each: each["longest"])
+    done: Counter[str] = Counter()
+    for each in taken:
+        done.update(each["done"])
     return {
         "done": done,
-        "errors": [error for worker in workers for error in worker.errors],
-        "mismatches": [text for worker in workers for text in worker.mismatches],
-        "longest": slowest.longest,
-        "longest_did": slowest.longest_did,
-        "hangs": [worker.doing for worker in workers if worker.doing],
+        **{
+            name: [text for each in taken for text in each[name]]
+            for name in ("errors", "mismatches", "hangs")
+        },
+        "longest": slowest["longest"],
+        "longest_did": slowest["longest_did"],
     }
 
 
@@ -177,8 +202,6 @@ def main(directory: Path) -> None:
                 worker.rested()
                 worker.idle.release()
         print(json.dumps(report(workers)), flush=True)
-        for worker in workers:
-            worker.forget()
 
 
 if __name__ == "__main__":

@@ -55,14 +55,12 @@ def _claim(volume: str) -> None:
         if min(busy) < here or time.monotonic() > deadline:
             raise _refused(volume, _hosts(busy))
         time.sleep(1)
-    left = {
-        uuid: node.unfinished[volume] for uuid, node in nodes.items() if volume in node.unfinished
-    }
-    for uuid, command in left.items():
-        raise UserError(
-            f"`xlator {command} {volume}` on {_hosts([uuid])[0]} did not end; run it there again "
-            "before anything else is done to the volume"
-        )
+    for uuid, node in nodes.items():
+        if volume in node.unfinished:
+            raise UserError(
+                f"`xlator {node.unfinished[volume]} {volume}` on {_hosts([uuid])[0]} did not end; "
+                "run it there again before anything else is done to the volume"
+            )
 
 
 def _hosts(uuids: Sequence[str]) -> list[str]:

@@ -117,15 +117,20 @@ def _check_translators(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:
             raise UserError(f"{where} has no matching translator: {problem}; {remedy}")
 
 
+def process(volume: Volume, brick: Brick, node: peer.Node) -> int | None:
+    """The pid of the process that counts for the brick on its node; None if none does."""
+    return node.segments.get(peer.segment_name(volume.name, brick.path))
+
+
 def counts(volume: Volume, brick: Brick, nodes: Mapping[str, peer.Node]) -> bool:
     """Whether the brick runs with the translator."""
     node = nodes.get(brick.node)
-    return node is not None and peer.segment_name(volume.name, brick.path) in node.segments
+    return node is not None and process(volume, brick, node) is not None
 
 
 def loaded(volume: Volume, brick: Brick, node: peer.Node) -> peer.Loaded | None:
     """The translator that the brick's process runs; None if there is none or it is not known."""
-    return node.loaded.get(node.segments.get(peer.segment_name(volume.name, brick.path), 0))
+    return node.loaded.get(process(volume, brick, node) or 0)
 
 
 def current(volume: Volume, brick: Brick, nodes: Mapping[str, peer.Node]) -> bool:
@@ -283,7 +288,7 @@ def to_restart(name: str) -> Plan:
         return Plan(volume, "restart")
     shared = _shared_processes(volume)
     for brick in restart:
-        pid = nodes[brick.node].segments.get(peer.segment_name(name, brick.path))
+        pid = process(volume, brick, nodes[brick.node])
         if brick in shared and pid:
             raise UserError(
                 f"{brick} shares a process with {shared[brick]}, and a process keeps the "

@@ -58,10 +58,12 @@ SUITES = {
     "bullseye": ("glusterfs 9.2", "Python 3.9", WITHOUT_BRICKS),
     "trixie": ("glusterfs 11.1", "Python 3.13", WITH_BRICKS),
 }
-# The shell stays: it collects the processes that are left to the first one.
+# The shell stays: it collects the processes that are left to the first one. The root is a mount, as
+# unshare(1) wants it where tests call that in there.
 INIT = """
 set -e
 mount --make-rprivate /
+mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount -t tmpfs tmpfs "$1/run"

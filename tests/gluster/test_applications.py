@@ -186,6 +186,10 @@ def test_applications(xlator: None, kind: tuple[str, ...], tmp_path: Path) -> No
             with counted.segment(brick) as segment:
                 fops |= {fop.name for fop in segment.fops() if fop.completed}
         assert {"lk", "discard", "fallocate", "seek", "setxattr"} <= fops, fops
+        if not kind:
+            # A directory is in use where a child of it was, and the random names of git's temporary
+            # files decide which brick has those.
+            return
         with counted.mount(), bare.mount():
             wait_for(lambda: inodes(counted) == inodes(bare), "the same inodes to be in use")
 

@@ -10,6 +10,8 @@ import json
 import logging
 import re
 
+from glupy_exporter import systemd
+
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -17,6 +19,8 @@ LEVELS = {
     "error": logging.ERROR,
 }
 _NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
+# Numbers of syslog(3), which the journal wants at the start of a line, see sd-daemon(3).
+_PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3}
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
 
 
@@ -50,8 +54,24 @@ class _Logfmt(logging.Formatter):
 FORMATS: dict[str, type[logging.Formatter]] = {"logfmt": _Logfmt, "json": _Json}
 
 
+class _Prioritised(logging.Formatter):
+    """Another formatter's line, with its priority for the journal."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = _PRIORITIES[_NAMES.get(record.levelno, "info")]
+        return f"<{priority}>{self._inner.format(record)}"
+
+
 def configure(level: str, format_name: str) -> None:
-    """Send records of ``level`` (a key of LEVELS) and above to standard error."""
+    """Send records of ``level`` (a key of LEVELS) and above to standard error.
+
+    The journal gets each with its priority.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(FORMATS[format_name]())
+    formatter = FORMATS[format_name]()
+    handler.setFormatter(_Prioritised(formatter) if systemd.has_journal() else formatter)
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)

@@ -1,6 +1,6 @@
-"""The two things that systemd and a service say to each other; see sd_notify(3), sd_listen_fds(3).
+"""What systemd and a service say to each other; see sd_notify(3), sd_listen_fds(3), sd-daemon(3).
 
-Both are a few lines, and the Python packages for them are built against libsystemd.
+All of it is a few lines, and the Python packages for it are built against libsystemd.
 """
 
 from __future__ import annotations
@@ -63,3 +63,12 @@ def reloading() -> None:
 def stopping() -> None:
     """The service ends."""
     notify("STOPPING=1")
+
+
+def has_journal() -> bool:
+    """Whether systemd sends this program's standard error to the journal; see systemd.exec(5)."""
+    try:
+        stream = os.fstat(2)
+    except OSError:  # it is closed
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"

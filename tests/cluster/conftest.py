@@ -21,7 +21,8 @@ from pool import Pool, Volume
 Need = Callable[[object, str], None]
 
 ORDER = (
-    *("install", "commands", "interrupted", "faults", "membership", "kinds", "upgrade", "removal"),
+    *("install", "units", "commands", "interrupted", "faults", "membership", "kinds"),
+    *("upgrade", "removal"),
 )
 """In which the modules run: the packages come first and go last."""
 

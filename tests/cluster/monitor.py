@@ -108,6 +108,12 @@ class Monitor(Prometheus):
 def monitor(pool: Pool, home: Path, seed: str = NODES[0]) -> Iterator[Monitor]:
     """Have Prometheus watch the pool; ``seed`` is the only node that it is told of."""
     seed_with(home, seed, faster)
-    hosts = pool.home / "hosts"
-    with prometheus(home, "unshare", "--mount", *WITH_HOSTS, hosts) as watching:
-        yield Monitor(watching.url)
+    with watching(pool, home) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def watching(pool: Pool, home: Path) -> Iterator[Monitor]:
+    """A Prometheus that knows the machines' names; ``home`` has its configuration."""
+    with prometheus(home, "unshare", "--mount", *WITH_HOSTS, pool.home / "hosts") as made:
+        yield Monitor(made.url)

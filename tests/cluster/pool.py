@@ -119,9 +119,12 @@ class Pool:
         return next(node for node in self.nodes if node.name == name)
 
     @contextlib.contextmanager
-    def without(self, node: Machine) -> Iterator[None]:
-        """The node loses its power in the block; afterwards it is back and all are connected."""
-        node.power_off()
+    def without(self, node: Machine, *, warned: bool = False) -> Iterator[None]:
+        """The node is off in the block; afterwards it is back and all are connected.
+
+        Without being ``warned`` it loses its power.
+        """
+        (node.shut_down if warned else node.power_off)()
         try:
             yield
         finally:

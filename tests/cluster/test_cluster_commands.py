@@ -17,6 +17,7 @@ OPTION = "user.xlator.glupy"
 
 def test_enable_under_load(data: Volume, work: Work, monitor: Monitor, installed: Pool) -> None:
     before = {brick: data.pid(brick) for brick in data.bricks}
+    assert not monitor.ask("alerts")["alerts"], "not to be enabled yet is no fault"
     with monitor.alerting(), work.unharmed(gap=GAP):
         said = installed.nodes[0].glupy("xlator", "enable", data.name, "--yes")
     assert re.findall(r"^restarting (.*)$", said, re.MULTILINE) == data.bricks
@@ -58,7 +59,7 @@ def test_with_a_node_down(data: Volume, work: Work, monitor: Monitor, enabled: M
         stack.enter_context(work.unharmed(gap=NODE_LOST_GAP))
         before = {each.name: each.options() for each in (data, spare)}
         pids = {brick: data.pid(brick) for brick in data.bricks[:2]}
-        with data.pool.without(lost):
+        with data.pool.without(lost, warned=True):
             for words in (
                 ("enable", spare.name),
                 ("enable", spare.name, "--dry-run"),

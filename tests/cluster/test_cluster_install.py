@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import ssl
 import subprocess
 import threading
@@ -16,12 +17,14 @@ import bcrypt
 import pytest
 from cluster import wait_for
 from machine import Machine
+from monitor import watching
 from monitored import get, ready
 from pool import NODES, Pool
 
 SERVICE = "glupy-exporter.service"
 SOCKET = "glupy-exporter.socket"
 CONFIG = "etc/glupy-exporter"
+SECURITY = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 
 
 def url(node: Machine) -> str:
@@ -100,16 +103,24 @@ def ask(node: Machine, path: str, trusted: Path, password: str | None) -> tuple[
         return error.code, ""
 
 
+def certify(node: Machine) -> tuple[Path, Path]:
+    """A new certificate of the node, beside its configuration, and the key, which root may read."""
+    etc = node.path / CONFIG
+    certificate, key = etc / "server.crt", etc / "server.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    names = f"subjectAltName=DNS:{node.name},IP:{node.address}"
+    command += ["-subj", f"/CN={node.name}", "-addext", names]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
 @pytest.fixture
 def guarded(installed: Pool, tmp_path: Path) -> Iterator[tuple[Machine, Path]]:
     """A node whose exporter speaks TLS and wants a password, and its certificate."""
     node = installed.nodes[2]
     etc = node.path / CONFIG
     before = (etc / "config.yml").read_text()
-    key, certificate = etc / "server.key", etc / "server.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    command += ["-subj", f"/CN={node.name}", "-addext", f"subjectAltName=IP:{node.address}"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    certificate, key = certify(node)
     hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(5)).decode()
     (etc / "web.yml").write_text(
         "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
@@ -121,8 +132,8 @@ def guarded(installed: Pool, tmp_path: Path) -> Iterator[tuple[Machine, Path]]:
     node.run("systemctl", "restart", SERVICE)
     yield node, certificate
     (etc / "config.yml").write_text(before)
-    for file in ("web.yml", "server.key", "server.crt"):
-        (etc / file).unlink()
+    for file in (etc / "web.yml", certificate, key):
+        file.unlink()
     node.attempt("systemctl", "reset-failed", SERVICE)
     node.run("systemctl", "restart", SERVICE)
 
@@ -139,10 +150,32 @@ def test_tls_and_users(guarded: tuple[Machine, Path]) -> None:
         get(f"{url(node)}/metrics")
 
 
+def test_prometheus_with_tls_and_a_user(
+    installed: Pool, guarded: tuple[Machine, Path], tmp_path: Path
+) -> None:
+    """What docs/security.md gives Prometheus is what it needs."""
+    node, certificate = guarded
+    (example,) = re.findall(r"```yaml\n(scrape_configs:.*?)```", SECURITY.read_text(), re.DOTALL)
+    (tmp_path / "password").write_text("secret")
+    for there, here in (
+        ("/etc/prometheus/glupy-ca.crt", str(certificate)),
+        ("/etc/prometheus/glupy-password", f"{tmp_path}/password"),
+        ("gluster1.example.org", node.name),
+    ):
+        assert there in example
+        example = example.replace(there, here)
+    configuration = f"global: {{scrape_interval: 1s}}\n{example}"
+    (tmp_path / "prometheus.yml").write_text(configuration)
+    with watching(installed, tmp_path) as prometheus:
+        wait_for(
+            lambda: prometheus.query(f'up{{instance="{node.name}:9714"}} == 1'), "a scrape over TLS"
+        )
+
+
 def test_a_key_that_cannot_be_read(guarded: tuple[Machine, Path]) -> None:
     node, _ = guarded
     node.run("chown", "root:root", f"/{CONFIG}/server.key")
     assert node.attempt("systemctl", "restart", SERVICE).returncode
     shown = node.run("systemctl", "show", SERVICE, "--property=ActiveState,NRestarts")
     assert set(shown.split()) == {"ActiveState=failed", "NRestarts=0"}, "once is enough"
-    assert any("server.key" in line for line in node.journal(f"--unit={SERVICE}"))
+    assert any("server.key" in line for line in node.journal(f"--unit={SERVICE}", "--priority=err"))

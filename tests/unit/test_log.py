@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -53,3 +55,19 @@ def test_level(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("warn", "logfmt")
     logging.getLogger("x").info("quiet")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", log.FORMATS)
+def test_the_journal_gets_priorities(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    stream = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{stream.st_dev}:{stream.st_ino}")
+    log.configure("debug", name)
+    for level in log.LEVELS.values():
+        logging.getLogger("x").log(level, "said")
+    assert re.findall(r"^<.>", capfd.readouterr().err, re.MULTILINE) == ["<7>", "<6>", "<4>", "<3>"]
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    log.configure("debug", name)
+    logging.getLogger("x").error("said")
+    assert not capfd.readouterr().err.startswith("<")

@@ -48,27 +48,30 @@ def test_bricks_that_share_a_process(installed: Pool, monitor: Monitor) -> None:
     timeout = {"network__ping_timeout": str(PING_TIMEOUT)}
     with contextlib.ExitStack() as stack:
         stack.enter_context(multiplexing(installed))
-        made = stack.enter_context(volume(installed, "shared", "replica", "3", bricks=6, **timeout))
+        made, neighbour = (
+            stack.enter_context(volume(installed, name, "replica", "3", **timeout))
+            for name in ("shared", "neighbour")
+        )
         processes = [made.process(brick) for brick in made.bricks]
-        assert len(set(processes)) == len(NODES), "the two bricks of a node share a process"
-        work = stack.enter_context(working(made))
-        with work.unharmed(gap=GAP):
+        assert processes == [neighbour.process(brick) for brick in neighbour.bricks]
+        both = [stack.enter_context(working(each)) for each in (made, neighbour)]
+        with both[0].unharmed(gap=GAP), both[1].unharmed(gap=GAP):
             installed.nodes[0].glupy("xlator", "enable", made.name, "--yes")
-        assert [made.process(brick) for brick in made.bricks] == processes
+        for each in (made, neighbour):
+            assert [each.process(brick) for brick in each.bricks] == processes
         assert status(made) == {}
         every = dict.fromkeys(made.bricks, 1)
         wait_for(lambda: up(monitor, made) == every, "all bricks to be seen")
+        assert up(monitor, neighbour) == {}
 
-        with work.unharmed(gap=NODE_LOST_GAP):
+        with both[0].unharmed(gap=NODE_LOST_GAP), both[1].unharmed(gap=NODE_LOST_GAP):
             os.kill(processes[1], signal.SIGKILL)
-            dead = {brick for brick in made.bricks if brick.startswith("node2:")}
-            wait_for(lambda: made.offline() == dead, "glusterd to miss the bricks")
-            assert status(made).keys() == dead
-            wait_for(
-                lambda: up(monitor, made) == {**every, **dict.fromkeys(dead, 0)},
-                "both bricks to be seen as dead",
-            )
-            made.gluster("start", "force")
+            (dead,) = (brick for brick in made.bricks if brick.startswith("node2:"))
+            wait_for(lambda: made.offline() == {dead}, "glusterd to miss the brick")
+            assert status(made).keys() == {dead}
+            wait_for(lambda: up(monitor, made) == {**every, dead: 0}, "it to be seen as dead")
+            for each in (made, neighbour):
+                each.gluster("start", "force")
         assert status(made) == {}
         wait_for(lambda: up(monitor, made) == every, "all bricks to be seen again")
 

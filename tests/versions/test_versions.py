@@ -17,8 +17,10 @@ from roots import Root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # promtool is a package of its own. On GlusterFS 11.1 the heal of a dispersed volume that is written
-# to all the time does not end in time, so enabling it, which waits for that, gives up.
+# to all the time does not end in time, so enabling it, which waits for that, gives up. How commands
+# go on that were interrupted is their own affair, not GlusterFS's.
 CHOSEN = "not promtool and not test_a_dispersed_volume_is_enabled_brick_by_brick"
+CHOSEN += " and not interrupted and not killed"
 PACKAGES = ("ca-certificates", "fio", "gcc", "glusterfs-server", "iproute2", "libc6-dbg")
 PACKAGES += ("libc6-dev", "libglusterfs-dev", "libssl-dev", "libtirpc-dev", "liburcu-dev")
 PACKAGES += ("pkg-config", "procps", "python3", "python3-venv", "uuid-dev", "valgrind")

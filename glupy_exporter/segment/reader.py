@@ -32,7 +32,15 @@ from glupy_exporter.segment import layout
 
 SUFFIX = ".seg"
 
-REASONS = ("unreadable", "not_a_file", "truncated", "bad_magic", "bad_version", "bad_layout")
+REASONS = (
+    "unreadable",
+    "not_a_file",
+    "truncated",
+    "bad_magic",
+    "bad_version",
+    "bad_layout",
+    "misnamed",
+)
 """Every value of :attr:`SegmentError.reason`."""
 
 _FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
@@ -743,6 +751,21 @@ def _check_bounds(header: layout.Header, size: int) -> None:
         check(end <= size, f"table {name} lies outside the file")
 
 
+def file_name(volume: bytes, brick: bytes) -> bytes:
+    """The name of the file in which the brick with the path ``brick`` counts."""
+    return (volume + b"." + brick.lstrip(b"/")).replace(b"/", b"-") + SUFFIX.encode("ascii")
+
+
+def _check_name(path: Path, header: layout.Header) -> None:
+    """Raise SegmentError unless the file is named after the brick of which its header speaks.
+
+    Whoever can write one brick's segment, and says that it is another one's, would take its place.
+    """
+    if os.fsencode(path.name) != file_name(header.volume, header.brick):
+        brick = f"{escape(header.volume)}:{escape(header.brick)}"
+        raise SegmentError("misnamed", f"says that it is of {brick}, and is not named so")
+
+
 def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:
     """The segment at ``path``, which the caller closes, and who writes it.
 
@@ -755,6 +778,7 @@ def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:
     """
     with ExitStack() as stack:
         segment = stack.enter_context(Segment(path))
+        _check_name(path, segment.header)
         brick = segment.brick()
         if brick.alive or not reopens or not segment.replaced():
             stack.pop_all()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import ctypes
 import json
 import logging
+import os
 import shutil
 import tempfile
 import uuid
@@ -27,10 +29,12 @@ from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.exporter import SEGMENT_ERRORS
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
+from glupy_exporter.segment import layout, reader
 from glupy_exporter.web import api, negotiation, webconfig
 from tests.unit import segments
 
 CUT = 255
+NAME_MAX = 255
 
 _home = Path(tempfile.mkdtemp(dir="/dev/shm"))
 atexit.register(shutil.rmtree, _home)
@@ -80,12 +84,21 @@ def change(good: bytes, data: bytes) -> bytes:
     return bytes(changed)
 
 
+def _name(data: bytes) -> str:
+    """The file name that the segment has to have, so that all that it says is looked at."""
+    size = ctypes.sizeof(layout.Header)
+    header = layout.Header.from_buffer_copy(data[:size].ljust(size, b"\0"))
+    name = os.fsdecode(reader.file_name(header.volume, header.brick))
+    return name if len(os.fsencode(name)) <= NAME_MAX else "other.seg"
+
+
 def segment(data: bytes) -> None:
     """Both formats have to be well-formed, and no collector may fail on an alive or dead brick."""
     directory = _home / "segments"
     directory.mkdir(exist_ok=True)
-    path = directory / "changed.seg"
-    path.write_bytes(change(_GOOD, data))
+    changed = change(_GOOD, data)
+    path = directory / _name(changed)
+    path.write_bytes(changed)
     # A heartbeat may say anything.
     scraper = Scraper(directory, float("inf"), [collector() for collector in COLLECTORS])
     for holder in (contextlib.nullcontext(), segments.locked(path)):
@@ -101,6 +114,7 @@ def segment(data: bytes) -> None:
             other = b"".join(exposition.openmetrics(scraper)).decode()
             assert list(openmetrics_parser.text_string_to_metric_families(other))
             answer(b"sort=seconds", directory)
+    path.unlink()
 
 
 def config_file(data: bytes) -> None:
@@ -140,7 +154,7 @@ def answer(query: bytes, directory: Path) -> None:
 def request(data: bytes) -> None:
     """The query, and after a line feed the headers that say which format is wanted."""
     directory = _home / "good"
-    path = directory / "good.seg"
+    path = directory / _name(_GOOD)
     if not path.exists():
         directory.mkdir()
         path.write_bytes(_GOOD)

@@ -200,8 +200,18 @@ class Segment:
             index = layout.DIRECTIONS.index(direction)
             put(data, header.io_offset + index * ctypes.sizeof(io), io)
 
+    @property
+    def name(self) -> str:
+        """The file name that the core would give it."""
+        return f"{self.volume}.{self.brick.lstrip('/')}.seg".replace("/", "-")
+
     def write(self, path: Path) -> Path:
-        """Write the segment to ``path``, in place of what is there, as atomically as the core."""
+        """Write the segment to ``path``, in place of what is there, as atomically as the core.
+
+        If that is a directory, the segment gets its name there.
+        """
+        if path.is_dir():
+            path /= self.name
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_bytes(self.build())
         temporary.rename(path)
@@ -210,7 +220,8 @@ class Segment:
     @contextlib.contextmanager
     def live(self, path: Path) -> Iterator[Path]:
         """Write the segment and hold its lock, as the brick process does."""
-        with locked(self.write(path)):
+        path = self.write(path)
+        with locked(path):
             yield path
 
 

@@ -42,9 +42,9 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         files={0: segments.File(b"/vm/hot.img", HOT, (30, 0, 0))},
         clients={0: segments.Client(b"192.0.2.1", (30, 0, 0))},
     )
-    with first.live(tmp_path / "a.seg"), second.live(tmp_path / "b.seg"):
+    with first.live(tmp_path), second.live(tmp_path):
         dead = segments.Segment(volume="v2", files={0: segments.File(b"/dead", HOT, (99, 0, 0))})
-        dead.write(tmp_path / "c.seg")
+        dead.write(tmp_path)
         yield tmp_path
 
 
@@ -166,7 +166,7 @@ def test_one_file_in_two_slots_is_one_row(tmp_path: Path) -> None:
         0: segments.File(b"/f", HOT, (1, 0, 0), error_bound=1),
         1: segments.File(b"/f", HOT, (2, 0, 0), error_bound=2),
     }
-    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(files=files).live(tmp_path):
         (row,) = ask(tmp_path, api.FILES)
     assert (row["fops"], row["error_bound"]) == (3, 3)
 
@@ -196,7 +196,7 @@ def test_names_from_another_brick_and_from_its_disk(tmp_path: Path) -> None:
         },
     )
     resolver = Resolver()
-    with knows.live(tmp_path / "a.seg"), lacks.live(tmp_path / "b.seg"):
+    with knows.live(tmp_path), lacks.live(tmp_path):
 
         def found(*flags: str) -> list[tuple[str, str]]:
             wanted = api.query(api.FILES, {"brick": [os.fsencode(tmp_path / "disk")]})
@@ -239,7 +239,7 @@ def test_hostile_names_stay_inside_their_strings(tmp_path: Path) -> None:
         files={0: segments.File(evil, HOT, (1, 0, 0))},
         clients={0: segments.Client(evil, (1, 0, 0))},
     )
-    with segment.live(tmp_path / "a.seg"):
+    with segment.live(tmp_path):
         raw = api.answer(api.FILES, api.query(api.FILES, {}), settings(tmp_path))
         (client,) = ask(tmp_path, api.CLIENTS)
     assert raw.isascii()

@@ -24,7 +24,7 @@ def test_answers_are_as_documented(need: Callable[[object, str], None], tmp_path
     flags = (f"--segment.dir={tmp_path}", "--web.listen-address=127.0.0.1:0")
     command = [Path(sys.executable).with_name("schemathesis"), "run", "--checks=all"]
     command += ["--max-examples=100", "--generation-database=:memory:", "--no-color"]
-    with made.live(tmp_path / "a.seg"), exporter(*flags) as running:
+    with made.live(tmp_path), exporter(*flags) as running:
         url = f"http://127.0.0.1:{running.port()}{OPENAPI_PATH}"
         done = subprocess.run([*command, url], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, f"{done.stdout[-5000:]}{done.stderr[-2000:]}"

@@ -28,7 +28,7 @@ from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 from glupy_exporter.collectors.family import single
 from glupy_exporter.collectors.scrape import REASONS, Scraper
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment import layout
+from glupy_exporter.segment import layout, reader
 
 DAY = 86400.0
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
@@ -141,7 +141,7 @@ def test_a_translator_that_does_not_know_later_fields(tmp_path: Path) -> None:
     older = segments.Segment(
         clients={0: segments.Client(b"192.0.2.1", (1, 2, 3))}, header={"volume_bricks": 0}
     )
-    with older.live(tmp_path / "a.seg"):
+    with older.live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert not errors(samples)
     assert values(samples, "glupy_brick_up") == {(): 1}
@@ -152,11 +152,11 @@ def test_a_translator_that_does_not_know_later_fields(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def golden_directory(directory: Path) -> Iterator[Path]:
-    with full_segment().live(directory / "v0.bricks-b0.seg"):
+    with full_segment().live(directory):
         dead = segments.Segment(
             volume="v1", brick="/bricks/b1", fops={"read": segments.Fop({0: 1})}
         )
-        dead.write(directory / "v1.bricks-b1.seg")
+        dead.write(directory)
         (directory / "v2.bricks-b2.seg").write_bytes(b"not a segment")
         yield directory
 
@@ -226,7 +226,7 @@ def test_switched_off_collector_serves_nothing(tmp_path: Path) -> None:
 
 def test_dead_brick_is_down_until_it_expires(tmp_path: Path) -> None:
     beat = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 2  # half of the time since the boot ago
-    segments.Segment(header={"heartbeat": beat}).write(tmp_path / "a.seg")
+    segments.Segment(header={"heartbeat": beat}).write(tmp_path)
     assert values(scrape(scraper(tmp_path, expiry=beat / 1e9 + 60)), "glupy_brick_up") == {(): 0}
     samples = scrape(scraper(tmp_path, expiry=beat / 1e9 - 1))
     assert values(samples, "glupy_brick_up") == {}
@@ -234,7 +234,7 @@ def test_dead_brick_is_down_until_it_expires(tmp_path: Path) -> None:
 
 
 def test_dead_brick_has_identity_but_no_counters(tmp_path: Path) -> None:
-    full_segment().write(tmp_path / "a.seg")
+    full_segment().write(tmp_path)
     names = {name for name, labels in scrape(scraper(tmp_path)) if "brick" in dict(labels)}
     assert names == {
         "glupy_brick_up",
@@ -244,7 +244,7 @@ def test_dead_brick_has_identity_but_no_counters(tmp_path: Path) -> None:
 
 
 def test_bricks_come_and_go_between_scrapes(tmp_path: Path) -> None:
-    source, path = scraper(tmp_path), tmp_path / "a.seg"
+    source, path = scraper(tmp_path), tmp_path / segments.Segment().name
     with segments.Segment().live(path):
         assert values(scrape(source), "glupy_brick_up") == {(): 1}
     assert values(scrape(source), "glupy_brick_up") == {(): 0}
@@ -255,7 +255,8 @@ def test_bricks_come_and_go_between_scrapes(tmp_path: Path) -> None:
     assert errors(scrape(source)) == {}
 
 
-def test_two_segments_of_one_brick(tmp_path: Path) -> None:
+def test_two_segments_of_one_brick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_check_name", lambda path, header: None)  # a brick of two names
     older = segments.Segment(header={"created_realtime": 1, "pid": 1})
     newer = segments.Segment(header={"created_realtime": 2 * 10**18, "pid": 2})
     older.write(tmp_path / "a.seg")
@@ -270,6 +271,20 @@ def test_two_segments_of_one_brick(tmp_path: Path) -> None:
         assert errors(samples) == {"duplicate": 2}
 
 
+@pytest.mark.parametrize("who", [{"volume": "v1"}, {"brick": "/bricks/b1"}])
+def test_a_segment_cannot_take_another_bricks_place(tmp_path: Path, who: dict[str, str]) -> None:
+    later = segments.Segment(header={"created_realtime": 2 * 10**18, "pid": 2})
+    elsewhere = tmp_path / segments.Segment(**who).name
+    source = scraper(tmp_path)
+    with later.live(elsewhere):
+        assert values(scrape(source), "glupy_brick_up") == {}
+        segments.Segment(header={"pid": 1}).write(tmp_path)
+        samples = scrape(source)
+    assert list(values(samples, "glupy_brick_info", "pid")) == [("1",)]
+    assert values(samples, "glupy_brick_up") == {(): 0}
+    assert errors(samples) == {"misnamed": 2}
+
+
 def test_bad_segments_are_counted_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -277,7 +292,7 @@ def test_bad_segments_are_counted_and_logged_once(
     bad = tmp_path / "bad.seg"
     bad.write_bytes(b"\0" * 5000)
     source = scraper(tmp_path)
-    with segments.Segment().live(tmp_path / "good.seg"):
+    with segments.Segment().live(tmp_path):
         for scrapes in (1, 2, 3):
             samples = scrape(source)
             assert errors(samples) == {"bad_magic": scrapes}
@@ -312,7 +327,7 @@ def test_a_segment_full_of_the_highest_numbers_is_served(tmp_path: Path) -> None
         },
         clients={0: segments.Client(b"c", (most,) * 3, (most,) * 2, (most,) * 3, most, most)},
     )
-    with segment.live(tmp_path / "a.seg"):
+    with segment.live(tmp_path):
         source = scraper(tmp_path)
         for _ in range(2):
             samples = scrape(source)
@@ -333,7 +348,7 @@ def test_missing_directory_of_bricks_that_should_count(
         "segment cannot be used: No such file or directory, though bricks of gv0 should count here"
     ]
     (tmp_path / "none").mkdir()
-    with segments.Segment().live(tmp_path / "none" / "a.seg"):
+    with segments.Segment().live(tmp_path / "none"):
         samples = scrape(source)
     assert values(samples, "glupy_brick_up") == {(): 1}
     assert errors(samples) == {"no_directory": 2}
@@ -392,7 +407,7 @@ def test_dead_brick_that_was_removed_is_gone(
     subject = segments.Segment(header={"heartbeat": beat})
     state = segments.write_state(tmp_path / "state.json", volumes, age)
     source = scraper(tmp_path, state_file=state)
-    path = subject.write(tmp_path / "a.seg")
+    path = subject.write(tmp_path)
     samples = scrape(source)
     assert values(samples, "glupy_brick_up") == ({(): 0} if served else {})
     assert errors(samples) == {}
@@ -416,7 +431,7 @@ def test_collector_drops_only_the_brick_it_cannot_read(tmp_path: Path) -> None:
     """Two fops of one name: the header is fine, so only the fops collector can find out."""
     broken = full_segment()
     broken.brick, broken.names = "/bricks/broken", ("read", "lookup", "read")
-    with full_segment().live(tmp_path / "a.seg"), broken.live(tmp_path / "b.seg"):
+    with full_segment().live(tmp_path), broken.live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert errors(samples) == {"bad_layout": 1}
     for name, bricks in {
@@ -447,7 +462,7 @@ def test_bug_in_a_collector_costs_one_brick(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good, bad = segments.Segment(brick="/bricks/b0"), segments.Segment(brick="/bricks/b1")
-    with good.live(tmp_path / "a.seg"), bad.live(tmp_path / "b.seg"):
+    with good.live(tmp_path), bad.live(tmp_path):
         samples = scrape(Scraper(tmp_path, DAY, [Buggy()]))
     assert values(samples, "glupy_brick_up", "brick") == {("/bricks/b0",): 1}
     assert errors(samples) == {"internal": 1}
@@ -460,7 +475,7 @@ def test_only_the_busiest_files_are_served(tmp_path: Path) -> None:
         slot: segments.File(b"/f%d" % slot, uuid.UUID(int=slot + 1), (slot, 0, 0))
         for slot in range(20)
     }
-    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(files=files).live(tmp_path):
         samples = scrape(scraper(tmp_path, files=3))
     paths = {path for path, kind in values(samples, "glupy_file_fops_total", "path", "kind")}
     assert paths == {"/f17", "/f18", "/f19"}
@@ -479,7 +494,7 @@ def test_each_order_has_its_own_busiest_files(tmp_path: Path) -> None:
         slot: segments.File(path, uuid.UUID(int=(slot + 1) << 64), *counts)
         for slot, (path, counts) in enumerate(rows.items())
     }
-    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(files=files).live(tmp_path):
         samples = scrape(scraper(tmp_path, files=1))
     paths = {path for (path,) in values(samples, "glupy_file_fops_total", "path")}
     assert paths == {"/many", "/read", "/written", "/slow"}
@@ -499,7 +514,7 @@ def test_half_life_is_that_of_the_segment(tmp_path: Path, monkeypatch: pytest.Mo
                 },
                 header={"half_life": half_life},
             )
-            with segment.live(tmp_path / "a.seg"):
+            with segment.live(tmp_path):
                 samples = scrape(source)
             clock[0] += wait
         paths = {path for (path,) in values(samples, "glupy_file_fops_total", "path")}
@@ -510,14 +525,14 @@ def test_half_life_is_that_of_the_segment(tmp_path: Path, monkeypatch: pytest.Mo
 def test_half_life_that_cannot_be(tmp_path: Path, half_life: int) -> None:
     segment = full_segment()
     segment.header = {"half_life": half_life}
-    with segment.live(tmp_path / "a.seg"):
+    with segment.live(tmp_path):
         source = scraper(tmp_path)
         for _ in range(2):
             assert errors(scrape(source)) == {}
 
 
 def test_top_client_is_there_if_it_is_known(tmp_path: Path) -> None:
-    with full_segment().live(tmp_path / "a.seg"):
+    with full_segment().live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert values(samples, "glupy_file_top_client_info", "gfid", "path", "client") == {
         (str(HOT), "/dir/hot \\xff\\x0a", "2001:db8::1"): 1
@@ -532,7 +547,7 @@ def test_top_client_of_a_file_in_two_slots_is_the_one_with_the_lead(tmp_path: Pa
         },
         clients={0: segments.Client(b"a"), 1: segments.Client(b"b")},
     )
-    with segment.live(tmp_path / "a.seg"):
+    with segment.live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert values(samples, "glupy_file_top_client_info", "client") == {("b",): 1}
 
@@ -556,14 +571,14 @@ def file_paths(samples: Samples) -> list[str]:
 
 
 def test_cut_paths_that_fall_together_are_series_of_their_own(tmp_path: Path) -> None:
-    with secret_files().live(tmp_path / "a.seg"):
+    with secret_files().live(tmp_path):
         samples = scrape(scraper(tmp_path, privacy=Privacy(depth=2)))
     assert file_paths(samples)[:4] == ["/home/ann/...", "/home/ann/...", "/home/bob/...", "/srv/x"]
 
 
 @pytest.mark.parametrize("privacy", [Privacy("hash"), Privacy("none")])
 def test_no_path_is_served(tmp_path: Path, privacy: Privacy) -> None:
-    with secret_files().live(tmp_path / "a.seg"):
+    with secret_files().live(tmp_path):
         text = generate_latest(scraper(tmp_path, privacy=privacy)).decode()
     assert text.count("glupy_file_fops_total{") == 5 * 3
     assert not any(name in text for name in ("home", "ann", "srv"))
@@ -571,7 +586,7 @@ def test_no_path_is_served(tmp_path: Path, privacy: Privacy) -> None:
 
 def test_files_not_shown_take_nobodys_place(tmp_path: Path) -> None:
     source = scraper(tmp_path, privacy=Privacy(exclude=("/srv/*", "/home/bob/*")), files=2)
-    with secret_files().live(tmp_path / "a.seg"):
+    with secret_files().live(tmp_path):
         samples = scrape(source)
     nameless = "<gfid:00000000-0000-0005-0000-000000000000>"
     assert file_paths(samples) == ["/home/ann/y", nameless]
@@ -580,7 +595,7 @@ def test_files_not_shown_take_nobodys_place(tmp_path: Path) -> None:
 
 def test_file_renamed_out_of_sight_and_back(tmp_path: Path) -> None:
     source = scraper(tmp_path, privacy=Privacy(include=("/open/*",)))
-    path, header = tmp_path / "a.seg", layout.Header
+    path, header = tmp_path / segments.Segment().name, layout.Header
     with segments.Segment(files={0: segments.File(b"/open/f", HOT, (1, 0, 0))}).live(path):
         where = header.from_buffer_copy(path.read_bytes())
         assert file_paths(scrape(source)) == ["/open/f"]
@@ -601,7 +616,7 @@ def test_brick_that_was_restarted_is_judged_anew(tmp_path: Path) -> None:
             files={0: segments.File(name, HOT, (1, 0, 0))},
             header={"created_realtime": created * 10**18},
         )
-        with segment.live(tmp_path / "a.seg"):
+        with segment.live(tmp_path):
             assert file_paths(scrape(source)) == shown
 
 
@@ -610,7 +625,7 @@ def test_error_bound_is_that_of_served_files(tmp_path: Path) -> None:
         0: segments.File(b"/hot", HOT, (100, 0, 0), error_bound=3),
         1: segments.File(b"/cold", COLD, (1, 0, 0), error_bound=99),
     }
-    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(files=files).live(tmp_path):
         assert values(scrape(scraper(tmp_path, files=1)), "glupy_file_count_error_bound") == {(): 3}
 
 
@@ -619,7 +634,7 @@ def test_one_file_in_two_slots_is_one_series(tmp_path: Path) -> None:
         0: segments.File(b"", HOT, (1, 2, 3), (4, 5), (6, 7, 8)),
         1: segments.File(b"/hot", HOT, (10, 20, 30), (40, 50), (60, 70, 80)),
     }
-    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(files=files).live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert values(samples, "glupy_file_fops_total", "path", "kind") == {
         ("/hot", "read"): 11,
@@ -634,7 +649,7 @@ def test_one_file_in_two_slots_is_one_series(tmp_path: Path) -> None:
 
 def test_one_client_in_two_slots_is_one_series(tmp_path: Path) -> None:
     clients = {0: segments.Client(b"c", (1, 2, 3)), 1: segments.Client(b"c", (10, 20, 30))}
-    with segments.Segment(clients=clients).live(tmp_path / "a.seg"):
+    with segments.Segment(clients=clients).live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert values(samples, "glupy_client_fops_total", "client", "kind") == {
         ("c", "read"): 11,
@@ -648,7 +663,7 @@ def test_only_the_busiest_clients_are_served_but_all_are_connected(tmp_path: Pat
         slot: segments.Client(b"10.0.0.%d" % slot, (slot + 1, 0, 0), connections=slot % 2)
         for slot in range(10)
     }
-    with segments.Segment(clients=clients).live(tmp_path / "a.seg"):
+    with segments.Segment(clients=clients).live(tmp_path):
         samples = scrape(scraper(tmp_path, clients=1))
     assert {c for c, _ in values(samples, "glupy_client_fops_total", "client", "kind")} == {
         "10.0.0.9"
@@ -663,7 +678,7 @@ def test_client_that_went_away_ages_out(tmp_path: Path, uptime: int) -> None:
         1: segments.Client(b"left", (2, 0, 0), last_seen=uptime, connections=0),
         2: segments.Client(b"gone", (3, 0, 0), last_seen=long_ago, connections=0),
     }
-    with segments.Segment(clients=clients).live(tmp_path / "a.seg"):
+    with segments.Segment(clients=clients).live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert values(samples, "glupy_client_connections", "client") == {("here",): 1, ("left",): 0}
     for family in ("fops_total", "fop_errors_total", "last_seen_timestamp_seconds"):
@@ -674,7 +689,7 @@ def test_client_that_went_away_ages_out(tmp_path: Path, uptime: int) -> None:
 
 def test_internal_origins_are_there_once_seen(tmp_path: Path) -> None:
     internal = {"rebalance": segments.Internal((1, 2, 3), (4, 5), (6, 7, 8))}
-    with segments.Segment(internal=internal).live(tmp_path / "a.seg"):
+    with segments.Segment(internal=internal).live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert values(samples, "glupy_internal_fops_total", "origin", "kind") == {
         ("rebalance", "read"): 1,
@@ -688,7 +703,7 @@ def test_internal_origins_are_there_once_seen(tmp_path: Path) -> None:
 
 
 def test_histograms_are_cumulative_and_agree_with_count(tmp_path: Path) -> None:
-    with full_segment().live(tmp_path / "a.seg"):
+    with full_segment().live(tmp_path):
         samples = scrape(scraper(tmp_path))
     buckets = [
         (float(le), count)
@@ -715,7 +730,7 @@ def test_hostile_label_values_stay_inside_their_labels(tmp_path: Path) -> None:
         files={0: segments.File(evil, HOT, (1, 0, 0))},
         clients={0: segments.Client(b'"\n{}', (1, 0, 0))},
     )
-    with segment.live(tmp_path / "a.seg"):
+    with segment.live(tmp_path):
         samples = scrape(scraper(tmp_path))
     assert values(samples, "glupy_brick_up", "volume") == {('v"\\x0a\\\\',): 1}
     paths = {path for path, _ in values(samples, "glupy_file_fops_total", "path", "kind")}

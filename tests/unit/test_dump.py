@@ -26,7 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_dump_is_one_scrape(tmp_path: Path) -> None:
-    with segments.Segment().live(tmp_path / "a.seg"):
+    with segments.Segment().live(tmp_path):
         done = run("dump", f"--segment.dir={tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")
     families = {family.name: family for family in text_string_to_metric_families(done.stdout)}
@@ -53,7 +53,7 @@ def test_a_brick_is_alive_whatever_proc_shows(
 ) -> None:
     need(os.geteuid() == 0, "root, to mount another /proc")
     shell = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
-    with segments.Segment().live(tmp_path / "a.seg"):
+    with segments.Segment().live(tmp_path):
         done = subprocess.run(
             [*shell, *COMMAND, *command, f"--segment.dir={tmp_path}"],
             capture_output=True,
@@ -67,7 +67,7 @@ def test_a_brick_is_alive_whatever_proc_shows(
 def test_dump_obeys_flags_and_file(tmp_path: Path) -> None:
     config = tmp_path / "config.yml"
     config.write_text(f"segment.dir: {tmp_path}\ncollector.exporter: false\n", encoding="utf-8")
-    with segments.Segment().live(tmp_path / "a.seg"):
+    with segments.Segment().live(tmp_path):
         done = run("dump", "--config.file", str(config), "--no-collector.files")
     names = {family.name for family in text_string_to_metric_families(done.stdout)}
     assert {"glupy_brick_up", "glupy_clients_tracked", "glupy_segment_errors"} <= names
@@ -80,7 +80,7 @@ def test_dump_has_the_names_that_it_looks_up(tmp_path: Path) -> None:
     entry.parent.mkdir(parents=True)
     entry.symlink_to(f"../../00/00/{ROOT}/dir")
     files = {0: segments.File(b"", gfid, (1, 0, 0), type="")}
-    with segments.Segment(brick=str(tmp_path), files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(brick=str(tmp_path), files=files).live(tmp_path):
         for flags, path in ((), f"<gfid:{gfid}>"), (("--files.resolve",), "/dir"):
             done = run("dump", f"--segment.dir={tmp_path}", *flags)
             assert f'path="{path}"' in done.stdout

@@ -38,7 +38,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         slot: segments.File(name, uuid.UUID(int=slot + 1), (9 - slot, 1, 0))
         for slot, name in enumerate(NAMES)
     }
-    with segments.Segment(volume=VOLUME, files=files).live(path / "a.seg"):
+    with segments.Segment(volume=VOLUME, files=files).live(path):
         yield path
 
 

@@ -62,7 +62,7 @@ class Brick:
 
 @pytest.fixture
 def brick(tmp_path: Path) -> Iterator[Brick]:
-    with segment(1).live(tmp_path / "gv0.seg") as path:
+    with segment(1).live(tmp_path) as path:
         yield Brick(path)
 
 
@@ -258,11 +258,11 @@ def test_pause_keeps_what_is_shown(brick: Brick) -> None:
 def test_bricks_come_and_go(tmp_path: Path) -> None:
     with Terminal([*COMMAND, f"--segment.dir={tmp_path}", "--interval=0.1"]) as terminal:
         terminal.wait_for("No brick with the translator runs on this node.")
-        with segment(1).live(tmp_path / "gv0.seg") as path:
+        with segment(1).live(tmp_path) as path:
             terminal.wait_for("漢字.txt", meanwhile=Brick(path).work)
         terminal.wait_for("0 bricks up, 1 down")
         path.write_bytes(b"junk")
-        terminal.wait_for("gv0.seg: 4 bytes are too few for a header")
+        terminal.wait_for("gv0.bricks-b0.seg: 4 bytes are too few for a header")
 
 
 @pytest.mark.parametrize("name", ["C", "xx_YY.UTF-8"])

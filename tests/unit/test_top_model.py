@@ -36,7 +36,7 @@ def two_looks(
     """The rates after the segment changed in place, as a running brick changes it."""
     clock = Clock()
     sampler = Sampler(directory, EXPIRY, privacy, clock=clock)
-    with before.live(directory / "a.seg") as path:
+    with before.live(directory) as path:
         first = sampler.sample()
         assert (first.interval, first.fops, first.files, first.clients) == (0, (), (), ())
         change(path, after)
@@ -153,7 +153,7 @@ def test_the_first_look_asks_for_names(tmp_path: Path) -> None:
         segments.Segment(files={1: replace(file((count, 0, 0)), path=b"")}) for count in (1, 5)
     )
     sampler = Sampler(tmp_path, EXPIRY, Privacy(exclude=("*.tmp",)), Names())
-    with before.live(tmp_path / "a.seg") as path:
+    with before.live(tmp_path) as path:
         sampler.sample()
         change(path, after)
         (rate,) = sampler.sample().files
@@ -187,7 +187,7 @@ def test_a_slot_given_away_and_taken_back_starts_from_zero(tmp_path: Path) -> No
     at = header.file_counters_offset + 128 + layout.FileCounters.first_seen.offset
     clock = Clock()
     sampler = Sampler(tmp_path, EXPIRY, clock=clock)
-    with before.live(tmp_path / "a.seg") as path:
+    with before.live(tmp_path) as path:
         sampler.sample()
         with path.open("r+b") as target:
             target.write(data)
@@ -232,9 +232,9 @@ def test_a_restarted_brick_has_no_rates_until_the_look_after(tmp_path: Path) -> 
         segment.header = {"pid": 4712}
     clock = Clock()
     sampler = Sampler(tmp_path, EXPIRY, clock=clock)
-    with one.live(tmp_path / "a.seg"):
+    with one.live(tmp_path):
         sampler.sample()
-    with two.live(tmp_path / "a.seg") as path:
+    with two.live(tmp_path) as path:
         clock.now += 4
         assert sampler.sample().files == ()
         change(path, three)
@@ -243,10 +243,10 @@ def test_a_restarted_brick_has_no_rates_until_the_look_after(tmp_path: Path) -> 
 
 
 def test_dead_and_broken_bricks_are_named(tmp_path: Path) -> None:
-    segments.Segment(volume="dead").write(tmp_path / "dead.seg")
+    segments.Segment(volume="dead").write(tmp_path)
     (tmp_path / "broken.seg").write_bytes(b"\0" * 8192)
     sampler = Sampler(tmp_path, EXPIRY)
-    with segments.Segment().live(tmp_path / "a.seg"):
+    with segments.Segment().live(tmp_path):
         rates = sampler.sample()
     assert (rates.up, rates.down) == (1, ("dead:/bricks/b0",))
     assert [(p.path.name, p.reason) for p in rates.problems] == [("broken.seg", "bad_magic")]

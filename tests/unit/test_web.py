@@ -43,8 +43,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     fops = {"read": segments.Fop({3: 7}, nanoseconds=10**6)}
     files = {0: segments.File(b"/f&", uuid.UUID(int=1), (1, 0, 0))}
     live = segments.Segment(volume="<b>v0</b>", fops=fops, files=files)
-    with live.live(path / "a.seg"):
-        segments.Segment(volume="gone").write(path / "b.seg")
+    with live.live(path):
+        segments.Segment(volume="gone").write(path)
         (path / os.fsdecode(b"<bad\xff>.seg")).write_bytes(b"?" * 5000)
         yield path
 

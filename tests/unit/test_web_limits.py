@@ -22,7 +22,7 @@ HEADERS = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Exporter, int]]:
     directory = tmp_path_factory.mktemp("segments")
-    segments.Segment(volume="gone").write(directory / "a.seg")
+    segments.Segment(volume="gone").write(directory)
     with exporter("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}") as made:
         yield made, made.port()
 

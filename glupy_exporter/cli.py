@@ -320,7 +320,13 @@ def _parser() -> argparse.ArgumentParser:
     xlator = commands.add_parser("xlator", help="build, install and insert the translator")
     actions = xlator.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("build", help="build glupy.so for the installed GlusterFS")
-    action.add_argument("--output", type=Path, default=Path("build/xlator"), metavar="DIR")
+    action.add_argument(
+        "--output",
+        type=Path,
+        default=build.DIRECTORY,
+        metavar="DIR",
+        help="directory for glupy.so (default: %(default)s)",
+    )
     action.set_defaults(run=xlator_build)
 
     dry_run = argparse.ArgumentParser(add_help=False)
@@ -334,9 +340,9 @@ def _parser() -> argparse.ArgumentParser:
         "--from",
         dest="source",
         type=Path,
-        default=Path("build/xlator"),
+        default=build.DIRECTORY,
         metavar="DIR",
-        help="directory that holds glupy.so (default: %(default)s)",
+        help="directory that holds glupy.so, which has to be root's (default: %(default)s)",
     )
     action.set_defaults(run=xlator_install)
     action = actions.add_parser(

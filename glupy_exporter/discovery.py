@@ -6,15 +6,14 @@ glusterd is not asked: that would take its lock, or one of the whole cluster. It
 from __future__ import annotations
 
 import json
-import os
 import socket
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from glupy_exporter import atomic
 from glupy_exporter.errors import UserError
 from glupy_exporter.nodestate import Volume
 from glupy_exporter.segment.reader import escape
@@ -148,19 +147,8 @@ def write(path: Path, content: bytes) -> None:
         UserError: it cannot be written.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        atomic.replace(path, content, 0o644)
     except OSError as error:
-        raise UserError(f"cannot write in {path.parent}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from glupy_exporter import __version__
+from glupy_exporter import __version__, atomic
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import header, layout
-from glupy_exporter.xlator import codegen
+from glupy_exporter.xlator import codegen, commands
 
 SHARED_OBJECT = "glupy.so"
+MODE = 0o644  # as every other translator
+DIRECTORY = Path("/var/lib/glupy-exporter/xlator")
+"""Where a translator is built, and installed from, by default. Only root can write there."""
 
 _SOURCES = Path(__file__).parent
 _MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64")
@@ -66,7 +68,16 @@ class GlusterFS:
 def _run(*command: str) -> str:
     """Standard output of ``command``. Raises UserError if it is missing or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            command,
+            cwd=commands.DIRECTORY,
+            env=commands.ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=300,
+        )
     except FileNotFoundError as error:
         raise UserError(
             f"{command[0]} is not installed; see README.md for what a build needs"
@@ -198,7 +209,10 @@ def build(output: Path, compiler: str = "cc") -> Path:
         )
         try:
             output.mkdir(parents=True, exist_ok=True)
-            shutil.move(str(built), output / SHARED_OBJECT)
+            atomic.replace(output / SHARED_OBJECT, built.read_bytes(), MODE)
         except OSError as error:
-            raise UserError(f"cannot write {output}: {error.strerror}") from error
+            raise UserError(
+                f"cannot write into {output}: {error.strerror}; run this as root, or name another "
+                "directory with --output"
+            ) from error
     return output / SHARED_OBJECT

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.xlator import commands
 
 ON = ("on", "enable", "yes", "true", "1")
 """What GlusterFS shows for an option that is switched on."""
@@ -116,9 +117,10 @@ def _run(words: Sequence[str]) -> str:
             # A session of its own: Ctrl-C must not end a transaction half-way.
             done = subprocess.run(
                 command,
+                cwd=commands.DIRECTORY,
+                env=commands.ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
                 check=False,
                 timeout=_COMMAND_SECONDS,
                 start_new_session=True,
@@ -135,7 +137,8 @@ def _run(words: Sequence[str]) -> str:
             ) from error
         except OSError as error:
             raise GlusterError(f"`{shown}` cannot be run: {error.strerror}") from error
-        answer = " ".join((done.stdout + done.stderr).split())
+        output = done.stdout.decode("utf-8", "replace")
+        answer = " ".join((output + done.stderr.decode("utf-8", "replace")).split())
         if not any(text in answer for text in _BUSY):
             break
         if time.monotonic() > give_up:
@@ -148,7 +151,7 @@ def _run(words: Sequence[str]) -> str:
         raise GlusterError("glusterd does not answer; start it and try again")
     if done.returncode != 0:
         raise GlusterError(f"`{shown}` failed: {answer}")
-    return done.stdout
+    return output
 
 
 def command(*words: str) -> ElementTree.Element:
@@ -334,7 +337,12 @@ def execute(script: str, *arguments: str) -> list[str]:
     Raises:
         GlusterError: a node does not have the script; its answer names the node.
     """
-    return _run(("system::", "execute", script, *arguments)).splitlines()
+    return lines(_run(("system::", "execute", script, *arguments)))
+
+
+def lines(output: str) -> list[str]:
+    """The lines of a script's output. Only a newline ends one: a path may hold all else."""
+    return output.split("\n")
 
 
 def working_directory() -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
+from glupy_exporter import atomic
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
-from glupy_exporter.xlator import build
+from glupy_exporter.xlator import build, commands
 from glupy_exporter.xlator.peer import NAME, SCRIPT, Stamp, find_stamp
 
-_LIBRARY_MODE = 0o644  # as every other translator
 _SCRIPT_MODE = 0o755
 _WORKING_DIRECTORY = Path("/var/lib/glusterd")
 
@@ -31,21 +31,6 @@ def peer_script() -> Path:
 def gluster_version() -> str:
     """The version of the installed GlusterFS, which names the directory of its translators."""
     return build.xlator_dir().parent.name
-
-
-def read_stamp(path: Path) -> Stamp:
-    """What the translator at ``path`` says of itself.
-
-    Raises:
-        UserError: the file cannot be read or is no translator of ours.
-    """
-    try:
-        stamp = find_stamp(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if stamp is None:
-        raise UserError(f"{path} is not a glupy translator; make one with `xlator build`")
-    return stamp
 
 
 def check(stamp: Stamp, glusterfs_version: str) -> str | None:
@@ -68,63 +53,91 @@ def _require_root() -> None:
         raise UserError("only root may do this; try again with sudo")
 
 
-def _loads(path: Path) -> None:
-    """Raise UserError unless the dynamic linker can load ``path``.
+def _read(source: Path) -> bytes:
+    """What is in the file, which nobody but root can have written if this is to run as root.
 
-    In a process of its own, since loading runs code of the library.
+    Raises:
+        UserError: it cannot be read, or is another user's.
+    """
+    try:
+        # O_NONBLOCK: nobody must wait for a FIFO's other end.
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise UserError(f"{source} is not a regular file")
+            if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+                raise UserError(
+                    f"{source} is not root's alone, so others may have changed it; build it again "
+                    "as root, or look at it and run `chown root` and `chmod 644` on it"
+                )
+            return file.read()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{source} does not exist; run `glupy-exporter xlator build` first"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot read {source}: {error.strerror}") from error
+
+
+def _check_loads(source: Path, content: bytes) -> None:
+    """Raise UserError unless the dynamic linker can load ``content``, as read from ``source``.
+
+    In a process of its own, since loading runs code of the library; from memory, so that it is
+    what has been checked, and will be installed, whatever is done to the file meanwhile.
     """
     code = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW).xlator_api"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path.resolve())],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    descriptor = os.memfd_create(build.SHARED_OBJECT)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        copy = f"/proc/self/fd/{descriptor}"
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code, copy],
+            cwd=commands.DIRECTORY,
+            env=commands.ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[descriptor],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=60,
+        )
     if done.returncode != 0:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise UserError(f"{path} cannot be loaded ({reason}); build it again")
-
-
-def _put(target: Path, content: bytes, mode: int) -> None:
-    """Replace ``target`` in one step: a running brick keeps the file that it has mapped."""
-    target.parent.mkdir(mode=0o755, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink()
-        raise
+        reason = reason.replace(copy, build.SHARED_OBJECT)
+        raise UserError(f"{source} cannot be loaded ({reason}); build it again")
 
 
 def install(directory: Path, dry_run: bool = False) -> list[str]:
     """Install ``directory/glupy.so`` and the peer script; return a line for each file.
 
     Raises:
-        UserError: not root, no translator there, or it does not fit the installed GlusterFS.
+        UserError: not root, no translator of root's there, or it does not fit the installed
+            GlusterFS. ``dry_run`` needs no root, and then takes a translator of the user's own.
     """
+    if not dry_run:
+        _require_root()
     source = directory / build.SHARED_OBJECT
-    if not source.exists():
-        raise UserError(f"{source} does not exist; run `glupy-exporter xlator build` first")
-    problem = check(read_stamp(source), gluster_version())
+    content = _read(source)
+    stamp = find_stamp(content)
+    if stamp is None:
+        raise UserError(f"{source} is not a glupy translator; make one with `xlator build`")
+    problem = check(stamp, gluster_version())
     if problem:
         raise UserError(f"{source}: {problem}; run `glupy-exporter xlator build` again")
-    _loads(source)
+    _check_loads(source, content)
     files = [
-        (library(), source.read_bytes(), _LIBRARY_MODE),
+        (library(), content, build.MODE),
         (peer_script(), SCRIPT.encode("ascii"), _SCRIPT_MODE),
     ]
     if dry_run:
         return [f"would install {target}" for target, _, _ in files]
-    _require_root()
     try:
-        for target, content, mode in files:
-            _put(target, content, mode)
+        for target, data, mode in files:
+            target.parent.mkdir(mode=0o755, exist_ok=True)
+            atomic.replace(target, data, mode)
     except OSError as error:
         raise UserError(f"cannot install {target}: {error.strerror}") from error
     return [f"installed {target}" for target, _, _ in files]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from glupy_exporter.segment import layout
-from glupy_exporter.xlator import gluster
+from glupy_exporter.xlator import gluster, peer
 from glupy_exporter.xlator.gluster import Brick, Volume
 
 OPTION = "user.xlator.glupy"
@@ -30,6 +30,13 @@ def set_command(volume: str, options: Mapping[str, str]) -> list[str]:
 def segment_directory(volume: Volume) -> Path:
     """Where the volume's bricks keep their segments."""
     return Path(volume.options.get(f"{OPTION}.segment-dir", layout.DIRECTORY))
+
+
+def segment_path(volume: Volume, brick: Brick) -> Path:
+    """The segment of the brick, as the kernel of its node has it if links there lead as they do
+    here."""
+    directory = segment_directory(volume).resolve()
+    return directory / peer.segment_name(volume.name, brick.path)
 
 
 def volfile(volume: Volume, brick: Brick) -> Path:

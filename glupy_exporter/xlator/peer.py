@@ -8,6 +8,7 @@ part of this project that a node needs besides the translator, so it is plain sh
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.xlator import gluster
+from glupy_exporter.segment.reader import file_name
+from glupy_exporter.xlator import commands, gluster
 
 NAME = "glupy"
 
@@ -37,6 +39,9 @@ SCRIPT = r"""#!/bin/sh
 # with `holding PATH...` it also prints
 #   holding UUID PID PATH                a brick process that still works on the brick PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
+# Names are bytes: a pattern must not pass over what is no character of a locale.
+LC_ALL=C
+export LC_ALL
 if [ "$1" = forget ]; then
     case $2 in
     "" | *[!A-Za-z0-9_-]*) ;;
@@ -51,7 +56,11 @@ stamp_of() {
 }
 stamp=$(stamp_of "$library")
 echo "node $uuid $version ${stamp:--}"
+me=$(id -u)
 for pid in $(pidof glusterfsd); do
+    # Whoever is on this node may call a program so, and have a name of a segment in its own /run.
+    user=$(sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null)
+    [ "$user" = "$me" ] || continue
     # Through map_files the file can be read even if another has taken its name.
     range=$(sed -n 's|^\([0-9a-f]*-[0-9a-f]*\) .*/user/glupy\.so.*|\1|p' "/proc/$pid/maps" \
         2>/dev/null | head -n 1)
@@ -62,14 +71,14 @@ for pid in $(pidof glusterfsd); do
         stamp=$(stamp_of "$loaded")
         echo "running $uuid $pid $same ${stamp:--}"
     fi
-    # Clients name files, so a name may hold anything. No brick's and no segment's has a newline.
-    open=$(find "/proc/$pid/fd" -type l ! -lname '*
-*' -printf '%l\n' 2>/dev/null)
-    echo "$open" | sed -n "s|^/.*\.seg\$|segment $uuid $pid &|p"
+    # Clients name files, so a name may hold anything: a newline, or what echo takes for one. No
+    # brick's and no segment's name has a control character.
+    open=$(find "/proc/$pid/fd" -type l ! -lname '*[[:cntrl:]]*' -printf '%l\n' 2>/dev/null)
+    printf '%s\n' "$open" | sed -n "s|^/.*\.seg\$|segment $uuid $pid &|p"
     if [ "$1" = holding ]; then
         for path; do
-            echo "$open" | grep -qxF -- "$(readlink -f -- "$path")" &&
-                echo "holding $uuid $pid $path"
+            real=$(readlink -f -- "$path") && printf '%s\n' "$open" | grep -qxF -- "$real" &&
+                printf '%s\n' "holding $uuid $pid $path"
         done
     fi
 done
@@ -117,7 +126,8 @@ class Node:
     stamp: Stamp | None
     """Of the installed translator; None if there is none."""
     segments: Mapping[str, int] = field(default_factory=dict)
-    """Pid of the brick process by the file name of the segment it holds open."""
+    """Pid of the brick process by the path of the segment it holds open, as the kernel has it. It
+    holds open files of the volume's users as well, who may name them like segments."""
     loaded: Mapping[int, Loaded] = field(default_factory=dict)
     """By the pid of the brick process. A node that still has the script of the first release does
     not tell."""
@@ -180,7 +190,7 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
         if kind == "node":
             found[uuid] = (second, _stamp_in(third))
         elif kind == "segment" and second.isdigit():
-            segments.setdefault(uuid, {})[Path(third).name] = int(second)
+            segments.setdefault(uuid, {})[third] = int(second)
         elif kind == "running" and second.isdigit():
             same, _, stamp = third.partition(" ")
             loaded.setdefault(uuid, {})[int(second)] = Loaded(_stamp_in(stamp), same == "same")
@@ -252,11 +262,17 @@ def nodes() -> dict[str, Node]:
 
 def this_node() -> dict[str, Node]:
     """What this node answers, asked without glusterd; empty where GlusterFS is not installed."""
-    words = ["sh", "-s"]
-    done = subprocess.run(words, input=SCRIPT, capture_output=True, text=True, timeout=60)
-    return parse(done.stdout.splitlines())
+    done = subprocess.run(
+        ["/bin/sh", "-s"],
+        input=SCRIPT.encode("ascii"),
+        cwd=commands.DIRECTORY,
+        env=commands.ENVIRONMENT,
+        capture_output=True,
+        timeout=60,
+    )
+    return parse(gluster.lines(done.stdout.decode("utf-8", "replace")))
 
 
 def segment_name(volume: str, brick: str) -> str:
     """The file name of the segment of the brick with the path ``brick``."""
-    return f"{volume}.{brick.lstrip('/')}".replace("/", "-") + ".seg"
+    return os.fsdecode(file_name(os.fsencode(volume), os.fsencode(brick)))

@@ -100,8 +100,7 @@ def _row(owner: Volume, brick: Brick, status: gluster.Status | None, pool: _Pool
     if brick.node == pool.here:
         volfile = options.volfile(owner, brick)
         in_volfile = volfile.exists() and options.names_translator(volfile)
-        name = peer.segment_name(owner.name, brick.path)
-        segment = _segment(options.segment_directory(owner) / name)
+        segment = _segment(options.segment_path(owner, brick))
     version = _version(owner, brick, node) if wanted and node else None
     note = pool.at_work(owner)
     if note or not owner.started:

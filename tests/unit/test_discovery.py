@@ -153,7 +153,7 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
     assert file.stat().st_ino != before
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["targets.json"]
-    with pytest.raises(UserError, match=r"cannot write in .*: No such file"):
+    with pytest.raises(UserError, match=r"cannot write .*: No such file"):
         discovery.write(tmp_path / "nothing" / "targets.json", b"")
     (tmp_path / "directory").mkdir()
     with pytest.raises(UserError, match=r"cannot write .*directory"):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import dataclasses
 import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+import glupy_exporter
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
-from glupy_exporter.xlator import build, gluster, install, peer
+from glupy_exporter.xlator import build, gluster, install, peer, plan
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
+Need = Callable[[object, str], None]
 
 
 def test_the_stamp_that_build_writes_is_found_in_the_file() -> None:
@@ -69,7 +78,7 @@ def test_answers_of_nodes() -> None:
         "u1": peer.Node(
             "10.3",
             STAMP,
-            {"home.srv-a b.seg": 17},
+            {"/run/gluster/glupy/home.srv-a b.seg": 17},
             {17: peer.Loaded(STAMP, True), 18: peer.Loaded(None, False)},
         ),
         "u2": peer.Node(
@@ -119,23 +128,234 @@ def xlator_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_install_refuses_a_missing_file(tmp_path: Path, xlator_dir: Path) -> None:
     with pytest.raises(UserError, match="xlator build"):
-        install.install(tmp_path)
+        install.install(tmp_path, dry_run=True)
+
+
+def translator(directory: Path, content: bytes) -> Path:
+    path = directory / "glupy.so"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    return path
 
 
 def test_install_refuses_what_is_not_a_translator(tmp_path: Path, xlator_dir: Path) -> None:
-    (tmp_path / "glupy.so").write_bytes(b"\x7fELF")
+    translator(tmp_path, b"\x7fELF")
     with pytest.raises(UserError, match="not a glupy translator"):
-        install.install(tmp_path)
+        install.install(tmp_path, dry_run=True)
 
 
 def test_install_refuses_another_version(tmp_path: Path, xlator_dir: Path) -> None:
-    (tmp_path / "glupy.so").write_bytes(build.stamp("9.6").encode())
+    translator(tmp_path, build.stamp("9.6").encode())
     with pytest.raises(UserError, match=r"built for GlusterFS 9\.6, 10\.3 is installed"):
-        install.install(tmp_path)
+        install.install(tmp_path, dry_run=True)
 
 
 def test_install_refuses_what_cannot_be_loaded(tmp_path: Path, xlator_dir: Path) -> None:
-    (tmp_path / "glupy.so").write_bytes(build.stamp("10.3").encode())
-    with pytest.raises(UserError, match="cannot be loaded"):
+    translator(tmp_path, build.stamp("10.3").encode())
+    with pytest.raises(UserError, match=r"cannot be loaded \(.*glupy\.so: "):
         install.install(tmp_path, dry_run=True)
     assert not (xlator_dir / "user").exists()
+
+
+def test_install_loads_nothing_before_it_has_asked_for_root(
+    tmp_path: Path, xlator_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator(tmp_path, build.stamp("10.3").encode())
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was run"))
+    with pytest.raises(UserError, match="only root"):
+        install.install(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_install_takes_no_translator_that_others_can_write(
+    tmp_path: Path, xlator_dir: Path, mode: int
+) -> None:
+    translator(tmp_path, build.stamp("10.3").encode()).chmod(mode)
+    with pytest.raises(UserError, match="not root's alone"):
+        install.install(tmp_path, dry_run=True)
+
+
+def test_install_takes_no_translator_of_another_user(
+    tmp_path: Path, xlator_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = translator(tmp_path, build.stamp("10.3").encode())
+    owner = path.stat().st_uid or 1000
+    found = os.stat_result([*path.stat()[:4], owner, *path.stat()[5:]])
+    monkeypatch.setattr(os, "fstat", lambda descriptor: found)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(UserError, match="not root's alone"):
+        install.install(tmp_path, dry_run=True)
+
+
+def test_install_runs_nothing_of_the_current_directory(
+    tmp_path: Path, xlator_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of that nor of PYTHONPATH, which `python -c` would look into first."""
+    proof = tmp_path / "proof"
+    translator(tmp_path, build.stamp("10.3").encode())
+    for name in ("ctypes.py", "os.py", "sitecustomize.py"):
+        (tmp_path / name).write_text(f"open({str(proof)!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        install.install(tmp_path, dry_run=True)
+    assert not proof.exists()
+
+
+def test_no_program_is_found_by_the_callers_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proof = tmp_path / "proof"
+    for name in ("glusterfsd", "sh"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n: > '{proof}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:.:")
+    with contextlib.suppress(UserError):
+        build.xlator_dir()
+    peer.this_node()
+    assert not proof.exists()
+
+
+def test_every_program_is_run_with_nothing_of_the_callers() -> None:
+    calls = [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        for path in Path(glupy_exporter.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith(("subprocess.", "os.exec", "os.spawn", "os.system"))
+    ]
+    assert len(calls) >= 4
+    for call in calls:
+        assert (call["cwd"], call["env"]) == ("commands.DIRECTORY", "commands.ENVIRONMENT")
+
+
+SEPARATORS = {
+    "newline": b"\n",
+    "what echo takes for one": b"\\n",
+    "carriage return": b"\r",
+    "vertical tab": b"\v",
+    "form feed": b"\f",
+    "record separator": b"\x1e",
+    "next line": "\x85".encode(),
+    "line separator": "\u2028".encode(),
+    "newline after no character": b"\xff\n",
+}
+
+
+@contextlib.contextmanager
+def opened(path: bytes) -> Iterator[None]:
+    Path(os.fsdecode(path)).parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def brick_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Has the peer script, run as glusterd does, look at these processes as those of bricks."""
+    pids = [os.getpid()]
+
+    def run(words: Sequence[str]) -> str:
+        assert words[:3] == ("system::", "execute", "glupy")
+        find = "$(pidof glusterfsd)"
+        assert find in peer.SCRIPT
+        script = peer.SCRIPT.replace(find, " ".join(map(str, pids)))
+        done = subprocess.run(["/bin/sh", "-s", *words[3:]], input=script.encode(), stdout=-1)
+        return done.stdout.decode("utf-8", "replace")
+
+    monkeypatch.setattr(gluster, "_run", run)
+    return pids
+
+
+@pytest.mark.parametrize("name", SEPARATORS)
+def test_no_name_of_a_users_file_is_taken_for_a_segment_or_a_brick(
+    tmp_path: Path, brick_process: list[int], name: str
+) -> None:
+    """A client may open, on the brick, any file in any directory that it makes there."""
+    true, false = (tmp_path / "glupy" / f"v{n}.bricks-b{n}.seg" for n in range(2))
+    brick, held = tmp_path / "b0", tmp_path / "b1.seg"
+    held.mkdir()
+    (uuid,) = peer.nodes()
+    lines = [f"{false}", f"segment {uuid} 17 {false}", f"{held}", f"holding {uuid} 17 {held}"]
+    names = [b"v1.bricks-b1.seg", *(b"x" + SEPARATORS[name] + os.fsencode(line) for line in lines)]
+    with contextlib.ExitStack() as stack:
+        for path in (os.fsencode(true), *(os.fsencode(brick) + b"/" + name for name in names)):
+            stack.enter_context(opened(path))
+        (node,) = peer.nodes().values()
+        assert node.segments.get(str(true)) == os.getpid()
+        assert str(false) not in node.segments
+        assert not peer.holding([gluster.Brick("h", str(held), uuid)])
+        stack.callback(os.close, os.open(held, os.O_RDONLY))
+        assert peer.holding([gluster.Brick("h", str(held), uuid)])
+
+
+def test_a_brick_that_is_gone_is_held_by_nobody(tmp_path: Path, brick_process: list[int]) -> None:
+    brick_process[:] = [2**22 + 1]
+    (uuid,) = peer.nodes()
+    assert not peer.holding([gluster.Brick("h", str(tmp_path / "no" / "brick"), uuid)])
+
+
+def test_a_segment_is_looked_for_where_the_volume_has_it() -> None:
+    made = gluster.Volume("home", "", "Started", 1, 0, (gluster.Brick("h", "/b", "u"),), {})
+    (brick,) = made.bricks
+    for segments, pid in (
+        ({"/run/gluster/glupy/home.b.seg": 7, "/b/home.b.seg": 8}, 7),
+        ({"/b/home.b.seg": 8, "/b/run/gluster/glupy/home.b.seg": 9}, None),
+    ):
+        assert plan.process(made, brick, peer.Node("10.3", None, segments)) == pid
+    elsewhere = dataclasses.replace(made, options={"user.xlator.glupy.segment-dir": "/srv/s/"})
+    node = peer.Node("10.3", None, {"/run/gluster/glupy/home.b.seg": 7, "/srv/s/home.b.seg": 8})
+    assert plan.process(elsewhere, brick, node) == 8
+
+
+def test_another_users_process_is_no_brick(
+    tmp_path: Path, brick_process: list[int], need: Need
+) -> None:
+    need(os.geteuid() == 0, "root")
+    segment = tmp_path / "v0.bricks-b0.seg"
+    with segment.open("w") as file:
+        words = ["/bin/sh", "-c", "read end"]
+        other = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=file, user=65534)
+        try:
+            brick_process[:] = [other.pid]
+            (node,) = peer.nodes().values()
+        finally:
+            other.communicate()
+    assert node.segments == {}
+
+
+def test_output_that_is_no_text_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.CompletedProcess([], 0, b"segment u 1 /b/\xff\r.seg\n", b"")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    assert gluster.execute("glupy") == ["segment u 1 /b/\ufffd\r.seg", ""]
+
+
+def test_a_build_does_not_write_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "glupy.so").symlink_to(victim)
+
+    def compile_nothing(*words: str) -> str:
+        if "-o" in words:
+            Path(words[words.index("-o") + 1]).write_bytes(b"built")
+        return ""
+
+    found = build.GlusterFS("10.3", tmp_path, tmp_path, tmp_path / "lib")
+    monkeypatch.setattr(build, "find", lambda: found)
+    monkeypatch.setattr(build, "generate", lambda *_: None)
+    monkeypatch.setattr(build, "defines", lambda _: [])
+    monkeypatch.setattr(build, "_run", compile_nothing)
+    # Where /tmp is another file system, moving a file there writes through the link.
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    made = build.build(output)
+    assert victim.read_text() == "as it was"
+    assert made.read_bytes() == b"built"
+    assert not made.is_symlink()

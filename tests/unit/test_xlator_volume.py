@@ -8,7 +8,7 @@ import pytest
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
-from glupy_exporter.xlator import gluster, peer, plan, status
+from glupy_exporter.xlator import gluster, options, peer, plan, status
 
 BRICKS = tuple(gluster.Brick(f"host{n}", f"/brick{n}", f"uuid{n}") for n in range(3))
 
@@ -121,7 +121,7 @@ def test_a_plan_without_bricks_to_restart_says_that_all_are_up_to_date() -> None
 
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
-SEGMENT = peer.segment_name("home", BRICKS[0].path)
+SEGMENT = str(options.segment_path(make(), BRICKS[0]))
 
 
 def node(loaded: peer.Loaded | None) -> peer.Node:

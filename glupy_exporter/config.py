@@ -219,7 +219,8 @@ def _settings() -> dict[str, _Setting]:
             _one_of(PATHS),
             "full",
             "how the paths of files are shown: "
-            + ", ".join(f"{name} ({text})" for name, text in PATHS.items()),
+            + ", ".join(f"{name} ({text})" for name, text in PATHS.items())
+            + "; each file keeps its gfid, by which whoever can mount the volume can look it up",
             "HOW",
         ),
         "privacy.path-depth": _Setting(
@@ -236,11 +237,14 @@ def _settings() -> dict[str, _Setting]:
             _globs,
             [],
             "show only files whose path matches, may be repeated (a list in the file); * stands "
-            "for any text, / included",
+            "for any text, / included; of a path that is cut, only what it shows is known",
             "GLOB",
         ),
         "files.exclude": _Setting(
-            _globs, [], "do not show files whose path matches, may be repeated", "GLOB"
+            _globs,
+            [],
+            "do not show files whose path matches, or may match if it is cut; may be repeated",
+            "GLOB",
         ),
         "files.resolve": _Setting(
             _switch,

@@ -21,7 +21,7 @@ LEVELS = {
 _NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
 # Numbers of syslog(3), which the journal wants at the start of a line, see sd-daemon(3).
 _PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3}
-_BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
+_QUOTED = re.compile(r"[\s\"=\\]")
 
 
 def _values(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, str]:
@@ -43,10 +43,15 @@ class _Json(logging.Formatter):
         return json.dumps(_values(record, self))
 
 
+def _is_bare(value: str) -> bool:
+    """Whether the value needs no quotes: nothing in it ends it, or tells a terminal what to do."""
+    return value.isprintable() and bool(value) and not _QUOTED.search(value)
+
+
 class _Logfmt(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return " ".join(
-            f"{key}={value if _BARE.fullmatch(value) else json.dumps(value)}"
+            f"{key}={value if _is_bare(value) else json.dumps(value)}"
             for key, value in _values(record, self).items()
         )
 

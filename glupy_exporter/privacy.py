@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
-from glupy_exporter.segment.reader import File
+from glupy_exporter.segment.reader import File, unescape
 
 PATHS = {
     "full": "as they are",
@@ -35,8 +35,23 @@ def glob(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"{pattern!r} is not a pattern: {error}") from error
 
 
+def _texts(path: str) -> set[str]:
+    """The path as labels have it, in which a backslash is two, and as it is."""
+    return {path, unescape(path).decode("utf-8", "surrogateescape")} if "\\" in path else {path}
+
+
+def _may_match(pattern: str, path: str) -> bool:
+    """Whether some path that begins with ``path`` may match the pattern.
+
+    It is told by what the pattern has before its first wildcard; the rest may match anything.
+    """
+    head = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    return head.startswith(path) or (head != pattern and path.startswith(head))
+
+
 def _any(patterns: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(glob(pattern).pattern for pattern in patterns))
+    nothing = "(?!)"
+    return re.compile("|".join(glob(pattern).pattern for pattern in patterns) or nothing)
 
 
 @dataclass(frozen=True)
@@ -57,10 +72,21 @@ class Privacy:
         return bool(self.include or self.exclude)
 
     def shown(self, file: File) -> bool:
-        """Whether the file may be shown, by its whole path; without a path it is not included."""
-        if self.include and not (file.path and self._include.match(file.path)):
+        """Whether the file may be shown, by its whole path; without a path it is not included.
+
+        Of a path that is cut, the rest may be anything: it is included only if that does not
+        matter, and excluded already if it may.
+        """
+        texts = _texts(file.path)
+        if self.include:
+            include = self._include_any if file.truncated else self._include
+            if not (file.path and any(map(include.match, texts))):
+                return False
+        if not self.exclude:
+            return True
+        if file.truncated and any(_may_match(p, text) for p in self.exclude for text in texts):
             return False
-        return not (self.exclude and self._exclude.match(file.path))
+        return not any(map(self._exclude.match, texts))
 
     def path(self, file: File) -> str:
         """What is shown as the path.
@@ -87,6 +113,11 @@ class Privacy:
     @cached_property
     def _include(self) -> re.Pattern[str]:
         return _any(self.include)
+
+    @cached_property
+    def _include_any(self) -> re.Pattern[str]:
+        """Those patterns that match whatever comes after what they match."""
+        return _any(pattern for pattern in self.include if pattern.endswith("*"))
 
     @cached_property
     def _exclude(self) -> re.Pattern[str]:

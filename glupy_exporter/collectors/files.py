@@ -26,7 +26,8 @@ _WHICH = (
     "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
     "brick of the volume on this node knows it, ends in ... where cut and in (deleted) if the file "
     "is, and has \\xNN for bytes that are not UTF-8 and for control characters; type is file, "
-    "directory, symlink, block, char, fifo, socket, or empty while it is not known."
+    "directory, symlink, block, char, fifo, socket, or empty while it is not known. Whatever path "
+    "shows, whoever can mount the volume can look the file up by its gfid."
 )
 _LABELS = ("gfid", "path", "type")
 

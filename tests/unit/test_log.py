@@ -32,6 +32,19 @@ def test_logfmt_quotes_what_needs_it(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("name", log.FORMATS)
+def test_no_character_reaches_a_terminal_that_it_obeys(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    log.configure("debug", name)
+    controls = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
+    for char in [*controls, "\u2028", "\u202e", "\u2066", "\u200b", "\ufeff", "\udc9b"]:
+        logging.getLogger("x").debug("seen", extra={"fields": {"path": f"/{char}31m"}})
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1 and line.rstrip("\n").isprintable(), repr(char)
+        assert "31m" in line
+
+
+@pytest.mark.parametrize("name", log.FORMATS)
 def test_a_traceback_is_one_line(capsys: pytest.CaptureFixture[str], name: str) -> None:
     log.configure("info", name)
     try:

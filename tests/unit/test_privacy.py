@@ -105,6 +105,47 @@ def test_patterns_see_the_whole_path_whatever_is_shown_of_it() -> None:
         assert not Privacy(paths, depth=1, exclude=("*/love.txt",)).shown(FILE)
 
 
+BACKSLASH = FILE._replace(path="/home/a\\\\b/\\xff\\x0ac")
+"""Its name has one backslash, a byte that is no UTF-8, and a newline."""
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["/home/a\\b/*", "*/a\\b/\udcff\nc", "/home/a\\\\b/*", "*\\xff*", "*\n?", "/home/a?b/*"],
+)
+def test_patterns_see_names_as_they_are_and_as_they_are_shown(pattern: str) -> None:
+    assert not Privacy(exclude=(pattern,)).shown(BACKSLASH)
+    assert Privacy(include=(pattern,)).shown(BACKSLASH)
+
+
+CUT = FILE._replace(path="/home/ann/" + "d/" * 295, truncated=True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "excluded", "included"),
+    [
+        ("*/secret.txt", True, False),
+        ("/home/ann/*/secret.txt", True, False),
+        ("/home/*", True, True),
+        ("/srv/*", False, False),
+        ("/srv/*/secret.txt", False, False),
+        ("/home/ann", False, False),
+        (CUT.path + "d/secret.txt", True, False),
+        (CUT.path + "*", True, True),
+        (CUT.path + "d/*", True, False),
+        (CUT.path, True, False),
+        ("/home/[a]*", True, True),
+    ],
+)
+def test_what_a_path_that_is_cut_lacks_may_be_anything(
+    pattern: str, excluded: bool, included: bool
+) -> None:
+    assert Privacy(exclude=(pattern,)).shown(CUT) is not excluded
+    assert Privacy(exclude=("/srv", pattern)).shown(CUT) is not excluded
+    assert Privacy(include=(pattern,)).shown(CUT) is included
+    assert Privacy(include=("/srv", pattern)).shown(CUT) is included
+
+
 def test_empty_pattern() -> None:
     with pytest.raises(ValueError, match="may not be empty"):
         glob("")

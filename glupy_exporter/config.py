@@ -47,6 +47,8 @@ class Config:
     systemd_socket: bool
     """Listen on no address if systemd hands no socket over."""
     telemetry_path: str
+    api: bool
+    """Whether whole tables may be asked for, of those collectors that are on."""
     web_config_file: Path | None
     """TLS, headers, users and a rate limit; None for none of them."""
     segment_dir: Path
@@ -182,6 +184,12 @@ def _settings() -> dict[str, _Setting]:
             "addresses in any case",
         ),
         "web.telemetry-path": _Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
+        "web.api": _Setting(
+            _switch,
+            True,
+            "answer the whole tables of files and clients at /api/v1; a table whose collector is "
+            "off is not answered in any case",
+        ),
         "web.config.file": _Setting(
             _file,
             "",
@@ -333,6 +341,7 @@ def load(args: argparse.Namespace) -> Config:
         listen_addresses=values["web.listen-address"],
         systemd_socket=values["web.systemd-socket"],
         telemetry_path=values["web.telemetry-path"],
+        api=values["web.api"],
         web_config_file=values["web.config.file"],
         segment_dir=values["segment.dir"],
         segment_expiry=values["segment.expiry"],

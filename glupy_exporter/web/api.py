@@ -237,6 +237,11 @@ CLIENTS = Resource(
 RESOURCES = (FILES, CLIENTS)
 
 
+def served(config: Config) -> tuple[Resource, ...]:
+    """The tables that may be asked for: what is not exported is not told in another way."""
+    return tuple(each for each in RESOURCES if config.api and each.name in config.collectors)
+
+
 def query(resource: Resource, arguments: Mapping[str, Sequence[bytes]]) -> Query:
     """The parameters of a request, checked; ``path`` and ``client`` become compiled patterns.
 
@@ -356,7 +361,11 @@ def _operation(resource: Resource) -> Schema:
             "problems": problems,
         }
     )
-    failures = {"400": "A parameter is wrong.", "503": "Too many requests wait already."}
+    failures = {
+        "400": "A parameter is wrong.",
+        "404": "The table is switched off.",
+        "503": "Too many requests wait already.",
+    }
     return {
         "operationId": f"list_{resource.name}",
         "summary": resource.help,
@@ -379,12 +388,12 @@ def _operation(resource: Resource) -> Schema:
     }
 
 
-def openapi() -> bytes:
-    """The OpenAPI document of all this, as JSON."""
+def openapi(resources: Sequence[Resource]) -> bytes:
+    """The OpenAPI document of these tables, as JSON."""
     text = {"type": "string"}
     schemas = {
         resource.name: _object({column.name: column.schema for column in resource.columns})
-        for resource in RESOURCES
+        for resource in resources
     }
     schemas["problem"] = {
         "description": "A segment that could not be read: rows of its brick are missing.",
@@ -395,7 +404,7 @@ def openapi() -> bytes:
         {
             "openapi": "3.1.0",
             "info": {"title": "glupy-exporter", "version": __version__},
-            "paths": {resource.path: {"get": _operation(resource)} for resource in RESOURCES},
+            "paths": {resource.path: {"get": _operation(resource)} for resource in resources},
             "components": {"schemas": schemas},
         }
     )

@@ -265,7 +265,10 @@ class OpenApi(Handler):
 
     async def body(self) -> bytes:
         """The OpenAPI document."""
-        return api.openapi()
+        resources = api.served(self.application.config)
+        if not resources:
+            raise HTTPError(404)
+        return api.openapi(resources)
 
 
 class Api(OpenApi):
@@ -277,12 +280,14 @@ class Api(OpenApi):
 
     async def body(self) -> bytes:
         """The rows that were asked for, or what is wrong with the question."""
+        config, resolver = self.application.config, self.application.scraper.resolver
+        if self._resource not in api.served(config):
+            raise HTTPError(404)
         try:
             query = api.query(self._resource, self.request.query_arguments)
         except ValueError as error:
             self.set_status(400)
             return api.error(str(error))
-        config, resolver = self.application.config, self.application.scraper.resolver
         return await self.compressed(
             lambda: [api.answer(self._resource, query, config, resolver)],
         )

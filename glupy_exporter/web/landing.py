@@ -61,7 +61,8 @@ def render(config: Config) -> bytes:
     heads = "".join(f"<th>{column}</th>" for column in _COLUMNS)
     table = "<table>\n<tr>{}</tr>\n{}\n</table>".format(heads, "\n".join(rows))
     none = f"<p>No segment in {escape(str(config.segment_dir))}: no brick has the translator.</p>"
-    apis = (*(resource.path for resource in api.RESOURCES), api.OPENAPI_PATH)
+    apis = [resource.path for resource in api.served(config)]
+    apis += [api.OPENAPI_PATH] if apis else []
     paths = (config.telemetry_path, *apis, HEALTHY_PATH, READY_PATH)
     page = _PAGE.format(
         version=escape(__version__),

@@ -34,6 +34,7 @@ def test_defaults() -> None:
         listen_addresses=(Address("", 9714),),
         systemd_socket=False,
         telemetry_path="/metrics",
+        api=True,
         web_config_file=None,
         segment_dir=Path("/run/gluster/glupy"),
         segment_expiry=86400.0,
@@ -55,6 +56,7 @@ def test_file(file: Path) -> None:
         web.listen-address: ["[::1]:1", "localhost:2"]
         web.systemd-socket: true
         web.telemetry-path: /m
+        web.api: false
         web.config.file: web.yml
         segment.dir: /dev/shm/x
         segment.expiry: 1d12h
@@ -77,6 +79,7 @@ def test_file(file: Path) -> None:
         listen_addresses=(Address("::1", 1), Address("localhost", 2)),
         systemd_socket=True,
         telemetry_path="/m",
+        api=False,
         web_config_file=Path("web.yml"),
         segment_dir=Path("/dev/shm/x"),
         segment_expiry=129600.0,

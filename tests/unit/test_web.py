@@ -152,6 +152,34 @@ def test_other_paths(port: int, path: str) -> None:
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
+@pytest.mark.parametrize(
+    ("flags", "open_paths"),
+    [
+        (["--no-collector.files"], ["/api/v1/clients", "/api/v1/openapi.json"]),
+        (["--no-collector.clients"], ["/api/v1/files", "/api/v1/openapi.json"]),
+        (["--no-collector.files", "--no-collector.clients"], []),
+        (["--no-web.api"], []),
+    ],
+)
+def test_what_is_switched_off_is_not_told_by_the_api(
+    directory: Path, flags: list[str], open_paths: list[str]
+) -> None:
+    flags = ["--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}", *flags]
+    with exporter(*flags) as running:
+        port = running.port()
+        answers = {path: ask(port, path) for path in API}
+        page = ask(port, "/")[1].decode()
+        assert ask(port, "/metrics")[0].status == 200
+    for path, (answer, body) in answers.items():
+        assert answer.status == (200 if path in open_paths else 404)
+        assert (f'"{path}"' in page) is (path in open_paths)
+        if path not in open_paths:
+            assert json.loads(body) == {"error": "404 Not Found"}
+    if open_paths:
+        document = json.loads(answers["/api/v1/openapi.json"][1])
+        assert [*document["paths"], "/api/v1/openapi.json"] == open_paths
+
+
 def test_health(port: int) -> None:
     assert ask(port, "/-/healthy")[0].status == 200
     assert ask(port, "/-/ready")[0].status == 200

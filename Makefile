@@ -84,7 +84,7 @@ lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheu
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=deploy/demo $(BIN)/mypy deploy/demo/*.py
+	MYPYPATH=deploy/demo $(BIN)/mypy deploy/demo/*.py deploy/release.py
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	promtool check config prometheus/prometheus.yml
 	promtool test rules prometheus/tests/*.yml
@@ -139,6 +139,12 @@ deb: build-deps ## build the Debian packages into build/deb
 	fi
 	@echo "install them with: apt-get install ./build/deb/glupy-exporter_*.deb" \
 		"./build/deb/glusterfs-xlator-glupy_*.deb"
+
+.PHONY: release
+release: $(BIN)/.runtime ## build the wheel, its dependencies with hashes and their SBOM into build/release
+	rm -rf build/release
+	$(BIN)/pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir build/release .
+	$(BIN)/python deploy/release.py build/release
 
 .PHONY: clean
 clean: ## remove what was built

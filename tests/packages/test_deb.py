@@ -14,6 +14,14 @@ TIMER = "etc/systemd/system/timers.target.wants/glupy-discover.timer"
 SOCKET = "etc/systemd/system/sockets.target.wants/glupy-exporter.socket"
 
 
+OURS = "root:glupy 640\n"
+"""Who may read the configuration, in which the key of the hashes may be."""
+
+
+def modes(root: Root) -> str:
+    return root.run("stat", "--format=%U:%G %a", f"/{CONFIG}")
+
+
 @pytest.mark.timeout(900)
 def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) -> None:
     root.install(*debs)
@@ -29,6 +37,12 @@ def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) 
     assert not root.has("var/lib/dpkg/info/glupy-exporter.preinst")
     prerm = (root.path / "var/lib/dpkg/info/glupy-exporter.prerm").read_text()
     assert prerm.index("stop glupy-exporter.socket") < prerm.index("'glupy-exporter.service'")
+    config = root.path / CONFIG
+    assert modes(root) == OURS
+    # Neither the caller's environment nor the current directory gives root a module.
+    (root.path / "yaml.py").write_text("raise SystemExit('of the caller')\n")
+    root.run("env", "PYTHONPATH=/", "sh", "-c", "cd / && glupy-exporter --version")
+    (root.path / "yaml.py").unlink()
     served = root.run(
         *("runuser", "-u", "glupy", "--", "glupy-exporter", "dump", f"--config.file=/{CONFIG}")
     )
@@ -40,9 +54,11 @@ def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) 
     stamp = root.run("sh", str(Path(directory).parents[1] / "peer_glupy")).splitlines()[-1]
     assert "glupy-stamp:{" in stamp
 
-    config = root.path / CONFIG
     config.write_text(config.read_text() + "segment.expiry: 2h\n")
+    root.run("chown", "root:root", f"/{CONFIG}")  # as it was once
+    config.chmod(0o644)
     root.install(*(newer(deb, tmp_path) for deb in debs))
+    assert modes(root) == OURS
     assert root.run("dpkg-query", "--show", "--showformat=${Version}", NAMES[0]).startswith("1:")
     assert config.read_text().endswith("segment.expiry: 2h\n")
     assert root.has(UNIT)

@@ -16,6 +16,7 @@ from roots import Root
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ANSIBLE = DEPLOY / "ansible"
 TLS = {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"}}
+SECRET = "correct-horse-battery"
 Need = Callable[[object, str], None]
 
 
@@ -44,7 +45,7 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
         "gluster": {
             "hosts": {"localhost": None},
             "vars": {
-                "glupy_node_config": {"collector.files.limit": 7},
+                "glupy_node_config": {"collector.files.limit": 7, "privacy.hash-key": SECRET},
                 "glupy_node_web_config": TLS,
                 "glupy_node_web_files": {
                     "server.crt": "/source/x.crt",
@@ -57,20 +58,34 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
             "vars": {
                 "glupy_monitoring_seeds": ["gluster1.example.org"],
                 "glupy_monitoring_scheme": "https",
-                "glupy_monitoring_http": {"tls_config": {"ca_file": "/source/x.crt"}},
+                "glupy_monitoring_http": {
+                    "tls_config": {"ca_file": "/source/x.crt"},
+                    "basic_auth": {"username": "prometheus", "password": SECRET},
+                },
+                "glupy_monitoring_alertmanagers": ["alerts.example.org:443"],
+                "glupy_monitoring_alertmanager_scheme": "https",
+                "glupy_monitoring_alertmanager_http": {
+                    "tls_config": {"ca_file": "/source/x.crt"},
+                },
+                "glupy_monitoring_alertmanager_config": "/source/alertmanager.yml",
             },
         },
     }
     (source / "inventory.yml").write_text(yaml.safe_dump(inventory))
-    play = ("ansible-playbook", "--inventory=/source/inventory.yml")
+    play = ("ansible-playbook", "--diff", "--inventory=/source/inventory.yml")
+    receiver = {"name": "team", "webhook_configs": [{"url": f"https://example.org/{SECRET}"}]}
+    alerting = {"route": {"receiver": "team"}, "receivers": [receiver]}
+    (source / "alertmanager.yml").write_text(yaml.safe_dump(alerting))
     for name in ("x.crt", "x.key"):
-        (source / name).write_text("what is in it is the operator's matter\n")
+        (source / name).write_text(f"what is in it is the operator's matter: {SECRET}\n")
     first = root.run(*play, "/source/deploy/ansible/site.yml")
     assert re.search(r"changed=[1-9].* failed=0 ", first), first
+    assert SECRET not in first
     config = root.path / "etc/glupy-exporter/config.yml"
     web_config = "/etc/glupy-exporter/web.yml"
     assert yaml.safe_load(config.read_text()) == {
         "collector.files.limit": 7,
+        "privacy.hash-key": SECRET,
         "web.config.file": web_config,
     }
     root.run("runuser", "-u", "glupy", "--", "test", "-r", "/etc/glupy-exporter/server.key")
@@ -80,9 +95,18 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
     (job,) = scraping["scrape_configs"]
     tls = {"ca_file": "/source/x.crt"}
     url = "https://gluster1.example.org:9714/sd"
-    assert job["http_sd_configs"] == [{"url": url, "tls_config": tls}]
+    login = {"username": "prometheus", "password": SECRET}
+    assert job["http_sd_configs"] == [{"url": url, "tls_config": tls, "basic_auth": login}]
     assert (job["scheme"], job["tls_config"]) == ("https", tls)
+    (asked,) = scraping["alerting"]["alertmanagers"]
+    targets = [{"targets": ["alerts.example.org:443"]}]
+    assert asked == {"scheme": "https", "tls_config": tls, "static_configs": targets}
     root.run("promtool", "check", "config", "/etc/prometheus/prometheus.yml")
+    for name in ("prometheus.yml", "alertmanager.yml"):
+        path = f"/etc/prometheus/{name}"
+        assert SECRET in (root.path / path[1:]).read_text()
+        assert root.run("stat", "--format=%U:%G %a", path) == "root:prometheus 640\n"
+        root.run("runuser", "-u", "prometheus", "--", "test", "-r", path)
     assert (root.path / "var/lib/grafana/dashboards/glupy/cluster.json").exists()
     assert (root.path / "etc/grafana/provisioning/dashboards/glupy.yml").exists()
 

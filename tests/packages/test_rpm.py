@@ -24,6 +24,10 @@ def test_it_parses(release: str, need: Need) -> None:
     assert f"\nVersion:        {__version__}\n" in parsed
     python = "39" if release == "8" else "3"
     assert f"python{python}-tornado >= 6.1" in parsed
+    attributes = r"^%attr\(0640, root, glupy\) %config\(noreplace\) /etc/glupy-exporter/config.yml$"
+    assert re.search(attributes, parsed, re.MULTILINE)
+    upgraded = parsed.partition("\n%post\n")[2].partition("\n%preun")[0]
+    assert "chmod 0640 /etc/glupy-exporter/config.yml" in upgraded
     assert re.search(r"^Requires: +glusterfs = [0-9.]+$", parsed, re.MULTILINE)
 
 

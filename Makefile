@@ -142,7 +142,7 @@ deb: build-deps ## build the Debian packages into build/deb
 
 .PHONY: release
 release: $(BIN)/.runtime ## build the wheel, its dependencies with hashes and their SBOM into build/release
-	rm -rf build/release
+	rm -rf build/release build/lib
 	$(BIN)/pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir build/release .
 	$(BIN)/python deploy/release.py build/release
 

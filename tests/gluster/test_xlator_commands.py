@@ -446,11 +446,27 @@ def test_every_node_answers_with_its_translator_and_open_segments(installed: Non
         (node,) = peer.nodes().values()
         assert node.glusterfs_version == install.gluster_version()
         assert node.stamp == peer.find_stamp(install.library().read_bytes())
-        assert node.segments[str(made.segment_path(brick))] == made.pid(brick)
+        assert node.segments[str(made.segment_path(brick).resolve())] == made.pid(brick)
         pid = made.kill(brick)
         (node,) = peer.nodes().values()
         assert pid not in node.segments.values()
         assert rows(made, status=1)[0]["segment"] == "dead"
+
+
+def test_a_file_of_the_volume_is_not_taken_for_a_segment(installed: None) -> None:
+    with volume(bricks=1) as made, made.mount() as mount, contextlib.ExitStack() as opened:
+        brick = made.bricks[0]
+        wait_for(made.segment_path(brick).exists, "the segment")
+        true = made.segment_path(brick).resolve()
+        false = true.with_name("other.bricks-b0.seg")
+        for name in (false.name, f"x\n{false}", f"x\\n{false}", f"x\xff\n{false}", f"x\r{false}"):
+            path = mount / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            opened.enter_context(path.open("w"))
+        (node,) = peer.nodes().values()
+        assert node.segments[str(true)] == made.pid(brick)
+        assert str(false) not in node.segments
+        assert any(path.endswith(f"/{false.name}") for path in node.segments), "it is not open"
 
 
 def test_uninstall_refuses_while_a_brick_needs_the_translator(installed: None) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from fnmatch import fnmatchcase
+
 import pytest
 
 from glupy_exporter.privacy import Privacy, glob
-from glupy_exporter.segment.reader import Activity, File
+from glupy_exporter.segment.reader import Activity, File, escape
 
 FILE = File(
     gfid="6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11",
@@ -144,6 +147,27 @@ def test_what_a_path_that_is_cut_lacks_may_be_anything(
     assert Privacy(exclude=("/srv", pattern)).shown(CUT) is not excluded
     assert Privacy(include=(pattern,)).shown(CUT) is included
     assert Privacy(include=("/srv", pattern)).shown(CUT) is included
+
+
+def test_whatever_matches_the_whole_name_excludes_what_is_left_of_it() -> None:
+    draw = random.Random(17)
+
+    def text(letters: str, most: int) -> str:
+        return "".join(draw.choices(letters, k=draw.randint(1, most)))
+
+    hidden = 0
+    for _ in range(20_000):
+        name, pattern = text("ab/\\\n\xe4", 6), text("ab/\\\n\xe4*?[]!", 6)
+        shown = escape(name.encode())
+        cut = draw.randint(1, len(name))
+        file = FILE._replace(path=escape(name[:cut].encode()), truncated=True)
+        if fnmatchcase(name, pattern) or fnmatchcase(shown, pattern):
+            hidden += 1
+            assert not Privacy(exclude=(pattern,)).shown(FILE._replace(path=shown))
+            assert not Privacy(exclude=(pattern,)).shown(file), (name[:cut], name, pattern)
+        else:
+            assert not Privacy(include=(pattern,)).shown(file), (name[:cut], name, pattern)
+    assert hidden > 500
 
 
 def test_empty_pattern() -> None:

@@ -191,7 +191,8 @@ def build(output: Path, compiler: str = "cc") -> Path:
         UserError: something that the build needs is missing or not supported, or it failed.
     """
     gluster = find()
-    with tempfile.TemporaryDirectory() as name:
+    # Not where TMPDIR says, which may be another user's.
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         work = Path(name)
         generate(gluster, work)
         sources = [str(path) for path in sorted(_SOURCES.glob("*.c"))]

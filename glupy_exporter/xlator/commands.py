@@ -1,7 +1,6 @@
-"""What the programs that root runs get from whoever called root: nothing.
+"""How programs are run: with nothing of the caller's, who may be root.
 
-The current directory, ``PYTHONPATH`` and a user's ``PATH`` lead to code that another user may have
-put there.
+The current directory, ``PYTHONPATH`` and ``PATH`` may lead to code that another user has put there.
 """
 
 DIRECTORY = "/"

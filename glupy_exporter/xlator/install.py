@@ -87,7 +87,10 @@ def _check_loads(source: Path, content: bytes) -> None:
     what has been checked, and will be installed, whatever is done to the file meanwhile.
     """
     code = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW).xlator_api"
-    descriptor = os.memfd_create(build.SHARED_OBJECT)
+    try:
+        descriptor = os.memfd_create(build.SHARED_OBJECT)
+    except OSError as error:
+        raise UserError(f"cannot load {source} to check it: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

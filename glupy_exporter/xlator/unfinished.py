@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from glupy_exporter import atomic
 from glupy_exporter.errors import UserError
 from glupy_exporter.xlator import gluster, interrupts, options, peer
 from glupy_exporter.xlator.gluster import Brick, Volume
@@ -97,21 +98,9 @@ def write(work: Work) -> None:
         UserError: it cannot be written.
     """
     path = note_of(work.volume)
-    temporary = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(dataclasses.asdict(work), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        atomic.replace(path, json.dumps(dataclasses.asdict(work)).encode("ascii"), 0o600)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; without it nothing is taken down"

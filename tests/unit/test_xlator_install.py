@@ -264,7 +264,9 @@ def brick_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         find = "$(pidof glusterfsd)"
         assert find in peer.SCRIPT
         script = peer.SCRIPT.replace(find, " ".join(map(str, pids)))
-        done = subprocess.run(["/bin/sh", "-s", *words[3:]], input=script.encode(), stdout=-1)
+        done = subprocess.run(
+            ["/bin/sh", "-s", *words[3:]], input=script.encode(), stdout=subprocess.PIPE
+        )
         return done.stdout.decode("utf-8", "replace")
 
     monkeypatch.setattr(gluster, "_run", run)
@@ -334,28 +336,30 @@ def test_output_that_is_no_text_is_no_failure(monkeypatch: pytest.MonkeyPatch) -
     assert gluster.execute("glupy") == ["segment u 1 /b/\ufffd\r.seg", ""]
 
 
-def test_a_build_does_not_write_through_a_link(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("as it was")
-    output = tmp_path / "output"
-    output.mkdir()
-    (output / "glupy.so").symlink_to(victim)
+def test_a_build_is_nobody_elses_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes through no link, and compiles nothing that is in another user's directory."""
+    work: list[Path] = []
 
     def compile_nothing(*words: str) -> str:
-        if "-o" in words:
-            Path(words[words.index("-o") + 1]).write_bytes(b"built")
+        built = Path(words[words.index("-o") + 1])
+        built.write_bytes(b"built")
+        work.append(built.parent)
         return ""
 
     found = build.GlusterFS("10.3", tmp_path, tmp_path, tmp_path / "lib")
     monkeypatch.setattr(build, "find", lambda: found)
     monkeypatch.setattr(build, "generate", lambda *_: None)
     monkeypatch.setattr(build, "defines", lambda _: [])
+    monkeypatch.setattr(build, "includes", lambda _: [])
     monkeypatch.setattr(build, "_run", compile_nothing)
-    # Where /tmp is another file system, moving a file there writes through the link.
-    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
-    made = build.build(output)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    # On another file system than the build: there, a file that is moved goes through the link.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as output:
+        (Path(output) / "glupy.so").symlink_to(victim)
+        made = build.build(Path(output))
+        assert made.read_bytes() == b"built"
+        assert not made.is_symlink()
     assert victim.read_text() == "as it was"
-    assert made.read_bytes() == b"built"
-    assert not made.is_symlink()
+    assert [path.parent for path in work] == [Path("/tmp")]

@@ -28,9 +28,9 @@ from itertools import compress, groupby
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from glupy_exporter.segment import layout
+from glupy_exporter.segment import layout, naming
 
-SUFFIX = ".seg"
+SUFFIX = naming.SUFFIX
 
 REASONS = (
     "unreadable",

@@ -8,7 +8,6 @@ part of this project that a node needs besides the translator, so it is plain sh
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment.reader import file_name
 from glupy_exporter.xlator import commands, gluster
 
 NAME = "glupy"
@@ -271,8 +269,3 @@ def this_node() -> dict[str, Node]:
         timeout=60,
     )
     return parse(gluster.lines(done.stdout.decode("utf-8", "replace")))
-
-
-def segment_name(volume: str, brick: str) -> str:
-    """The file name of the segment of the brick with the path ``brick``."""
-    return os.fsdecode(file_name(os.fsencode(volume), os.fsencode(brick)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from glupy_exporter.errors import UserError
 from glupy_exporter.xlator import gluster, install, peer
 from glupy_exporter.xlator.gluster import Brick, Volume
-from glupy_exporter.xlator.options import OPTION, POSITION, ours, segment_path
+from glupy_exporter.xlator.options import OPTION, POSITION, ours, segment_paths
 
 OLDEST_GLUSTERFS = 10
 """The first release that knows the options user.xlator.*."""
@@ -119,7 +119,8 @@ def _check_translators(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:
 
 def process(volume: Volume, brick: Brick, node: peer.Node) -> int | None:
     """The pid of the process that counts for the brick on its node; None if none does."""
-    return node.segments.get(str(segment_path(volume, brick)))
+    paths = map(str, segment_paths(volume, brick))
+    return next((node.segments[path] for path in paths if path in node.segments), None)
 
 
 def counts(volume: Volume, brick: Brick, nodes: Mapping[str, peer.Node]) -> bool:

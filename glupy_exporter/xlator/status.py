@@ -100,7 +100,8 @@ def _row(owner: Volume, brick: Brick, status: gluster.Status | None, pool: _Pool
     if brick.node == pool.here:
         volfile = options.volfile(owner, brick)
         in_volfile = volfile.exists() and options.names_translator(volfile)
-        segment = _segment(options.segment_path(owner, brick))
+        paths = options.segment_paths(owner, brick)
+        segment = _segment(next(filter(Path.exists, paths), paths[0]))
     version = _version(owner, brick, node) if wanted and node else None
     note = pool.at_work(owner)
     if note or not owner.started:

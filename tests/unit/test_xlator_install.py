@@ -113,10 +113,6 @@ def test_nodes_without_the_script_are_named(
         peer.nodes()
 
 
-def test_the_segment_is_named_after_volume_and_brick() -> None:
-    assert peer.segment_name("home", "/srv/a/b1") == "home.srv-a-b1.seg"
-
-
 @pytest.fixture
 def xlator_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directories of a GlusterFS 10.3, without GlusterFS."""

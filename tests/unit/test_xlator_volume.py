@@ -121,7 +121,7 @@ def test_a_plan_without_bricks_to_restart_says_that_all_are_up_to_date() -> None
 
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
-SEGMENT = str(options.segment_path(make(), BRICKS[0]))
+SEGMENT = str(options.segment_paths(make(), BRICKS[0])[-1])
 
 
 def node(loaded: peer.Loaded | None) -> peer.Node:
@@ -136,6 +136,13 @@ def test_a_brick_is_current_if_it_runs_what_is_installed() -> None:
     assert not plan.current(made, BRICKS[1], nodes), "it runs without the translator"
     with pytest.raises(UserError, match=r"node host0 .* older release; run .* install` there"):
         plan.current(made, made.bricks[0], {"uuid0": node(None)})
+
+
+def test_a_name_of_the_bricks_own_says_more_than_one_that_two_may_have() -> None:
+    made = make(user__xlator__glupy="sdfs")
+    own, usual = map(str, options.segment_paths(make(), BRICKS[0]))
+    both = peer.Node("10.3", STAMP, {usual: 7, own: 8}, {})
+    assert plan.process(made, made.bricks[0], both) == 8
 
 
 @pytest.mark.parametrize(

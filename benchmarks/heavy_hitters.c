@@ -235,8 +235,8 @@ main(int argc, char **argv)
         .fop_count = 1,
         .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
-        .group = (gid_t)-1,
     };
+    struct glupy_segment *retired = NULL;
     double total = 0;
     uint32_t file;
     size_t index;
@@ -247,7 +247,7 @@ main(int argc, char **argv)
     options.directory = argv[1];
     fops = strtoul(argv[4], NULL, 10);
     rate = strtod(argv[5], NULL);
-    segment = glupy_segment_create(&options, error, sizeof(error));
+    segment = glupy_segment_create(&options, &retired, error, sizeof(error));
     if (!segment) {
         fprintf(stderr, "%s\n", error);
         return 1;

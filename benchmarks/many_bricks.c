@@ -151,17 +151,16 @@ make(const char *directory, uint32_t node, uint32_t set)
         .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
         .half_life = HALF_LIFE,
-        .group = (gid_t)-1,
         .enabled = true,
     };
-    struct glupy_segment *segment;
+    struct glupy_segment *segment, *retired = NULL;
 
     snprintf(path, sizeof(path), "%s/%u", directory, node);
     snprintf(volume, sizeof(volume), "volume%02u", group * VOLUMES_A_GROUP + set / SETS_A_VOLUME);
     snprintf(brick, sizeof(brick), "/bricks/%s/%u", volume, set);
     snprintf(host, sizeof(host), "127.0.1.%u", node + 1);
-    segment = glupy_segment_create(&options, error, sizeof(error));
-    if (!segment) {
+    segment = glupy_segment_create(&options, &retired, error, sizeof(error));
+    if (!segment || glupy_segment_publish(segment, (gid_t)-1, error, sizeof(error)) < 0) {
         fprintf(stderr, "%s\n", error);
         exit(1);
     }

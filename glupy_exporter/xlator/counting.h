@@ -16,12 +16,24 @@
 
 #include "segment.h"
 
-/* The CPU, not the thread, picks the shard: adds then mostly find their line in the own cache, and
- * no thread-local storage is needed. A move in between costs a miss, never a count. */
+/* glibc asks the kernel for the CPU by a system call where it has neither a vDSO for it nor, since
+ * 2.35, restartable sequences. */
+#if !defined(GLUPY_SHARD_BY_THREAD) && !defined(__x86_64__) && !__GLIBC_PREREQ(2, 35)
+#define GLUPY_SHARD_BY_THREAD
+#endif
+
+/* The CPU, not the thread, picks the shard where that is cheap: adds then mostly find their line in
+ * the own cache. A move in between costs a miss, never a count. Otherwise it is the address of the
+ * thread's own block, which is in a register. */
 static inline uint32_t
 glupy_shard(const struct glupy_segment *segment)
 {
+#ifdef GLUPY_SHARD_BY_THREAD
+    return (uint32_t)((uintptr_t)__builtin_thread_pointer() * 0x9e3779b97f4a7c15UL >> 40) &
+           segment->shard_mask;
+#else
     return (uint32_t)sched_getcpu() & segment->shard_mask;
+#endif
 }
 
 static inline struct glupy_fop_cell *
@@ -118,13 +130,18 @@ struct glupy_place {
     uint32_t generation;
 };
 
+/* The tag is looked at once more after the generation: that may be the next owner's already. */
 static inline struct glupy_place
-glupy_place(const struct glupy_table *table, uint32_t slot)
+glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t tag)
 {
     struct glupy_place place = {.slot = slot};
 
-    if (slot != GLUPY_NO_SLOT)
-        place.generation = glupy_table_generation(table, slot);
+    if (slot == GLUPY_NO_SLOT)
+        return place;
+    place.generation = glupy_table_generation(table, slot);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (glupy_load(&table->tags[slot]) != tag)
+        place.slot = GLUPY_NO_SLOT;
     return place;
 }
 
@@ -149,7 +166,7 @@ glupy_file_place(struct glupy_segment *segment, const uint8_t gfid[16], uint32_t
             glupy_table_settle(table, slot, tag);
         }
     }
-    return glupy_place(table, slot);
+    return glupy_place(table, slot, tag);
 }
 
 /* Who is behind a connection: a host, or if `process` is not 0 one process on it. */
@@ -185,7 +202,7 @@ glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer,
             glupy_table_settle(table, slot, tag);
         }
     }
-    return glupy_place(table, slot);
+    return glupy_place(table, slot, tag);
 }
 
 /* A place in one word, for a seat. */

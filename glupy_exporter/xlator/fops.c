@@ -20,6 +20,7 @@ _Static_assert(FILE_BITS + FILE_GENERATION_BITS + 1 + CLIENT_BITS + CLIENT_GENER
                        EPOCH_BITS ==
                    64,
                "a cookie is full");
+_Static_assert(GLUPY_EPOCHS < 1UL << EPOCH_BITS, "epochs fit the cookie");
 _Static_assert(GLUPY_FILE_SLOTS_MAX < 1UL << FILE_BITS, "file slots fit the cookie");
 _Static_assert(GLUPY_CLIENT_SLOTS_MAX < 1UL << CLIENT_BITS, "client slots fit the cookie");
 
@@ -63,11 +64,13 @@ cookie_unpack(const void *packed)
     return cookie;
 }
 
-/* Whether a slot still has the generation whose low bits the cookie kept. */
+/* Whether there is such a slot, which depends on others as a cookie is within their reach, and it
+ * still has the generation whose low bits the cookie kept. */
 static inline bool
 still_held(const struct glupy_table *table, uint32_t slot, uint32_t generation, uint32_t bits)
 {
-    return ((glupy_table_generation(table, slot) ^ generation) & ((1U << bits) - 1)) == 0;
+    return slot < table->sets * GLUPY_WAYS &&
+           ((glupy_table_generation(table, slot) ^ generation) & ((1U << bits) - 1)) == 0;
 }
 
 static inline uint64_t
@@ -223,11 +226,13 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
             void **cookie)
 {
     struct glupy_private *private = this->private;
-    struct glupy_segment *segment = __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE);
     struct glupy_place file = {.slot = GLUPY_NO_SLOT}, client = {.slot = GLUPY_NO_SLOT};
+    struct glupy_segment *segment;
     bool shard = false;
     uint64_t now;
 
+    /* There is none after fini. */
+    segment = private ? __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
         return false;
     clock_gettime(CLOCK_MONOTONIC, &frame->begin);
@@ -304,12 +309,18 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
           uint32_t kind, int32_t op_ret, int32_t op_errno, struct named reply)
 {
     struct glupy_private *private = this->private;
-    struct glupy_segment *segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
     struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
     struct cookie cookie = cookie_unpack(packed);
+    struct glupy_segment *segment;
     uint32_t shard, origin;
 
-    if (!segment || cookie.epoch != (segment->epoch & ((1U << EPOCH_BITS) - 1)))
+    segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
+    if (!segment)
+        return;
+    /* The translator below has put something else there: whose fop it was is lost. */
+    if (!cookie.epoch)
+        cookie = (struct cookie){.file = FILE_REFUSED, .epoch = segment->epoch};
+    if (cookie.epoch != segment->epoch)
         return;
     outcome.now = glupy_monotonic_ns();
     outcome.ns = outcome.now - timespec_ns(&frame->begin);

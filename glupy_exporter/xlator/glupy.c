@@ -11,14 +11,21 @@
 /* For `glupy-exporter xlator`, which looks for it in the file. */
 __attribute__((used)) static const char stamp[] = GLUPY_STAMP;
 
+static void
+retire(struct glupy_private *private, struct glupy_segment *segment)
+{
+    glupy_segment_retire(segment);
+    segment->next = private->retired;
+    private->retired = segment;
+}
+
 int
-glupy_publish(xlator_t *this, char *error, size_t error_size)
+glupy_make_segment(xlator_t *this, char *error, size_t error_size)
 {
     struct glupy_private *private = this->private;
     struct glupy_segment *old = private->segment, *segment;
     struct glupy_segment_options options = {
         .directory = private->options.segment_dir,
-        .group = private->identity.group,
         .volume = private->identity.volume,
         .brick = private->identity.brick,
         .host = private->identity.host,
@@ -34,39 +41,44 @@ glupy_publish(xlator_t *this, char *error, size_t error_size)
         .enabled = private->options.enabled,
     };
 
-    segment = glupy_segment_create(&options, error, error_size);
+    segment = glupy_segment_create(&options, &private->retired, error, error_size);
     if (!segment)
         return -1;
-    segment->epoch = private->epochs++;
-    segment->retired = old;
+    if (private->group_known &&
+        glupy_segment_publish(segment, private->group, error, error_size) < 0) {
+        retire(private, segment);
+        return -1;
+    }
+    segment->epoch = 1 + private->epochs++ % GLUPY_EPOCHS;
     __atomic_store_n(&private->segment, segment, __ATOMIC_RELEASE);
     __atomic_store_n(&private->counting, private->options.enabled ? segment : NULL,
                      __ATOMIC_RELEASE);
     if (old)
-        glupy_segment_retire(old);
+        retire(private, old);
     return 0;
 }
 
 static bool
-publish_or_log(xlator_t *this)
+make_or_log(xlator_t *this)
 {
     struct glupy_private *private = this->private;
     char error[512];
 
-    if (glupy_publish(this, error, sizeof(error)) < 0) {
+    if (glupy_make_segment(this, error, sizeof(error)) < 0) {
         gf_log(this->name, GF_LOG_ERROR, "%s; %s", error,
                private->segment ? "the old segment stays" : "fops pass uncounted");
         return false;
     }
-    gf_log(this->name, GF_LOG_INFO, "counting into %s: %u file slots, %u client slots",
-           private->segment->path, private->options.file_slots, private->options.client_slots);
+    gf_log(this->name, GF_LOG_INFO, "counting with %u file slots, %u client slots",
+           private->options.file_slots, private->options.client_slots);
     return true;
 }
 
-static void
-private_free(struct glupy_private *private)
+void
+glupy_private_free(struct glupy_private *private)
 {
     glupy_segment_free(private->segment);
+    glupy_segment_free(private->retired);
     glupy_identity_free(&private->identity);
     free(private->options.segment_dir);
     pthread_cond_destroy(&private->wake);
@@ -74,6 +86,20 @@ private_free(struct glupy_private *private)
     free(private);
 }
 
+/* Above features/marker, and what hands on a rename in the same frame, the cookie of a rename is
+ * lost while quotas are on: marker keeps a note of its own there. */
+static bool
+loses_cookies(xlator_t *this)
+{
+    xlator_t *xl = FIRST_CHILD(this);
+
+    while (xl->children &&
+           (strcmp(xl->type, "features/index") == 0 || strcmp(xl->type, "features/barrier") == 0))
+        xl = FIRST_CHILD(xl);
+    return strcmp(xl->type, "features/marker") == 0;
+}
+
+/* Takes no part in the graph yet: a graph whose lower translators fail is dropped without fini. */
 static int32_t
 glupy_init(xlator_t *this)
 {
@@ -103,13 +129,15 @@ glupy_init(xlator_t *this)
     glupy_read_options(this, this->options, &private->options);
     if (glupy_identify(this, &private->identity) < 0 || !private->options.segment_dir) {
         this->private = NULL;
-        private_free(private);
+        glupy_private_free(private);
         return -1;
     }
     private->membership.subvolume = -1;
     glupy_read_membership(&private->identity, &private->membership);
-    publish_or_log(this);
-    glupy_maintenance_start(this);
+    if (loses_cookies(this))
+        gf_log(this->name, GF_LOG_WARNING,
+               "the position right above features/marker hides of which file a rename is while "
+               "quotas are on; set user.xlator.glupy to sdfs");
     return 0;
 }
 
@@ -123,7 +151,7 @@ reshape(xlator_t *this, struct glupy_options *now, struct glupy_options *before)
         now->client_processes == before->client_processes &&
         strcmp(now->segment_dir, before->segment_dir) == 0)
         return;
-    if (publish_or_log(this) || !((struct glupy_private *)this->private)->segment)
+    if (make_or_log(this) || !((struct glupy_private *)this->private)->segment)
         return;
     now->file_slots = before->file_slots;
     now->client_slots = before->client_slots;
@@ -144,7 +172,8 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
     before.segment_dir = strdup(now->segment_dir);
     if (before.segment_dir) {
         glupy_read_options(this, dict, now);
-        reshape(this, now, &before);
+        if (private->up)
+            reshape(this, now, &before);
         free(before.segment_dir);
     }
     if (private->segment) {
@@ -158,6 +187,21 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
     return 0;
 }
 
+/* The whole graph is there: now this is a brick. No fop comes before posix is told so as well. */
+static void
+come_up(xlator_t *this)
+{
+    struct glupy_private *private = this->private;
+
+    pthread_mutex_lock(&private->mutex);
+    if (!private->up) {
+        private->up = true;
+        private->failing = !make_or_log(this);
+    }
+    pthread_mutex_unlock(&private->mutex);
+    glupy_maintenance_start(this);
+}
+
 /* A brick that is detached loses its inode table before fini is called, so the thread that looks
  * into that table has to end when the brick is told to go down. */
 static int32_t
@@ -166,7 +210,7 @@ glupy_notify(xlator_t *this, int32_t event, void *data, ...)
     if (event == GF_EVENT_PARENT_DOWN)
         glupy_maintenance_stop(this);
     else if (event == GF_EVENT_PARENT_UP)
-        glupy_maintenance_start(this);
+        come_up(this);
     return default_notify(this, event, data);
 }
 
@@ -174,14 +218,28 @@ static void
 glupy_fini(xlator_t *this)
 {
     struct glupy_private *private = this->private;
+    pthread_t thread;
+    bool orphaned, joinable;
 
     if (!private)
         return;
     glupy_maintenance_stop(this);
     this->private = NULL;
+    pthread_mutex_lock(&private->mutex);
     if (private->segment)
         glupy_segment_retire(private->segment);
-    private_free(private);
+    thread = private->thread;
+    joinable = private->joinable;
+    orphaned = private->running;
+    private->orphaned = orphaned;
+    pthread_mutex_unlock(&private->mutex);
+    if (orphaned) {
+        pthread_detach(thread);
+        return;
+    }
+    if (joinable)
+        pthread_join(thread, NULL);
+    glupy_private_free(private);
 }
 
 static int32_t

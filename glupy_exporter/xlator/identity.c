@@ -6,7 +6,7 @@
 
 #define GLUSTERD_VOLUMES "/var/lib/glusterd/vols"
 #define NAME_SUFFIX "-glupy"
-#define READERS "gluster"
+#define GROUP_SIZE_MAX (16U << 20) /* of a group with all its members */
 
 static const char *
 brick_directory(xlator_t *this)
@@ -97,16 +97,29 @@ glupy_read_membership(const struct glupy_identity *identity, struct glupy_member
     return true;
 }
 
-/* Asked once: the answer may come over the network. */
-static gid_t
-reading_group(void)
+int
+glupy_find_group(gid_t *gid)
 {
     struct group group, *found = NULL;
-    char buffer[4096];
+    char *buffer = NULL, *larger;
+    size_t size = 4096;
+    int failed;
 
-    if (getgrnam_r(READERS, &group, buffer, sizeof(buffer), &found) != 0 || !found)
-        return (gid_t)-1;
-    return found->gr_gid;
+    *gid = (gid_t)-1;
+    do {
+        size *= 2;
+        larger = realloc(buffer, size);
+        if (!larger) {
+            failed = ENOMEM;
+            break;
+        }
+        buffer = larger;
+        failed = getgrnam_r(GLUPY_READERS, &group, buffer, size, &found);
+    } while (failed == ERANGE && size < GROUP_SIZE_MAX);
+    if (!failed && found)
+        *gid = found->gr_gid;
+    free(buffer);
+    return failed;
 }
 
 int
@@ -123,7 +136,6 @@ glupy_identify(xlator_t *this, struct glupy_identity *identity)
     identity->host = brick_host(this, identity);
     if (!identity->host)
         return -1;
-    identity->group = reading_group();
     return 0;
 }
 

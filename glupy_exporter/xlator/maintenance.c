@@ -15,8 +15,35 @@
 #define LOOKING (NEVER - 1)   /* in place of a round */
 #define SHARDS "/.shard/"
 #define NAME_DELAY_MAX 32    /* rounds between two looks at one file's name */
-#define PUBLISH_DELAY 30     /* rounds between two tries to make a segment */
+#define ATTEMPTS 8           /* at making a segment anew that may follow one upon the other, */
+#define ATTEMPT_DELAY 30     /* and the rounds after which there may be one more */
 #define MEMBERSHIP_DELAY 10U /* rounds between looks at glusterd's record of the volume */
+
+/* Waits for something outside of the brick begin and end with these. False: the thread has been
+ * told to end. It must not touch the graph any more then, which need not have waited for it. */
+static bool
+go_away(struct glupy_private *private)
+{
+    bool stopped;
+
+    pthread_mutex_lock(&private->mutex);
+    stopped = private->stop;
+    private->away = !stopped;
+    pthread_mutex_unlock(&private->mutex);
+    return !stopped;
+}
+
+static bool
+come_back(struct glupy_private *private)
+{
+    bool stopped;
+
+    pthread_mutex_lock(&private->mutex);
+    private->away = false;
+    stopped = private->stop;
+    pthread_mutex_unlock(&private->mutex);
+    return !stopped;
+}
 
 /* On a brick the table hangs on the io-stats above, to which clients are bound. */
 static inode_table_t *
@@ -32,8 +59,8 @@ inode_table(xlator_t *this)
 
 /* The path of a file from the brick's inode table; NULL if it is not there, or nothing of its name
  * is. *failed if it is no use to ask again: inode_path logs when a path is longer than PATH_MAX. */
-static char *
-look_up(inode_table_t *table, uuid_t gfid, bool *failed)
+static const char *
+look_up(inode_table_t *table, uuid_t gfid, char buffer[PATH_MAX], bool *failed)
 {
     inode_t *inode = inode_find(table, gfid);
     char *path = NULL;
@@ -43,12 +70,10 @@ look_up(inode_table_t *table, uuid_t gfid, bool *failed)
         return NULL;
     *failed = inode_path(inode, NULL, &path) < 0;
     inode_unref(inode);
+    snprintf(buffer, PATH_MAX, "%s", path ? path : "");
+    GF_FREE(path);
     /* "<gfid:...>/name" is better than nothing, "<gfid:...>" is nothing. */
-    if (path && !strchr(path, '/')) {
-        GF_FREE(path);
-        path = NULL;
-    }
-    return path;
+    return strchr(buffer, '/') ? buffer : NULL;
 }
 
 /* A shard whose name nobody saw go by: after a restart of the brick clients know it by its gfid.
@@ -64,10 +89,11 @@ learn_shard(struct glupy_segment *segment, const uint8_t *gfid, const char *path
 
 /* One round's search for names. */
 struct search {
+    struct glupy_private *private;
     inode_table_t *table;
-    const char *brick;
     uint32_t round;
     uint32_t disk_left; /* looks on the disk */
+    bool stopped;
 };
 
 /* The path of a file that the inode table does not tell. Clients that had it open when the brick
@@ -75,11 +101,18 @@ struct search {
 static const char *
 look_on_disk(struct search *search, struct glupy_name_due *due, const uint8_t *gfid, char *buffer)
 {
+    const char *path;
+
     if (!search->disk_left || search->round < __atomic_load_n(&due->disk_round, __ATOMIC_RELAXED))
         return NULL;
     search->disk_left--;
     __atomic_store_n(&due->disk_round, search->round + DISK_DELAY, __ATOMIC_RELAXED);
-    return glupy_handle_path(search->brick, gfid, buffer, PATH_MAX);
+    search->stopped = !go_away(search->private);
+    if (search->stopped)
+        return NULL;
+    path = glupy_handle_path(search->private->identity.brick, gfid, buffer, PATH_MAX);
+    search->stopped = !come_back(search->private);
+    return path;
 }
 
 /* Looks for one file's name. It may be unknown, or known only below some directory; a full path is
@@ -91,17 +124,19 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct 
     struct glupy_name_due *due = &segment->names_due[slot];
     bool unlinked = __atomic_exchange_n(&due->unlinked, 0, __ATOMIC_RELAXED);
     uint32_t next, looking = LOOKING;
-    char *in_memory, buffer[PATH_MAX];
-    const char *path;
+    char memory_path[PATH_MAX], disk_path[PATH_MAX];
+    const char *path, *in_memory;
     bool failed, full;
     uuid_t gfid;
 
     /* The slot may be given away while we look; what is found is this file's. */
     memcpy(gfid, name->gfid, sizeof(gfid));
     __atomic_store_n(&due->round, LOOKING, __ATOMIC_RELAXED);
-    path = in_memory = look_up(search->table, gfid, &failed);
+    path = in_memory = look_up(search->table, gfid, memory_path, &failed);
     if (!failed && (!path || path[0] != '/')) {
-        path = look_on_disk(search, due, gfid, buffer);
+        path = look_on_disk(search, due, gfid, disk_path);
+        if (search->stopped)
+            return;
         path = path ? path : in_memory;
     }
     full = path && path[0] == '/';
@@ -116,7 +151,6 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct 
         glupy_segment_set_path(segment, slot, seq, path);
     else if (unlinked && !path)
         glupy_segment_set_path(segment, slot, seq, NULL);
-    GF_FREE(in_memory);
 }
 
 /* A directory was renamed, and with it all that is below. */
@@ -132,20 +166,20 @@ doubt_names(struct glupy_segment *segment, uint32_t slots)
     }
 }
 
-static void
+/* False if the thread has been told to end. */
+static bool
 resolve_names(xlator_t *this, struct glupy_segment *segment, uint32_t round)
 {
-    struct glupy_private *private = this->private;
-    struct search search = {inode_table(this), private->identity.brick, round, DISK_NAMES_A_ROUND};
+    struct search search = {this->private, inode_table(this), round, DISK_NAMES_A_ROUND, false};
     uint32_t slots = segment->files.sets * GLUPY_WAYS;
     uint32_t slot, seq, generation, visited, looked = 0;
     struct glupy_name_due *due;
 
     if (!search.table)
-        return;
+        return true;
     if (__atomic_exchange_n(&segment->names_stale, 0, __ATOMIC_RELAXED))
         doubt_names(segment, slots);
-    for (visited = 0; visited < slots && looked < NAMES_A_ROUND; visited++) {
+    for (visited = 0; visited < slots && looked < NAMES_A_ROUND && !search.stopped; visited++) {
         slot = segment->names_cursor++ % slots;
         seq = __atomic_load_n(&segment->files.seqs[slot], __ATOMIC_ACQUIRE);
         if (seq % 2 || !glupy_load(&segment->files.tags[slot]))
@@ -159,6 +193,26 @@ resolve_names(xlator_t *this, struct glupy_segment *segment, uint32_t round)
         resolve_name(segment, slot, seq, &search);
         looked++;
     }
+    return !search.stopped;
+}
+
+/* Makes a segment where there is none, or in place of one that is lost. Whoever takes it away again
+ * and again, or keeps us from making one, is heard of once. */
+static void
+make_anew(xlator_t *this)
+{
+    struct glupy_private *private = this->private;
+    char error[512];
+
+    private->attempts--;
+    if (glupy_make_segment(this, error, sizeof(error)) == 0) {
+        gf_log(this->name, GF_LOG_INFO, "made segment %s anew", private->segment->path);
+        private->failing = false;
+    } else if (!private->failing) {
+        gf_log(this->name, GF_LOG_ERROR, "%s; %s", error,
+               private->segment ? "the segment is lost" : "fops pass uncounted");
+        private->failing = true;
+    }
 }
 
 /* Returns the segment in use, after making one where there should be one and is none. */
@@ -166,15 +220,13 @@ static struct glupy_segment *
 ensure_segment(xlator_t *this, uint32_t round)
 {
     struct glupy_private *private = this->private;
-    struct glupy_segment *segment = private->segment;
-    enum glupy_segment_name name = segment ? glupy_segment_name(segment) : GLUPY_NAME_GONE;
-    char error[512];
+    enum glupy_segment_name name =
+        private->segment ? glupy_segment_name(private->segment) : GLUPY_NAME_GONE;
 
-    if (name == GLUPY_NAME_OURS || name == GLUPY_NAME_OTHERS)
-        return segment;
-    /* Whoever keeps us from making one has been logged already, once. */
-    if ((segment || round % PUBLISH_DELAY == 0) && glupy_publish(this, error, sizeof(error)) == 0)
-        gf_log(this->name, GF_LOG_INFO, "made segment %s anew", private->segment->path);
+    if (round % ATTEMPT_DELAY == 0 && private->attempts < ATTEMPTS)
+    private->attempts++;
+    if (private->attempts && (name == GLUPY_NAME_GONE || name == GLUPY_NAME_CUT))
+        make_anew(this);
     return private->segment;
 }
 
@@ -201,14 +253,66 @@ static void
 follow_membership(struct glupy_private *private, struct glupy_header *header)
 {
     struct glupy_membership now = private->membership;
+    bool changed;
 
-    if (!glupy_read_membership(&private->identity, &now))
+    if (!go_away(private))
+        return;
+    changed = glupy_read_membership(&private->identity, &now);
+    if (!come_back(private) || !changed)
         return;
     pthread_mutex_lock(&private->mutex);
     private->membership = now;
     __atomic_store_n(&header->subvolume, now.subvolume, __ATOMIC_RELAXED);
     glupy_store(&header->volume_bricks, now.bricks);
     pthread_mutex_unlock(&private->mutex);
+}
+
+/* Looks up who may read, and lets them. False if the thread has been told to end. */
+static bool
+let_readers_in(xlator_t *this)
+{
+    struct glupy_private *private = this->private;
+    char error[512];
+    gid_t group;
+    int failed;
+
+    if (private->group_known)
+        return true;
+    if (!go_away(private))
+        return false;
+    failed = glupy_find_group(&group);
+    if (!come_back(private))
+        return false;
+    if (failed)
+        gf_log(this->name, GF_LOG_WARNING,
+               "cannot look up group " GLUPY_READERS ": %s; only root can read the segment",
+               strerror(failed));
+    pthread_mutex_lock(&private->mutex);
+    private->group = group;
+    private->group_known = true;
+    if (private->segment &&
+        glupy_segment_publish(private->segment, group, error, sizeof(error)) < 0) {
+        gf_log(this->name, GF_LOG_ERROR, "%s", error);
+        private->failing = true;
+    } else if (private->segment) {
+        gf_log(this->name, GF_LOG_INFO, "the segment is %s", private->segment->path);
+    }
+    pthread_mutex_unlock(&private->mutex);
+    return true;
+}
+
+/* What one round does without the mutex: an inode's last reference may go here, and whatever
+ * forgetting it takes must not keep a change of options waiting. A segment that is replaced
+ * meanwhile stays in memory until this thread has ended. */
+static void
+look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32_t half_life)
+{
+    glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
+    if (!resolve_names(this, segment, round))
+        return;
+    decay(segment, half_life);
+    if (round % MEMBERSHIP_DELAY == 0)
+        follow_membership(this->private, segment->header);
 }
 
 static void *
@@ -219,22 +323,17 @@ maintain(void *argument)
     struct glupy_segment *segment;
     struct timespec until;
     uint32_t round, half_life;
+    bool orphaned, ready;
 
     THIS = this;
+    ready = let_readers_in(this);
     pthread_mutex_lock(&private->mutex);
-    for (round = 1; !private->stop; round++) {
+    for (round = 1; ready && !private->stop; round++) {
         segment = ensure_segment(this, round);
         half_life = private->options.half_life;
         if (segment) {
-            /* Not under the mutex: an inode's last reference may go here, and whatever forgetting
-             * it takes must not keep a change of options waiting. A segment that is replaced
-             * meanwhile stays in memory until this thread has ended. */
             pthread_mutex_unlock(&private->mutex);
-            glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
-            resolve_names(this, segment, round);
-            decay(segment, half_life);
-            if (round % MEMBERSHIP_DELAY == 0)
-                follow_membership(private, segment->header);
+            look_after(this, segment, round, half_life);
             pthread_mutex_lock(&private->mutex);
         }
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -243,7 +342,12 @@ maintain(void *argument)
                pthread_cond_timedwait(&private->wake, &private->mutex, &until) == 0)
             ;
     }
+    private->running = false;
+    pthread_cond_broadcast(&private->wake);
+    orphaned = private->orphaned;
     pthread_mutex_unlock(&private->mutex);
+    if (orphaned)
+        glupy_private_free(private);
     return NULL;
 }
 
@@ -251,13 +355,24 @@ void
 glupy_maintenance_start(xlator_t *this)
 {
     struct glupy_private *private = this->private;
+    bool running;
 
-    if (private->running)
-        return;
+    /* One that was told to end while it was away goes on. */
+    pthread_mutex_lock(&private->mutex);
     private->stop = false;
-    private->running = gf_thread_create(&private->thread, NULL, maintain, this, "glupy") == 0;
-    if (!private->running)
-        gf_log(this->name, GF_LOG_ERROR, "no maintenance thread: files stay without names");
+    running = private->running;
+    private->running = true;
+    pthread_mutex_unlock(&private->mutex);
+    if (running)
+        return;
+    if (private->joinable)
+        pthread_join(private->thread, NULL);
+    private->attempts = ATTEMPTS;
+    private->joinable = gf_thread_create(&private->thread, NULL, maintain, this, "glupy") == 0;
+    if (!private->joinable) {
+        private->running = false;
+        gf_log(this->name, GF_LOG_ERROR, "no maintenance thread: nobody can read the segment");
+    }
 }
 
 void
@@ -265,12 +380,10 @@ glupy_maintenance_stop(xlator_t *this)
 {
     struct glupy_private *private = this->private;
 
-    if (!private->running)
-        return;
     pthread_mutex_lock(&private->mutex);
     private->stop = true;
-    pthread_cond_signal(&private->wake);
+    pthread_cond_broadcast(&private->wake);
+    while (private->running && !private->away)
+        pthread_cond_wait(&private->wake, &private->mutex);
     pthread_mutex_unlock(&private->mutex);
-    pthread_join(private->thread, NULL);
-    private->running = false;
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,11 @@
 #include <unistd.h>
 
 #define DIRECTORY_MODE 0750
+#define DIRECTORY_FRESH 01700 /* nobody gives a directory such a mode by accident */
+#define FRESH_BITS 05777      /* setgid comes from the directory above */
 #define FILE_MODE 0640
+#define SUFFIX ".seg"
+#define HASHED_SUFFIX_LENGTH 21 /* a dot, 16 hexadecimal digits, SUFFIX */
 #define CACHE_LINE 64UL
 
 static uint64_t
@@ -168,42 +174,98 @@ locate(struct glupy_segment *segment, char *base, const struct glupy_header *pla
     segment->size = plan->total_size;
 }
 
-/* Makes the last component of the directory, and its parent if that is missing too (/run/gluster
- * goes away with every reboot). A directory that is there keeps its owner and mode. */
+/* The directory of segments, open; it is made, and its parent if that is missing too (/run/gluster
+ * goes away with every reboot). Others may write to the parent, as group gluster may to
+ * /run/gluster, and take this name away at any moment: nothing is done to the name but to make and
+ * to open it, and only a directory that nobody else could have filled is taken. */
 static int
-make_directory(const char *directory, gid_t group)
+open_directory(const char *path)
 {
-    char parent[1024];
-    char *slash;
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    const char *name = strrchr(path, '/') + 1;
+    char parent_path[PATH_MAX];
+    struct stat status;
+    int parent, fd, saved;
 
-    if (mkdir(directory, DIRECTORY_MODE) < 0) {
-        if (errno != ENOENT)
-            return errno == EEXIST ? 0 : -1;
-        snprintf(parent, sizeof(parent), "%s", directory);
-        slash = strrchr(parent, '/');
-        if (slash)
-            *slash = '\0';
-        if (mkdir(parent, 0755) < 0 || mkdir(directory, DIRECTORY_MODE) < 0)
-            return errno == EEXIST ? 0 : -1;
-    }
-    /* The umask of a brick must not decide who reads. */
-    if (chmod(directory, DIRECTORY_MODE) < 0)
+    snprintf(parent_path, sizeof(parent_path), "%.*s", (int)(name - path), path);
+    if (mkdir(parent_path, 0755) < 0 && errno != EEXIST)
         return -1;
-    return group == (gid_t)-1 ? 0 : chown(directory, -1, group);
+    parent = open(parent_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return -1;
+    fd = openat(parent, name, flags);
+    if (fd < 0 && errno == ENOENT &&
+        (mkdirat(parent, name, DIRECTORY_FRESH) == 0 || errno == EEXIST))
+        fd = openat(parent, name, flags);
+    saved = errno;
+    close(parent);
+    errno = saved;
+    if (fd >= 0 && (fstat(fd, &status) < 0 || status.st_uid != geteuid() ||
+                    (status.st_mode & (S_IWGRP | S_IWOTH)))) {
+        close(fd);
+        errno = EPERM;
+        return -1;
+    }
+    return fd;
 }
 
-static char *
-segment_path(const struct glupy_segment_options *options)
+/* Lets readers into a directory that was made for segments. Any other one, and that is one without
+ * the mark of a fresh one, keeps its owner and mode. */
+static int
+hand_over(int directory, gid_t group)
 {
-    const char *brick = options->brick + strspn(options->brick, "/");
-    char *path, *cursor;
+    struct stat status;
 
-    if (asprintf(&path, "%s/%s.%s.seg", options->directory, options->volume, brick) < 0)
-        return NULL;
-    for (cursor = path + strlen(options->directory) + 1; *cursor; cursor++)
-        if (*cursor == '/')
-            *cursor = '-';
-    return path;
+    if (fstat(directory, &status) < 0)
+        return -1;
+    if (group == (gid_t)-1 || (status.st_mode & FRESH_BITS) != DIRECTORY_FRESH)
+        return 0;
+    /* The umask of a brick must not decide who reads. */
+    return fchown(directory, -1, group) < 0 ? -1 : fchmod(directory, DIRECTORY_MODE);
+}
+
+/* FNV-1a (Fowler, Noll, Vo), as segment/naming.py has it. */
+static uint64_t
+name_hash(const char *text)
+{
+    uint64_t hash = 0xcbf29ce484222325UL;
+
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3UL;
+    return hash;
+}
+
+/* The two names that the segment may have. Slashes of the brick's path become dashes, so that two
+ * bricks of a volume may have the same plain name, and a long path may have none. */
+static void
+make_names(struct glupy_segment *segment, const struct glupy_segment_options *options)
+{
+    const char *path = options->brick + strspn(options->brick, "/");
+    const int room = NAME_MAX - (int)strlen(SUFFIX), hashed_room = NAME_MAX - HASHED_SUFFIX_LENGTH;
+    char stem[NAME_MAX + 1], *slash;
+    int length = snprintf(stem, sizeof(stem), "%s.%s", options->volume, path);
+
+    for (slash = stem; (slash = strchr(slash, '/'));)
+        *slash = '-';
+    snprintf(segment->plain_name, sizeof(stem), "%.*s" SUFFIX, room, stem);
+    if (length > room)
+        segment->plain_name[0] = '\0';
+    snprintf(segment->hashed_name, sizeof(stem), "%.*s.%016" PRIx64 SUFFIX, hashed_room, stem,
+             name_hash(options->brick));
+}
+
+/* Whether the name leads to the segment of another brick, which may have ended. */
+static bool
+names_another(const struct glupy_segment *segment, const char *name)
+{
+    int fd = openat(segment->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct glupy_header theirs;
+    bool whole = fd >= 0 && pread(fd, &theirs, sizeof(theirs), 0) == sizeof(theirs);
+
+    if (fd >= 0)
+        close(fd);
+    return whole && theirs.magic == GLUPY_MAGIC && theirs.version == GLUPY_VERSION &&
+           strncmp(theirs.brick, segment->brick, sizeof(theirs.brick)) != 0;
 }
 
 static int
@@ -217,9 +279,10 @@ lock_file(int fd)
 /* An open, sized, locked file under a temporary name. All its blocks are allocated now: a mapped
  * page that a full file system cannot back would raise SIGBUS in the brick. */
 static int
-open_temporary(const char *temporary, uint64_t size, gid_t group, const char **step)
+open_temporary(const struct glupy_segment *segment, uint64_t size, const char **step)
 {
-    int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(segment->directory, segment->name,
+                    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int failed;
 
     *step = "create";
@@ -234,16 +297,26 @@ open_temporary(const char *temporary, uint64_t size, gid_t group, const char **s
     *step = "lock";
     if (lock_file(fd) < 0)
         goto fail;
-    *step = "set the owner of";
-    if ((group != (gid_t)-1 && fchown(fd, -1, group) < 0) || fchmod(fd, FILE_MODE) < 0)
-        goto fail;
     return fd;
 fail:
     failed = errno;
-    unlink(temporary);
+    unlinkat(segment->directory, segment->name, 0);
     close(fd);
     errno = failed;
     return -1;
+}
+
+static void
+close_files(struct glupy_segment *segment)
+{
+    if (segment->fd >= 0)
+        close(segment->fd);
+    if (segment->directory >= 0)
+        close(segment->directory);
+    segment->fd = segment->directory = -1;
+    segment->named = false;
+    free(segment->path);
+    segment->path = NULL;
 }
 
 static void
@@ -254,86 +327,187 @@ free_private(struct glupy_segment *segment)
     free(segment->aliases.slots);
     free(segment->names_due);
     free(segment->seats);
-    free(segment->path);
+    free(segment->brick);
     free(segment);
 }
 
-struct glupy_segment *
-glupy_segment_create(const struct glupy_segment_options *options, char *error, size_t error_size)
+/* The private memory of a segment, and the place of its mapping. */
+static struct glupy_segment *
+make_private(const struct glupy_segment_options *options, uint64_t size)
 {
     struct glupy_segment *segment = calloc(1, sizeof(*segment));
-    struct glupy_header header = {0};
-    gid_t group = options->group;
-    const char *step = "map";
-    char *temporary = NULL;
-    char *base = MAP_FAILED;
-    struct stat status;
-    uint32_t fop;
 
-    if (!segment) {
-        explain(error, error_size, "out of memory");
+    if (!segment)
         return NULL;
-    }
-    segment->fd = -1;
-    segment->client_processes = options->client_processes;
-    segment->path = segment_path(options);
+    segment->fd = segment->directory = -1;
+    segment->size = size;
     segment->seats = calloc(GLUPY_SEATS, sizeof(*segment->seats));
     segment->aliases.slots = calloc(GLUPY_ALIASES, sizeof(*segment->aliases.slots));
     segment->names_due = calloc(options->file_slots, sizeof(*segment->names_due));
-    /* The address makes the name unique among translators in one process. */
-    if (!segment->path || !segment->seats || !segment->names_due || !segment->aliases.slots ||
+    segment->brick = strdup(options->brick);
+    if (!segment->seats || !segment->names_due || !segment->aliases.slots || !segment->brick ||
         !glupy_table_make(&segment->files, options->file_slots) ||
-        !glupy_table_make(&segment->clients, options->client_slots) ||
-        asprintf(&temporary, "%s.%d.%p", segment->path, getpid(), (void *)segment) < 0) {
-        explain(error, error_size, "out of memory");
-        temporary = NULL;
+        !glupy_table_make(&segment->clients, options->client_slots))
+        goto fail;
+    segment->header = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (segment->header == MAP_FAILED)
+        goto fail;
+    if (!glupy_guard(segment->header, size)) {
+        munmap(segment->header, size);
+        errno = ENOBUFS;
         goto fail;
     }
-    if (make_directory(options->directory, group) < 0) {
-        explain(error, error_size, "cannot make directory %s: %s", options->directory,
-                strerror(errno));
-        goto fail;
+    return segment;
+fail:
+    free_private(segment);
+    return NULL;
+}
+
+/* Takes a segment of the right shape out of those that are retired. A fop may be late by any time
+ * and still write to the one that it found in use: memory of the same shape takes that without
+ * harm, but for a count too many. */
+static struct glupy_segment *
+take_retired(struct glupy_segment **retired, const struct glupy_segment_options *options,
+             uint64_t size)
+{
+    struct glupy_segment *segment;
+
+    for (; (segment = *retired); retired = &segment->next)
+        if (segment->size == size && segment->files.sets == options->file_slots / GLUPY_WAYS)
+            break;
+    if (!segment)
+        return NULL;
+    *retired = segment->next;
+    segment->next = NULL;
+    glupy_table_clear(&segment->files);
+    glupy_table_clear(&segment->clients);
+    memset(segment->seats, 0, GLUPY_SEATS * sizeof(*segment->seats));
+    memset(segment->names_due, 0, options->file_slots * sizeof(*segment->names_due));
+    return segment;
+}
+
+static bool
+write_header(int fd, const struct glupy_header *header, const struct glupy_segment_options *options)
+{
+    char names[GLUPY_FOPS_MAX][GLUPY_NAME_SIZE] = {0};
+    size_t size = options->fop_count * GLUPY_NAME_SIZE;
+    uint32_t fop;
+
+    for (fop = 0; fop < options->fop_count; fop++)
+        if (options->fop_names[fop])
+            snprintf(names[fop], GLUPY_NAME_SIZE, "%s", options->fop_names[fop]);
+    return pwrite(fd, header, sizeof(*header), 0) == sizeof(*header) &&
+           pwrite(fd, names, size, (off_t)header->names_offset) == (ssize_t)size;
+}
+
+/* Puts a mapping in the place of another, so that at no time there is nothing. */
+static bool
+move_mapping(void *mapping, void *place, size_t size)
+{
+    if (mapping == MAP_FAILED)
+        return false;
+    if (mremap(mapping, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place) != MAP_FAILED)
+        return true;
+    munmap(mapping, size);
+    return false;
+}
+
+/* Makes the file and maps it. Returns NULL, or what could not be done. */
+static const char *
+open_file(struct glupy_segment *segment, const struct glupy_header *header,
+          const struct glupy_segment_options *options)
+{
+    const char *step;
+    struct stat status;
+
+    segment->fd = open_temporary(segment, segment->size, &step);
+    if (segment->fd < 0)
+        return step;
+    if (fstat(segment->fd, &status) < 0)
+        return "look at";
+    segment->device = status.st_dev;
+    segment->inode = status.st_ino;
+    if (!write_header(segment->fd, header, options))
+        return "write";
+    if (!move_mapping(mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, segment->fd, 0),
+                      segment->header, segment->size))
+        return "map";
+    return NULL;
+}
+
+struct glupy_segment *
+glupy_segment_create(const struct glupy_segment_options *options, struct glupy_segment **retired,
+                     char *error, size_t error_size)
+{
+    int directory = open_directory(options->directory), failed = errno;
+    struct glupy_header header = {0};
+    struct glupy_segment *segment;
+    const char *step;
+
+    if (directory < 0) {
+        explain(error, error_size, "cannot use directory %s: %s", options->directory,
+                failed == EPERM ? "it belongs to another user, or others may write to it"
+                                : strerror(failed));
+        return NULL;
     }
     plan(&header, options);
     describe(&header, options);
-    segment->fd = open_temporary(temporary, header.total_size, group, &step);
-    if (segment->fd >= 0)
-        base = mmap(NULL, header.total_size, PROT_READ | PROT_WRITE, MAP_SHARED, segment->fd, 0);
-    if (base == MAP_FAILED) {
-        explain(error, error_size, "cannot %s segment %s: %s", step, segment->path,
+    segment = take_retired(retired, options, header.total_size);
+    if (!segment)
+        segment = make_private(options, header.total_size);
+    if (!segment) {
+        explain(error, error_size, "cannot make a segment: %s",
+                errno == ENOBUFS ? "too many in one process" : strerror(errno));
+        close(directory);
+        return NULL;
+    }
+    segment->directory = directory;
+    segment->client_processes = options->client_processes;
+    make_names(segment, options);
+    /* The address makes the name unique among translators in one process. */
+    snprintf(segment->name, sizeof(segment->name), ".%d.%p", getpid(), (void *)segment);
+    step = asprintf(&segment->path, "%s/%s", options->directory, segment->name) < 0
+               ? "name"
+               : open_file(segment, &header, options);
+    if (step) {
+        explain(error, error_size, "cannot %s a segment in %s: %s", step, options->directory,
                 strerror(errno));
-        goto fail;
+        glupy_segment_retire(segment);
+        segment->next = *retired;
+        *retired = segment;
+        return NULL;
     }
-    if (!glupy_guard(base, header.total_size)) {
-        explain(error, error_size, "too many segments in one process");
-        goto fail;
-    }
-    locate(segment, base, &header);
-    memcpy(base, &header, sizeof(header));
-    for (fop = 0; fop < options->fop_count; fop++)
-        if (options->fop_names[fop])
-            snprintf(base + header.names_offset + fop * GLUPY_NAME_SIZE, GLUPY_NAME_SIZE, "%s",
-                     options->fop_names[fop]);
-    if (fstat(segment->fd, &status) < 0 || rename(temporary, segment->path) < 0) {
-        explain(error, error_size, "cannot publish segment %s: %s", segment->path, strerror(errno));
-        goto fail;
-    }
-    segment->device = status.st_dev;
-    segment->inode = status.st_ino;
-    free(temporary);
+    locate(segment, (char *)segment->header, &header);
     return segment;
-fail:
-    if (temporary)
-        unlink(temporary);
-    free(temporary);
-    if (base != MAP_FAILED) {
-        glupy_unguard(base, header.total_size);
-        munmap(base, header.total_size);
+}
+
+int
+glupy_segment_publish(struct glupy_segment *segment, gid_t group, char *error, size_t error_size)
+{
+    bool hashed = !segment->plain_name[0] || names_another(segment, segment->plain_name);
+    const char *name = hashed ? segment->hashed_name : segment->plain_name;
+    size_t directory = (size_t)(strrchr(segment->path, '/') - segment->path);
+    char *path;
+
+    if (asprintf(&path, "%.*s/%s", (int)directory, segment->path, name) < 0) {
+        explain(error, error_size, "out of memory");
+        return -1;
     }
-    if (segment->fd >= 0)
-        close(segment->fd);
-    free_private(segment);
-    return NULL;
+    if ((group != (gid_t)-1 && fchown(segment->fd, -1, group) < 0) ||
+        fchmod(segment->fd, FILE_MODE) < 0 || hand_over(segment->directory, group) < 0 ||
+        renameat(segment->directory, segment->name, segment->directory, name) < 0) {
+        explain(error, error_size, "cannot publish segment %s: %s", path, strerror(errno));
+        free(path);
+        return -1;
+    }
+    /* Of a time when the plain name was another brick's. */
+    if (!hashed)
+        unlinkat(segment->directory, segment->hashed_name, 0);
+    snprintf(segment->name, sizeof(segment->name), "%s", name);
+    free(segment->path);
+    segment->path = path;
+    segment->named = true;
+    return 0;
 }
 
 /* Whether the file holds what is counted. A file that was truncated may have been extended again;
@@ -349,35 +523,46 @@ backed(const struct glupy_segment *segment, off_t file_size)
            heartbeat == glupy_load(&segment->header->heartbeat);
 }
 
+static bool
+is_ours(const struct glupy_segment *segment, const struct stat *status)
+{
+    return status->st_dev == segment->device && status->st_ino == segment->inode;
+}
+
+/* Whether the file is in its directory under its name, wherever the directory's own name leads. */
+static bool
+in_directory(const struct glupy_segment *segment)
+{
+    struct stat status;
+
+    return fstatat(segment->directory, segment->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is_ours(segment, &status);
+}
+
 enum glupy_segment_name
 glupy_segment_name(const struct glupy_segment *segment)
 {
     struct stat status;
 
-    if (lstat(segment->path, &status) < 0)
+    if (!segment->named || lstat(segment->path, &status) < 0)
         return GLUPY_NAME_GONE;
-    if (status.st_dev != segment->device || status.st_ino != segment->inode)
-        return GLUPY_NAME_OTHERS;
-    return backed(segment, status.st_size) ? GLUPY_NAME_OURS : GLUPY_NAME_CUT;
+    if (is_ours(segment, &status))
+        return backed(segment, status.st_size) ? GLUPY_NAME_OURS : GLUPY_NAME_CUT;
+    if (in_directory(segment) || names_another(segment, segment->name))
+        return GLUPY_NAME_GONE;
+    return GLUPY_NAME_OTHERS;
 }
 
 void
 glupy_segment_retire(struct glupy_segment *segment)
 {
-    enum glupy_segment_name name = glupy_segment_name(segment);
-    void *anonymous;
-
-    if (name == GLUPY_NAME_OURS || name == GLUPY_NAME_CUT)
-        unlink(segment->path);
-    /* Made elsewhere and then moved here, so that at no time there is nothing. If it cannot be made
-     * the file's pages stay until the segment is freed. */
-    anonymous = mmap(NULL, segment->size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (anonymous != MAP_FAILED)
-        (void)!mremap(anonymous, segment->size, segment->size, MREMAP_MAYMOVE | MREMAP_FIXED,
-                      segment->header);
-    close(segment->fd);
-    segment->fd = -1;
+    if (segment->fd >= 0 && in_directory(segment))
+        unlinkat(segment->directory, segment->name, 0);
+    /* If this cannot be made the file's pages stay until the segment is freed. */
+    (void)move_mapping(mmap(NULL, segment->size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+                       segment->header, segment->size);
+    close_files(segment);
 }
 
 /* The length of `path` cut to what fits, between two characters. */
@@ -416,14 +601,13 @@ glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, uint32_t se
 void
 glupy_segment_free(struct glupy_segment *segment)
 {
-    struct glupy_segment *older;
+    struct glupy_segment *next;
 
-    for (; segment; segment = older) {
-        older = segment->retired;
+    for (; segment; segment = next) {
+        next = segment->next;
         glupy_unguard(segment->header, segment->size);
         munmap(segment->header, segment->size);
-        if (segment->fd >= 0)
-            close(segment->fd);
+        close_files(segment);
         free_private(segment);
     }
 }

@@ -5,6 +5,7 @@
 #ifndef GLUPY_SEGMENT_H
 #define GLUPY_SEGMENT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -13,7 +14,6 @@
 
 struct glupy_segment_options {
     const char *directory;
-    gid_t group; /* may read the segment; (gid_t)-1: nobody but the owner's own */
     const char *volume;
     const char *brick;
     const char *host;
@@ -68,20 +68,33 @@ struct glupy_segment {
     uint32_t fop_count;
     uint32_t shard_mask;
     uint32_t epoch; /* tells this segment from those before it in the same translator */
-    int fd;         /* holds the lock that says the writer lives */
+    char *brick;
+    int directory; /* in which the file is, wherever that may have been moved to */
+    int fd;        /* holds the lock that says the writer lives */
     size_t size;
     dev_t device;
     ino_t inode;
-    struct glupy_segment *retired; /* the one that this one took over from */
+    char plain_name[NAME_MAX + 1]; /* empty if it would be too long */
+    char hashed_name[NAME_MAX + 1];
+    char name[NAME_MAX + 1]; /* the one in use, at first a temporary one */
+    bool named;              /* it is one that readers look for */
     char *path;
+    struct glupy_segment *next; /* in a list of those that are retired */
 };
 
-/* Returns NULL and one line in `error` if the segment cannot be made. */
+/* Makes a segment that no reader sees yet; one of those in the list `retired` is made over if it
+ * has the shape. Returns NULL and one line in `error` if it cannot. */
 struct glupy_segment *
-glupy_segment_create(const struct glupy_segment_options *options, char *error, size_t error_size);
+glupy_segment_create(const struct glupy_segment_options *options, struct glupy_segment **retired,
+                     char *error, size_t error_size);
 
-/* What the name leads to: this segment, what is left of it after its file was truncated, another
- * one, or nothing. */
+/* Lets `group` read the segment ((gid_t)-1: nobody but root's own) and gives it a name that readers
+ * look for. Returns -1 and one line in `error` if it cannot. */
+int
+glupy_segment_publish(struct glupy_segment *segment, gid_t group, char *error, size_t error_size);
+
+/* What the name leads to: this segment, what is left of it after its file was truncated, the one of
+ * a newer process of the same brick, or nothing that would tell of this brick. */
 enum glupy_segment_name { GLUPY_NAME_OURS, GLUPY_NAME_CUT, GLUPY_NAME_OTHERS, GLUPY_NAME_GONE };
 enum glupy_segment_name
 glupy_segment_name(const struct glupy_segment *segment);
@@ -98,7 +111,7 @@ void
 glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, uint32_t seq,
                        const char *path);
 
-/* Frees a segment and those it took over from. No fop may be under way. */
+/* Frees a segment, or a list of them. No fop may be under way. */
 void
 glupy_segment_free(struct glupy_segment *segment);
 

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Two cells a slot keep the noise of a sketch below one fop in a few thousand. */
 #define CELLS_A_SLOT 2
@@ -37,6 +38,16 @@ glupy_table_free(struct glupy_table *table)
     free(table->admitting);
     free(table->recent);
     free(table->missed);
+}
+
+void
+glupy_table_clear(struct glupy_table *table)
+{
+    size_t cells = (size_t)GLUPY_SKETCH_ROWS * table->width;
+
+    memset(table->recent, 0, cells * sizeof(*table->recent));
+    memset(table->missed, 0, cells * sizeof(*table->missed));
+    table->recent_sum = 0;
 }
 
 /* The cell of a key in one row. A tag is a hash already; odd multipliers make four of it

@@ -76,6 +76,11 @@ glupy_table_make(struct glupy_table *table, uint32_t slots);
 void
 glupy_table_free(struct glupy_table *table);
 
+/* Forgets all keys once the arrays in the segment are new. Generations go on, so that places of
+ * before stay wrong. */
+void
+glupy_table_clear(struct glupy_table *table);
+
 static inline uint32_t
 glupy_first_set(const struct glupy_table *table, uint64_t tag)
 {

@@ -1,7 +1,7 @@
 /*
  * Fuzzes what the translator does with what others choose: gfids, paths, addresses and the order of
- * fops; links and attributes on the brick's disk; names of shards; values of options. The first
- * byte says which.
+ * fops; segments that are made anew; paths of bricks; links and attributes on the brick's disk;
+ * names of shards; values of options. The first byte says which.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -236,11 +236,11 @@ static void
 fuzz_table(void)
 {
     static const char *const names[] = {"read"};
+    char brick[2048] = "/";
     const struct glupy_segment_options options = {
         .directory = "/dev/shm/glupy-fuzz",
-        .group = (gid_t)-1,
         .volume = "fuzz",
-        .brick = "/b",
+        .brick = brick,
         .host = "h",
         .glusterfs_version = "none",
         .fop_names = names,
@@ -249,17 +249,27 @@ fuzz_table(void)
         .client_slots = SLOTS,
         .half_life = 60,
     };
-    struct glupy_segment *segment;
-    uint64_t done[KEYS] = {0};
+    struct glupy_segment *segment, *retired = NULL;
+    uint64_t done[KEYS];
     char error[512];
+    const char *name;
 
-    segment = glupy_segment_create(&options, error, sizeof(error));
-    REQUIRE(segment);
-    while (left)
-        act(segment, done);
-    check(segment, done);
-    glupy_segment_retire(segment);
-    glupy_segment_free(segment);
+    text(brick + 1, GLUPY_PATH_SIZE);
+    do {
+        memset(done, 0, sizeof(done));
+        segment = glupy_segment_create(&options, &retired, error, sizeof(error));
+        REQUIRE(segment && !retired);
+        REQUIRE(glupy_segment_publish(segment, (gid_t)-1, error, sizeof(error)) == 0);
+        REQUIRE(glupy_segment_name(segment) == GLUPY_NAME_OURS);
+        name = strrchr(segment->path, '/') + 1;
+        REQUIRE(strlen(name) <= NAME_MAX && strcmp(name + strlen(name) - 4, ".seg") == 0);
+        while (left && byte() != 255)
+            act(segment, done);
+        check(segment, done);
+        glupy_segment_retire(segment);
+        retired = segment;
+    } while (left);
+    glupy_segment_free(retired);
 }
 
 static void

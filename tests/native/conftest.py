@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.segment import header, reader
-from glupy_exporter.xlator import build
+from glupy_exporter.xlator import build, codegen
+from tests.native import generate
 
 NATIVE = Path(__file__).parent
 CORE = Path(build.__file__).parent
@@ -58,6 +59,61 @@ def counting_harness(
             check=True,
         )
         return work / "harness"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def gluster(need: Need) -> build.GlusterFS:
+    need(shutil.which("glusterfsd"), "GlusterFS")
+    need(Path("/usr/include/glusterfs/xlator.h").exists(), "GlusterFS's headers")
+    return build.find()
+
+
+@pytest.fixture(scope="session")
+def fops(gluster: build.GlusterFS) -> list[codegen.Fop]:
+    headers = gluster.include / "glusterfs"
+    enum = codegen.parse_enum(codegen.Source.read(headers / "glusterfs-fops.h"))
+    return codegen.parse_fops(codegen.Source.read(headers / "xlator.h"), enum)
+
+
+@pytest.fixture(scope="session")
+def load_harness(
+    gluster: build.GlusterFS,
+    fops: list[codegen.Fop],
+    compiler: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], list[str]]:
+    """Builds a harness that loads the translator; gives its path and the translator's."""
+    work = tmp_path_factory.mktemp("translator")
+    (work / "drivers.inc").write_text(generate.render(fops), encoding="utf-8")
+    shared_object = build.build(work)
+    headers = gluster.include / "glusterfs"
+    # What other releases do not have.
+    has_pool = "dict_pair_pool" in (headers / "glusterfs.h").read_text(encoding="utf-8")
+    has_sizes = "inodehash_size" in (headers / "inode.h").read_text(encoding="utf-8")
+    macros = ["-DWITH_DICT_PAIR_POOL"] if has_pool else []
+    macros += ["-DINODE_TABLE_HAS_SIZES"] if has_sizes else []
+
+    def make(name: str) -> list[str]:
+        subprocess.run(
+            [
+                compiler,
+                *WARNINGS,
+                *build.defines(gluster),
+                *macros,
+                *build.includes(gluster),
+                f"-I{work}",
+                "-rdynamic",  # what the harness has in place of libc's is the translator's as well
+                str(NATIVE / f"{name}.c"),
+                "-o",
+                str(work / name),
+                str(gluster.library),
+                "-ldl",  # part of libc since glibc 2.34
+            ],
+            check=True,
+        )
+        return [str(work / name), str(shared_object)]
 
     return make
 

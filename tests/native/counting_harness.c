@@ -80,9 +80,9 @@ main(int argc, char **argv)
         .fop_count = 3,
         .file_slots = 64,
         .client_slots = 8,
-        .group = (gid_t)-1,
         .enabled = true,
     };
+    struct glupy_segment *retired = NULL;
     pthread_t threads[64];
     char error[512], path[3 * GLUPY_PATH_SIZE];
     unsigned long count, thread;
@@ -91,8 +91,8 @@ main(int argc, char **argv)
         return 2;
     options.directory = argv[1];
     rounds = strtoul(argv[3], NULL, 10);
-    segment = glupy_segment_create(&options, error, sizeof(error));
-    if (!segment) {
+    segment = glupy_segment_create(&options, &retired, error, sizeof(error));
+    if (!segment || glupy_segment_publish(segment, (gid_t)-1, error, sizeof(error)) < 0) {
         fprintf(stderr, "%s\n", error);
         return 1;
     }

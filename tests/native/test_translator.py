@@ -4,62 +4,20 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from glupy_exporter.segment import layout, reader
 from glupy_exporter.xlator import build, codegen
-from tests.native import generate
-from tests.native.conftest import NATIVE, WARNINGS, Need, running
+from tests.native.conftest import Need, running
 
 
 @pytest.fixture(scope="module")
-def gluster(need: Need) -> build.GlusterFS:
-    need(shutil.which("glusterfsd"), "GlusterFS")
-    need(Path("/usr/include/glusterfs/xlator.h").exists(), "GlusterFS's headers")
-    return build.find()
-
-
-@pytest.fixture(scope="module")
-def fops(gluster: build.GlusterFS) -> list[codegen.Fop]:
-    headers = gluster.include / "glusterfs"
-    enum = codegen.parse_enum(codegen.Source.read(headers / "glusterfs-fops.h"))
-    return codegen.parse_fops(codegen.Source.read(headers / "xlator.h"), enum)
-
-
-@pytest.fixture(scope="module")
-def command(
-    gluster: build.GlusterFS,
-    fops: list[codegen.Fop],
-    compiler: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> list[str]:
+def command(load_harness: Callable[[str], list[str]]) -> list[str]:
     """The harness and the translator it loads."""
-    work = tmp_path_factory.mktemp("translator")
-    (work / "drivers.inc").write_text(generate.render(fops), encoding="utf-8")
-    shared_object = build.build(work)
-    # GlusterFS 11 has none any more.
-    context = (gluster.include / "glusterfs" / "glusterfs.h").read_text()
-    pool = ["-DWITH_DICT_PAIR_POOL"] if "dict_pair_pool" in context else []
-    subprocess.run(
-        [
-            compiler,
-            *WARNINGS,
-            *build.defines(gluster),
-            *pool,
-            *build.includes(gluster),
-            f"-I{work}",
-            str(NATIVE / "translator_harness.c"),
-            "-o",
-            str(work / "harness"),
-            str(gluster.library),
-            "-ldl",  # part of libc since glibc 2.34
-        ],
-        check=True,
-    )
-    return [str(work / "harness"), str(shared_object)]
+    return load_harness("translator_harness")
 
 
 def _check_counts(segment: reader.Segment, fops: list[codegen.Fop], rounds: int) -> None:

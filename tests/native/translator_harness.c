@@ -1,145 +1,29 @@
 /*
- * Runs every fop through the real translator, in one process without bricks or clients: a child
- * that answers at once below it, and a caller above it that checks what comes back.
+ * Runs every fop through the real translator.
  *
  * Usage: translator_harness GLUPY_SO SEGMENT_DIRECTORY ROUNDS
  * Each fop runs ROUNDS times with success and ROUNDS times with ENOSPC, then once more with
  * counting off. Prints the segment's path and waits for end-of-file on standard input.
  */
-#include <dlfcn.h>
-#include <glusterfs/xlator.h>
-#include <glusterfs/defaults.h>
-#include <glusterfs/globals.h>
-#include <glusterfs/logging.h>
-
-#define check(condition)                                                            \
-    do {                                                                            \
-        if (!(condition)) {                                                         \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                                \
-        }                                                                           \
-    } while (0)
-
-static inode_t test_inode;
-static fd_t test_fd = {.inode = &test_inode};
-static loc_t test_loc = {.path = "/file", .name = "file", .inode = &test_inode};
-static struct iatt reply_iatt;
-static dict_t *test_xdata;
-static int32_t reply_ret, reply_errno;
-static unsigned long children_seen, callers_seen;
-
-static void
-seen_by_child(call_frame_t *frame, dict_t *xdata)
-{
-    check(frame->this && xdata == test_xdata);
-    children_seen++;
-}
-
-static void
-seen_by_caller(call_frame_t *frame, int32_t op_ret, int32_t op_errno, dict_t *xdata,
-               const char *fop)
-{
-    check(op_ret == reply_ret && op_errno == reply_errno && xdata == test_xdata && fop);
-    check(frame->local == NULL);
-    callers_seen++;
-}
-
-#include "drivers.inc"
-
-static glusterfs_ctx_t *
-make_context(void)
-{
-    glusterfs_ctx_t *ctx = glusterfs_ctx_new();
-
-    check(ctx && glusterfs_globals_init(ctx) == 0);
-    THIS->ctx = ctx;
-    mem_pools_init();
-    check(xlator_mem_acct_init(THIS, gf_common_mt_end) == 0);
-    ctx->pool = GF_CALLOC(1, sizeof(call_pool_t), gf_common_mt_char);
-    INIT_LIST_HEAD(&ctx->pool->all_frames);
-    LOCK_INIT(&ctx->pool->lock);
-    ctx->pool->frame_mem_pool = mem_pool_new(call_frame_t, 64);
-    ctx->pool->stack_mem_pool = mem_pool_new(call_stack_t, 64);
-    ctx->dict_pool = mem_pool_new(dict_t, 64);
-#ifdef WITH_DICT_PAIR_POOL
-    ctx->dict_pair_pool = mem_pool_new(data_pair_t, 64);
-#endif
-    ctx->dict_data_pool = mem_pool_new(data_t, 64);
-    return ctx;
-}
-
-/* What xlator_dynload and the graph do for a translator, without their fixed directory. */
-static xlator_t *
-load(glusterfs_ctx_t *ctx, const char *path, xlator_t *child)
-{
-    static xlator_list_t children;
-    static glusterfs_graph_t graph;
-    xlator_t *xl = GF_CALLOC(1, sizeof(*xl), gf_common_mt_xlator_t);
-    void *handle = dlopen(path, RTLD_NOW);
-    xlator_api_t *api;
-
-    if (!handle) {
-        fprintf(stderr, "%s\n", dlerror());
-        exit(1);
-    }
-    api = dlsym(handle, "xlator_api");
-    check(api && api->init && api->fini && api->reconfigure && api->fops);
-    children.xlator = child;
-    xl->name = "harness-glupy";
-    xl->type = "user/glupy";
-    xl->ctx = ctx;
-    xl->graph = &graph;
-    xl->fops = api->fops;
-    xl->cbks = api->cbks;
-    xl->dumpops = api->dumpops;
-    xl->init = api->init;
-    xl->fini = api->fini;
-    xl->reconfigure = api->reconfigure;
-    xl->notify = api->notify;
-    xl->children = &children;
-    xl->options = dict_new();
-    INIT_LIST_HEAD(&xl->volume_options);
-    return xl;
-}
-
-static void
-run_all(glusterfs_ctx_t *ctx, xlator_t *xl, client_t *client, unsigned long rounds)
-{
-    unsigned long round, index;
-    call_frame_t *frame;
-
-    for (round = 0; round < rounds; round++) {
-        for (index = 0; index < sizeof(drivers) / sizeof(drivers[0]); index++) {
-            frame = create_frame(THIS, ctx->pool);
-            check(frame);
-            frame->root->client = client;
-            strcpy(frame->root->identifier, "192.0.2.1:49152");
-            drivers[index].drive(frame, xl);
-            STACK_DESTROY(frame->root);
-        }
-    }
-}
+#include "loading.h"
 
 int
 main(int argc, char **argv)
 {
-    static xlator_t child = {.name = "child", .type = "test/null", .fops = &null_fops};
     static client_t client = {.tbl_index = 3};
     unsigned long rounds, fops = sizeof(drivers) / sizeof(drivers[0]);
     glusterfs_ctx_t *ctx = make_context();
     xlator_t *xl;
+    char segment[4096];
     dict_t *options;
 
     check(argc == 4);
     rounds = strtoul(argv[3], NULL, 10);
     gf_log_init(ctx, "/dev/stderr", NULL);
-    child.ctx = ctx;
-    child.options = dict_new();
-    check(dict_set_str(child.options, "directory", "/bricks/harness") == 0);
-    xl = load(ctx, argv[1], &child);
-    check(dict_set_str(xl->options, "segment-dir", argv[2]) == 0);
+    xl = load_brick(ctx, argv[1], "/bricks/harness", argv[2]);
     check(dict_set_str(xl->options, "file-slots", "banana") == 0);
     check(xl->init(xl) == 0);
+    check(xl->notify(xl, GF_EVENT_PARENT_UP, xl) == 0);
 
     test_xdata = dict_new();
     test_inode.gfid[0] = 1;
@@ -163,7 +47,11 @@ main(int argc, char **argv)
     check(dict_set_str(options, "enabled", "on") == 0);
     check(xl->reconfigure(xl, options) == 0);
 
-    printf("%s/harness.bricks-harness.seg\n", argv[2]);
+    /* The maintenance thread names it. */
+    snprintf(segment, sizeof(segment), "%s/harness.bricks-harness.seg", argv[2]);
+    while (access(segment, F_OK) < 0)
+        usleep(1000);
+    puts(segment);
     fflush(stdout);
     while (getchar() != EOF)
         ;
@@ -180,7 +68,9 @@ main(int argc, char **argv)
     check(xl->private == NULL);
     dict_unref(options);
     check(xl->init(xl) == 0);
+    check(xl->notify(xl, GF_EVENT_PARENT_UP, xl) == 0);
     run_all(ctx, xl, &client, 1);
+    check(xl->notify(xl, GF_EVENT_PARENT_DOWN, xl) == 0);
     xl->fini(xl);
     dict_unref(test_xdata);
     return 0;

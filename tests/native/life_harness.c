@@ -1,0 +1,275 @@
+/*
+ * The translator's life in scenes: what it does to directories and files, when, and what remains.
+ *
+ * Usage: life_harness GLUPY_SO SEGMENT_DIRECTORY BRICK SCENE [NUMBER]
+ * A scene that has something to show prints a line, and goes on when it has read one.
+ */
+#include "loading.h"
+
+#include <glusterfs/inode.h>
+#include <dirent.h>
+#include <grp.h>
+#include <pthread.h>
+#include <sys/xattr.h>
+
+static unsigned long number;
+static client_t client = {.tbl_index = 3};
+static glusterfs_ctx_t *ctx;
+static xlator_t *xl;
+static unsigned int threads_before;
+
+static void
+show(const char *what)
+{
+    char line[256];
+
+    puts(what);
+    fflush(stdout);
+    check(fgets(line, sizeof(line), stdin));
+}
+
+/* In place of libc's, for the library as well: what lies outside may hang. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static const char *hanging = "";
+static bool hung, released;
+
+static void
+hang(const char *what)
+{
+    pthread_mutex_lock(&mutex);
+    while (strcmp(hanging, what) == 0 && !released) {
+        hung = true;
+        pthread_cond_broadcast(&changed);
+        pthread_cond_wait(&changed, &mutex);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+static size_t group_size;
+
+int
+getgrnam_r(const char *name, struct group *group, char *buffer, size_t size, struct group **found)
+{
+    (void)buffer;
+    check(strcmp(name, "gluster") == 0);
+    hang("group");
+    *found = NULL;
+    if (size < group_size)
+        return ERANGE;
+    *group = (struct group){.gr_gid = (gid_t)number};
+    *found = number ? group : NULL;
+    return 0;
+}
+
+ssize_t
+llistxattr(const char *path, char *list, size_t size)
+{
+    (void)path, (void)list, (void)size;
+    hang("disk");
+    errno = ENODATA;
+    return -1;
+}
+
+static void
+up(void)
+{
+    check(xl->init(xl) == 0);
+    check(xl->notify(xl, GF_EVENT_PARENT_UP, xl) == 0);
+}
+
+static void
+down(void)
+{
+    check(xl->notify(xl, GF_EVENT_PARENT_DOWN, xl) == 0);
+    xl->fini(xl);
+    check(!xl->private);
+}
+
+static void
+scene_unfinished(void)
+{
+    check(xl->init(xl) == 0);
+    show("initialised");
+}
+
+static void
+scene_up(void)
+{
+    up();
+    show("up");
+    down();
+}
+
+static void
+scene_large_group(void)
+{
+    group_size = 100000;
+    scene_up();
+}
+
+static unsigned int
+threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    unsigned int count = 0;
+
+    check(tasks);
+    while (readdir(tasks))
+        count++;
+    closedir(tasks);
+    return count;
+}
+
+/* Goes down while the maintenance thread hangs, which must not hold it up. */
+static void
+go_down_while_hung(void)
+{
+    pthread_mutex_lock(&mutex);
+    while (!hung)
+        pthread_cond_wait(&changed, &mutex);
+    pthread_mutex_unlock(&mutex);
+    show("hung");
+    down();
+    /* What GlusterFS does next; the thread must not look there any more. */
+    memset(xl, 0xff, sizeof(*xl));
+    show("down");
+    pthread_mutex_lock(&mutex);
+    released = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
+    while (threads() > threads_before)
+        usleep(1000);
+}
+
+static void
+scene_hung_group(void)
+{
+    hanging = "group";
+    up();
+    go_down_while_hung();
+}
+
+static void
+scene_hung_disk(void)
+{
+    up();
+#ifdef INODE_TABLE_HAS_SIZES
+    xl->itable = inode_table_new(0, xl, 0, 0);
+#else
+    xl->itable = inode_table_new(0, xl);
+#endif
+    check(xl->itable);
+    hanging = "disk";
+    run_all(ctx, xl, &client, 1);
+    go_down_while_hung();
+}
+
+static unsigned long
+resident_kib(void)
+{
+    FILE *statm = fopen("/proc/self/statm", "re");
+    unsigned long pages;
+
+    check(statm && fscanf(statm, "%*u %lu", &pages) == 1);
+    fclose(statm);
+    return pages * (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+/* Many segments, one after the other. The first few of a shape may take memory. */
+static void
+scene_many_segments(void)
+{
+    dict_t *options = dict_new();
+    unsigned long round, before = 0;
+
+    up();
+    check(dict_copy(xl->options, options));
+    for (round = 0; round < number; round++) {
+        check(dict_set_str(options, "file-slots", round % 2 ? "8" : "16") == 0);
+        check(xl->reconfigure(xl, options) == 0);
+        run_all(ctx, xl, &client, round < 4);
+        if (round == 9)
+            before = resident_kib();
+    }
+    printf("%ld\n", (long)(resident_kib() - before));
+    fflush(stdout);
+    dict_unref(options);
+    down();
+}
+
+static void
+end_life(call_frame_t *frame)
+{
+    (void)frame;
+    if (xl->private)
+        down();
+}
+
+/* One fop goes down before the end and comes back after it; all others come too late. */
+static void
+scene_late_fops(void)
+{
+    up();
+    at_child = end_life;
+    run_all(ctx, xl, &client, 1);
+    check(!xl->private && callers_seen == children_seen);
+}
+
+static uint64_t cookie;
+
+static void
+overwrite(call_frame_t *frame)
+{
+    frame->cookie = (void *)cookie;
+}
+
+/* Whatever the child leaves in the cookie, nothing goes wrong, and no fop stays in flight. */
+static void
+scene_lost_cookies(void)
+{
+    /* marker's two; slots beyond the tables' of this segment's epoch or of one before. */
+    static const uint64_t cookies[] = {0, 1, 0x01fffffffffffffeUL, 0x00fffffffffffffeUL};
+    unsigned long index;
+
+    up();
+    at_child = overwrite;
+    for (index = 0; index < sizeof(cookies) / sizeof(*cookies); index++) {
+        cookie = cookies[index];
+        run_all(ctx, xl, &client, 1);
+    }
+    show("up");
+    down();
+}
+
+static const struct {
+    const char *name;
+    void (*play)(void);
+} scenes[] = {
+    {"unfinished", scene_unfinished},   {"up", scene_up},
+    {"large-group", scene_large_group}, {"hung-group", scene_hung_group},
+    {"hung-disk", scene_hung_disk},     {"many-segments", scene_many_segments},
+    {"late-fops", scene_late_fops},     {"lost-cookies", scene_lost_cookies},
+};
+
+int
+main(int argc, char **argv)
+{
+    unsigned long scene;
+
+    check(argc >= 5);
+    number = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
+    ctx = make_context();
+    gf_log_init(ctx, "/dev/stderr", NULL);
+    xl = load_brick(ctx, argv[1], argv[3], argv[2]);
+    threads_before = threads();
+    test_xdata = dict_new();
+    test_inode.gfid[0] = 1;
+    reply_iatt.ia_gfid[0] = 1;
+    for (scene = 0; scene < sizeof(scenes) / sizeof(*scenes); scene++)
+        if (strcmp(scenes[scene].name, argv[4]) == 0) {
+            scenes[scene].play();
+            return 0;
+        }
+    return 2;
+}

@@ -1,0 +1,298 @@
+"""The translator's life: what it makes, for whom, when, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from glupy_exporter.segment import naming, reader
+from tests.native.conftest import Need
+
+NOBODY, GROUP = 65534, 12345
+VOLUME, BRICK = "harness", "/bricks/b0"
+
+
+@pytest.fixture(scope="module")
+def command(load_harness: Callable[[str], list[str]]) -> list[str]:
+    return load_harness("life_harness")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "glupy"
+
+
+class Scene:
+    """A harness that plays a scene, in steps."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def line(self) -> str:
+        """What it shows next."""
+        assert self._process.stdout
+        return self._process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+
+Play = Callable[..., contextlib.AbstractContextManager[Scene]]
+
+
+@pytest.fixture
+def play(command: list[str], directory: Path, tmp_path: Path) -> Play:
+    @contextlib.contextmanager
+    def start(scene: str, number: int = 0, brick: str = BRICK) -> Iterator[Scene]:
+        words = [*command, str(directory), brick, scene, str(number)]
+        with (
+            (tmp_path / f"{scene}.log").open("a+") as log,
+            subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            ) as process,
+        ):
+            try:
+                yield Scene(process)
+            except BaseException:
+                process.kill()
+                raise
+            assert process.stdin
+            process.stdin.close()
+            code = process.wait(60)
+            log.seek(0)
+            assert code == 0, log.read()
+
+    return start
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def segments(directory: Path) -> list[Path]:
+    return reader.scan(directory) if directory.exists() else []
+
+
+def test_a_graph_that_does_not_come_up_leaves_nothing(play: Play, directory: Path) -> None:
+    with play("unfinished") as scene:
+        assert scene.line() == "initialised"
+        assert not directory.exists()
+        scene.go_on()
+
+
+def test_a_brick_that_is_up_can_be_read(play: Play, directory: Path, need: Need) -> None:
+    need(os.geteuid() == 0, "root, for the group")
+    with play("up", GROUP) as scene:
+        assert scene.line() == "up"
+        wait_for(lambda: segments(directory), "the segment")
+        (path,) = directory.iterdir()
+        assert path.name == naming.names(VOLUME, BRICK)[0]
+        assert (mode(path), path.stat().st_gid) == (0o640, GROUP)
+        assert (mode(directory), directory.stat().st_gid) == (0o750, GROUP)
+        scene.go_on()
+    assert not list(directory.iterdir())
+
+
+def test_a_group_may_have_many_members(play: Play, directory: Path, need: Need) -> None:
+    need(os.geteuid() == 0, "root, for the group")
+    with play("large-group", GROUP) as scene:
+        wait_for(lambda: segments(directory), "the segment")
+        (path,) = segments(directory)
+        assert path.stat().st_gid == GROUP
+        scene.line()
+        scene.go_on()
+
+
+@pytest.mark.parametrize("scene", ["hung-group", "hung-disk"])
+def test_what_hangs_does_not_hold_up_the_end(
+    play: Play, directory: Path, tmp_path: Path, scene: str
+) -> None:
+    handle = tmp_path / "brick" / ".glusterfs" / "01" / "00" / f"01000000{'-0000' * 3}-{'0' * 12}"
+    handle.parent.mkdir(parents=True)
+    handle.touch()
+    with play(scene, brick=str(tmp_path / "brick")) as running:
+        assert running.line() == "hung"
+        assert bool(segments(directory)) == (scene == "hung-disk")
+        running.go_on()
+        assert running.line() == "down"
+        assert not list(directory.iterdir())
+        running.go_on()
+
+
+def test_segments_that_follow_each_other_take_no_more_memory(play: Play) -> None:
+    with play("many-segments", 5000) as scene:
+        assert int(scene.line()) < 4096
+
+
+def test_fops_may_come_after_the_end(play: Play) -> None:
+    with play("late-fops"):
+        pass
+
+
+def test_cookies_that_are_lost_cost_the_file_alone(play: Play, directory: Path) -> None:
+    with play("lost-cookies") as scene:
+        assert scene.line() == "up"
+        wait_for(lambda: segments(directory), "the segment")
+        (path,) = segments(directory)
+        with reader.Segment(path) as segment:
+            fops = segment.fops()
+            table = segment.file_table()
+            files = [segment.file(table, row) for row in table.rows]
+        assert len(fops) > 50
+        assert {(fop.started, fop.completed) for fop in fops} == {(4, 4)}
+        assert [sum(file.activity.fops) for file in files if file] == [0]
+        scene.go_on()
+
+
+@pytest.mark.parametrize(
+    "brick",
+    [
+        "/" + "x" * 242,  # as long as a plain name can be
+        "/" + "x" * 243,
+        "/" + "\N{EURO SIGN}" * 300,
+    ],
+)
+def test_every_length_of_a_path_has_a_name(play: Play, directory: Path, brick: str) -> None:
+    with play("up", brick=brick) as scene:
+        wait_for(lambda: segments(directory), "the segment")
+        (path,) = segments(directory)
+        assert path.name == naming.names(VOLUME, brick)[0]
+        with reader.Segment(path) as segment:
+            assert segment.brick().brick == brick
+        scene.line()
+        scene.go_on()
+
+
+def test_bricks_whose_paths_look_alike_have_names_of_their_own(play: Play, directory: Path) -> None:
+    first, second = "/a-b/c", "/a/b-c"
+    plain, _ = naming.names(VOLUME, first)
+    _, hashed = naming.names(VOLUME, second)
+    with play("up", brick=first) as one:
+        wait_for(lambda: segments(directory), "the first segment")
+        with play("up", brick=second) as other:
+            wait_for(lambda: len(segments(directory)) == 2, "both segments")
+            assert {path.name for path in segments(directory)} == {plain, hashed}
+            # Whoever lost its name, to one that does not look, takes another.
+            (directory / hashed).replace(directory / plain)
+            _, hashed_first = naming.names(VOLUME, first)
+            wait_for((directory / hashed_first).exists, "another name of the first")
+            wait_for((directory / plain).exists, "the second")
+            for scene in (one, other):
+                scene.line()
+                scene.go_on()
+
+
+class Attacker:
+    """What a member of the group can do that may write to the directory above."""
+
+    def __init__(self, above: Path) -> None:
+        self._above = above
+        above.mkdir(mode=0o775)
+        os.chown(above, -1, NOBODY)
+        above.chmod(0o775)
+
+    @contextlib.contextmanager
+    def renames(self, victim: Path) -> Iterator[None]:
+        """All the time: takes the directory's name away and lets it lead to the victim."""
+        script = f"""
+        cd {self._above} || exit 1
+        number=0
+        while :; do
+            number=$((number + 1))
+            mv glupy away-$number
+            ln -s {victim} glupy
+            rm -f glupy
+        done 2>/dev/null
+        """
+        with subprocess.Popen(["sh", "-c", script], user=NOBODY, group=NOBODY) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+
+
+@pytest.fixture
+def victim(tmp_path: Path, need: Need) -> Path:
+    """A directory of root's that is nobody else's business."""
+    need(os.geteuid() == 0, "root, and somebody else")
+    for path in (tmp_path, *tmp_path.parents[:-2]):
+        path.chmod(path.stat().st_mode | 0o11)
+    made = tmp_path / "victim"
+    made.mkdir(mode=0o700)
+    return made
+
+
+def untouched(victim: Path) -> bool:
+    status = victim.stat()
+    return (mode(victim), status.st_uid, status.st_gid) == (0o700, 0, 0) and not list(
+        victim.iterdir()
+    )
+
+
+def test_renames_do_not_lead_root_astray(play: Play, directory: Path, victim: Path) -> None:
+    with Attacker(directory.parent).renames(victim), play("many-segments", 2000) as scene:
+        scene.line()
+        assert untouched(victim)
+    assert untouched(victim)
+
+
+def link(directory: Path, victim: Path) -> None:
+    directory.symlink_to(victim)
+
+
+def of_another(directory: Path, victim: Path) -> None:
+    directory.mkdir()
+    os.chown(directory, NOBODY, NOBODY)
+
+
+def writable(directory: Path, victim: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o770)
+
+
+@pytest.mark.parametrize("prepare", [link, of_another, writable])
+def test_a_directory_that_is_not_roots_alone_is_refused(
+    play: Play,
+    directory: Path,
+    victim: Path,
+    tmp_path: Path,
+    prepare: Callable[[Path, Path], None],
+) -> None:
+    Attacker(directory.parent)
+    prepare(directory, victim)
+    before = directory.lstat()
+    with play("up", GROUP) as scene:
+        assert scene.line() == "up"
+        scene.go_on()
+    assert untouched(victim)
+    assert not list(directory.iterdir())
+    assert (directory.lstat().st_mode, directory.lstat().st_gid) == (before.st_mode, before.st_gid)
+    errors = [line for line in (tmp_path / "up.log").read_text().splitlines() if "] E [" in line]
+    assert len(errors) == 1 and f"cannot use directory {directory}: " in errors[0]
+
+
+def test_a_directory_keeps_its_owner_and_mode(play: Play, directory: Path, need: Need) -> None:
+    need(os.geteuid() == 0, "root, for the group")
+    directory.mkdir(parents=True)
+    directory.chmod(0o711)
+    with play("up", GROUP) as scene:
+        wait_for(lambda: segments(directory), "the segment")
+        scene.line()
+        scene.go_on()
+    assert (mode(directory), directory.stat().st_gid) == (0o711, 0)

@@ -751,17 +751,13 @@ def _check_bounds(header: layout.Header, size: int) -> None:
         check(end <= size, f"table {name} lies outside the file")
 
 
-def file_name(volume: bytes, brick: bytes) -> bytes:
-    """The name of the file in which the brick with the path ``brick`` counts."""
-    return (volume + b"." + brick.lstrip(b"/")).replace(b"/", b"-") + SUFFIX.encode("ascii")
-
-
 def _check_name(path: Path, header: layout.Header) -> None:
     """Raise SegmentError unless the file is named after the brick of which its header speaks.
 
     Whoever can write one brick's segment, and says that it is another one's, would take its place.
     """
-    if os.fsencode(path.name) != file_name(header.volume, header.brick):
+    who = os.fsdecode(header.volume), os.fsdecode(header.brick)
+    if path.name not in naming.names(*who):
         brick = f"{escape(header.volume)}:{escape(header.brick)}"
         raise SegmentError("misnamed", f"says that it is of {brick}, and is not named so")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from glupy_exporter.segment import layout
-from glupy_exporter.xlator import gluster, peer
+from glupy_exporter.segment import layout, naming
+from glupy_exporter.xlator import gluster
 from glupy_exporter.xlator.gluster import Brick, Volume
 
 OPTION = "user.xlator.glupy"
@@ -32,11 +32,13 @@ def segment_directory(volume: Volume) -> Path:
     return Path(volume.options.get(f"{OPTION}.segment-dir", layout.DIRECTORY))
 
 
-def segment_path(volume: Volume, brick: Brick) -> Path:
-    """The segment of the brick, as the kernel of its node has it if links there lead as they do
-    here."""
+def segment_paths(volume: Volume, brick: Brick) -> list[Path]:
+    """Where the segment of the brick may be; the usual name, which comes last, may be another's.
+
+    As the kernel of the brick's node has it, if links there lead as they do here.
+    """
     directory = segment_directory(volume).resolve()
-    return directory / peer.segment_name(volume.name, brick.path)
+    return [directory / name for name in reversed(naming.names(volume.name, brick.path))]
 
 
 def volfile(volume: Volume, brick: Brick) -> Path:

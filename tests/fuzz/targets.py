@@ -29,12 +29,11 @@ from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.exporter import SEGMENT_ERRORS
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.segment import layout, naming
 from glupy_exporter.web import api, negotiation, webconfig
 from tests.unit import segments
 
 CUT = 255
-NAME_MAX = 255
 
 _home = Path(tempfile.mkdtemp(dir="/dev/shm"))
 atexit.register(shutil.rmtree, _home)
@@ -88,8 +87,7 @@ def _name(data: bytes) -> str:
     """The file name that the segment has to have, so that all that it says is looked at."""
     size = ctypes.sizeof(layout.Header)
     header = layout.Header.from_buffer_copy(data[:size].ljust(size, b"\0"))
-    name = os.fsdecode(reader.file_name(header.volume, header.brick))
-    return name if len(os.fsencode(name)) <= NAME_MAX else "other.seg"
+    return naming.names(os.fsdecode(header.volume), os.fsdecode(header.brick))[0]
 
 
 def segment(data: bytes) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import workload
-from cluster import Volume, gluster, volume
+from cluster import Volume, gluster, volume, wait_for
 from compare import assert_equal, settled
 from monitored import bricks_up, exporter
 from work import work
@@ -97,3 +98,23 @@ def test_multiplexed_bricks_come_and_go(
             assert bricks_up(serving.url, stays.name) == dict.fromkeys(stays.bricks, 1)
             working.go_on()
         assert set(map(stays.pid, stays.bricks)) == {pid}
+
+
+def maintainers(pid: int) -> int:
+    """How many bricks of a process have a maintenance thread."""
+    names = (task.read_text().strip() for task in Path(f"/proc/{pid}/task").glob("*/comm"))
+    return sum(name == "glfs_glupy" for name in names)
+
+
+def test_a_brick_that_fails_to_attach_leaves_nothing(multiplex: None) -> None:
+    with volume(bricks=1) as stays, volume(bricks=1, start=False) as fails:
+        (brick,) = fails.bricks
+        pid = stays.pid(stays.bricks[0])
+        assert pid and maintainers(pid) == 1
+        shutil.rmtree(brick / ".glusterfs")
+        (brick / ".glusterfs").touch()  # where posix wants a directory
+        gluster("volume", "start", fails.name)
+        said = "failed to initialize graph for xlator"
+        wait_for(lambda: said in stays.log(stays.bricks[0]), "the graph to fail")
+        assert maintainers(pid) == 1
+        assert not fails.segment_path(brick).exists()

@@ -14,7 +14,10 @@ THREADS, ROUNDS, FILES, HOSTS = 6, 20000, 40, 3
 TOTAL = THREADS * ROUNDS
 
 
-@pytest.mark.parametrize("option", ["-O2", "-fsanitize=thread -Wno-tsan", "-fsanitize=address"])
+@pytest.mark.parametrize(
+    "option",
+    ["-O2", "-O2 -DGLUPY_SHARD_BY_THREAD", "-fsanitize=thread -Wno-tsan", "-fsanitize=address"],
+)
 def test_counts_are_exact(
     option: str, counting_harness: Callable[[str], Path], tmp_path: Path
 ) -> None:

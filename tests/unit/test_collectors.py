@@ -28,7 +28,7 @@ from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 from glupy_exporter.collectors.family import single
 from glupy_exporter.collectors.scrape import REASONS, Scraper
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.segment import layout, naming
 
 DAY = 86400.0
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
@@ -255,17 +255,17 @@ def test_bricks_come_and_go_between_scrapes(tmp_path: Path) -> None:
     assert errors(scrape(source)) == {}
 
 
-def test_two_segments_of_one_brick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "_check_name", lambda path, header: None)  # a brick of two names
+def test_two_segments_of_one_brick(tmp_path: Path) -> None:
+    names = naming.names("v0", "/bricks/b0")
     older = segments.Segment(header={"created_realtime": 1, "pid": 1})
     newer = segments.Segment(header={"created_realtime": 2 * 10**18, "pid": 2})
-    older.write(tmp_path / "a.seg")
-    newer.write(tmp_path / "b.seg")
+    older.write(tmp_path / names[0])
+    newer.write(tmp_path / names[1])
     source = scraper(tmp_path)
     samples = scrape(source)
     assert list(values(samples, "glupy_brick_info", "pid")) == [("2",)]
     assert errors(samples) == {"duplicate": 1}
-    with segments.locked(tmp_path / "a.seg"):
+    with segments.locked(tmp_path / names[0]):
         samples = scrape(source)
         assert list(values(samples, "glupy_brick_info", "pid")) == [("1",)]
         assert errors(samples) == {"duplicate": 2}

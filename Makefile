@@ -75,6 +75,7 @@ BOUND := timeout --foreground --kill-after=1m --verbose 1h
 bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
 	$(BOUND) $(BIN)/python benchmarks/heavy_hitters.py
 	$(BOUND) $(BIN)/python benchmarks/fop_cost.py
+	$(BOUND) $(BIN)/python benchmarks/new_files.py
 	$(BOUND) $(BIN)/python benchmarks/collect.py
 	PYTHONPATH=tests/gluster $(BOUND) $(BIN)/python benchmarks/brick_cost.py
 	PYTHONPATH=tests/gluster:tests/unit $(BOUND) $(BIN)/python benchmarks/scrape_cost.py

@@ -19,7 +19,7 @@ def compile_harness(directory: Path, *sources: str) -> Path:
     (directory / "layout.h").write_text(header.render(), encoding="utf-8")
     program = directory / Path(sources[0]).stem
     core = [_CORE / name for name in ("segment.c", "guard.c", "table.c", "alias.c")]
-    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread"]
     version = '-DGLUPY_XLATOR_VERSION="benchmark"'
     files = [*(_HERE / name for name in sources), *core]
     includes = [f"-I{directory}", f"-I{_CORE}"]

@@ -63,8 +63,6 @@ struct glupy_segment {
     struct glupy_seat *seats; /* by GlusterFS's client table index */
     struct glupy_name_due *names_due;
     bool client_processes;
-    uint32_t names_cursor;
-    uint32_t names_stale; /* a directory was renamed: any name may be wrong */
     uint32_t fop_count;
     uint32_t shard_mask;
     uint32_t epoch; /* tells this segment from those before it in the same translator */
@@ -80,6 +78,10 @@ struct glupy_segment {
     bool named;              /* it is one that readers look for */
     char *path;
     struct glupy_segment *next; /* in a list of those that are retired */
+    /* What is written all the time, off the cache lines that every fop reads. */
+    uint8_t apart[GLUPY_CACHE_LINE];
+    uint32_t names_cursor;
+    uint32_t names_stale; /* a directory was renamed: any name may be wrong */
 };
 
 /* Makes a segment that no reader sees yet; one of those in the list `retired` is made over if it

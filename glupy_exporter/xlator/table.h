@@ -23,6 +23,7 @@
 #include "layout.h"
 
 #define GLUPY_NO_SLOT UINT32_MAX
+#define GLUPY_CACHE_LINE 64
 
 /* A slot's meta word: its generation, which changes with its owner, above its score. */
 #define GLUPY_SCORE_BITS 40
@@ -47,9 +48,13 @@ struct glupy_table {
     uint8_t *admitting; /* by set: a thread is about to give one of its slots away */
     uint64_t *missed;   /* GLUPY_SKETCH_ROWS rows of `width` cells, in fops */
     uint32_t *recent;   /* likewise, in 1 / GLUPY_SKETCH_UNIT fops */
+    uint32_t sets;      /* a power of two */
+    uint32_t width;     /* a power of two */
+    /* Every fop reads what is above and what comes after the table, and each fop of a key without a
+     * slot writes this: it is on a cache line of its own, wherever the table begins. */
+    uint8_t apart_before[GLUPY_CACHE_LINE];
     uint64_t recent_sum;
-    uint32_t sets;  /* a power of two */
-    uint32_t width; /* a power of two */
+    uint8_t apart_after[GLUPY_CACHE_LINE];
 };
 
 static inline void

@@ -2,7 +2,7 @@
  * Sends one stream of fops, whose true counts are known, through the file table and its rivals; see
  * heavy_hitters.py.
  *
- * Usage: heavy_hitters DIRECTORY STREAM EXPONENT FOPS FOPS_A_SECOND
+ * Usage: heavy_hitters DIRECTORY STREAM EXPONENT FOPS FOPS_A_SECOND HALF_LIFE
  * STREAM is plain, or Zipf's law over FILES files and
  *   scan    half-way, between the stream's own, one fop on each of FILES others,
  *   burst   the same all at once,
@@ -24,13 +24,13 @@
 #define MANY 1000U
 #define NEW 20U
 #define NEW_RATE 5U
-#define HALF_LIFE 60
 #define SECONDS_AFTER 30U
 
 static struct glupy_segment *segment;
 static double cumulative[FILES], rate;
 static uint64_t truth[2 * FILES], recent[2 * FILES]; /* since the hot files changed */
 static uint64_t fops, decays;
+uint32_t half_life;
 static double seconds;
 
 /* Gfids are random: a file's is made from its number by mixing. */
@@ -58,7 +58,7 @@ table_count(uint32_t file, double now)
     uint8_t gfid[16];
 
     for (; (double)decays < now; decays++)
-        glupy_table_decay(&segment->files, glupy_decay_share(HALF_LIFE));
+        glupy_table_decay(&segment->files, glupy_decay_share(half_life));
     gfid_of(file, gfid);
     place = glupy_file_place(segment, gfid, 1, nanoseconds);
     if (place.slot != GLUPY_NO_SLOT)
@@ -242,11 +242,12 @@ main(int argc, char **argv)
     size_t index;
     char error[512];
 
-    if (argc != 6)
+    if (argc != 7)
         return 2;
     options.directory = argv[1];
     fops = strtoul(argv[4], NULL, 10);
     rate = strtod(argv[5], NULL);
+    half_life = (uint32_t)strtoul(argv[6], NULL, 10);
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));
     if (!segment) {
         fprintf(stderr, "%s\n", error);

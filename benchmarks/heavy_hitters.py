@@ -45,6 +45,8 @@ class Stream(NamedTuple):
     """Fops a second."""
     error: float = 0.01
     """By how much a count of the table may be off; the new files do only 150 fops each."""
+    half_life: int = 60
+    """Seconds, of the table's scores."""
 
 
 STREAMS = (
@@ -57,6 +59,7 @@ STREAMS = (
     Stream("Zipf 1.0 and a scan at once", "burst", 1.0),
     Stream("Zipf 1.0, others hot every minute", "moving", 1.0, 24_000_000),
     Stream("Zipf 1.0, new files after 5.5 hours", "late", 1.0, 20_000_000, 1000, 0.05),
+    Stream("Zipf 1.0, half-life of an hour", "plain", 1.0, 20_000_000, 1000, 0.01, 3600),
     Stream("uniform (there are no busiest files)", "plain", 0.0),
 )
 
@@ -65,6 +68,7 @@ def run(program: Path, stream: Stream) -> list[dict[str, str]]:
     """What was measured of each algorithm."""
     with tempfile.TemporaryDirectory() as directory:
         words = [program, directory, stream.kind, stream.exponent, stream.fops, stream.rate]
+        words.append(stream.half_life)
         done = subprocess.run([*map(str, words)], check=True, capture_output=True, text=True)
     return [dict(pair.split("=") for pair in line.split()) for line in done.stdout.splitlines()]
 

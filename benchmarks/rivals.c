@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 #define ABSENT UINT32_MAX
-#define HALF_LIFE 60 /* as the table's */
 
 /* Two arrays and a decay base of 1.08, as in the authors' code. The width is such that the arrays
  * take the 384 KiB of the table's two sketches. */
@@ -170,7 +169,7 @@ decayed_make(uint32_t slots, uint32_t files)
 static void
 decayed_count(uint32_t file, double seconds)
 {
-    double weight = exp2(seconds / HALF_LIFE);
+    double weight = exp2(seconds / half_life);
     uint32_t place = decayed.places[file];
 
     if (place == ABSENT) {

@@ -22,6 +22,7 @@ struct algorithm {
     uint64_t (*evicted)(void);
 };
 
+extern uint32_t half_life; /* in seconds, of the algorithms that forget */
 extern const struct algorithm space_saving, decayed_space_saving, heavy_keeper;
 
 #endif

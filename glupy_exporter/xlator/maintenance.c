@@ -235,15 +235,16 @@ static void
 decay(struct glupy_segment *segment, uint32_t half_life)
 {
     double share = glupy_decay_share(half_life);
-    uint64_t *lead;
+    uint64_t *lead, before;
     uint32_t slot;
 
     glupy_table_decay(&segment->files, share);
     glupy_table_decay(&segment->clients, share);
     for (slot = 0; slot < segment->files.sets * GLUPY_WAYS; slot++) {
         lead = &segment->file_counters[slot].top_client_lead;
-        if (glupy_load(lead))
-            glupy_store(lead, (uint64_t)((double)glupy_load(lead) * (1 - share)));
+        before = glupy_load(lead);
+        if (before)
+            glupy_store(lead, before - glupy_decay_part(&segment->files, before, share));
     }
 }
 

@@ -7,6 +7,8 @@
 /* Two cells a slot keep the noise of a sketch below one fop in a few thousand. */
 #define CELLS_A_SLOT 2
 
+#define DICE 0x2545f4914f6cdd1dUL /* anything but 0 */
+
 #define SPINS 100U /* some ten microseconds */
 
 static inline void
@@ -24,6 +26,7 @@ glupy_table_make(struct glupy_table *table, uint32_t slots)
 {
     table->sets = slots / GLUPY_WAYS;
     table->width = slots * CELLS_A_SLOT;
+    table->dice = DICE;
     table->meta = calloc(slots, sizeof(*table->meta));
     table->admitting = calloc(table->sets, sizeof(*table->admitting));
     table->recent = calloc(GLUPY_SKETCH_ROWS * table->width, sizeof(*table->recent));
@@ -99,8 +102,8 @@ recent(struct glupy_table *table, uint64_t tag)
         if (now < least)
             least = now;
     }
-    glupy_add(&table->recent_sum, GLUPY_SKETCH_UNIT);
-    noise = glupy_load(&table->recent_sum) / table->width;
+    glupy_add(&table->recent_sum, GLUPY_SKETCH_ROWS * GLUPY_SKETCH_UNIT);
+    noise = glupy_load(&table->recent_sum) / (GLUPY_SKETCH_ROWS * table->width);
     return least > noise ? (least - noise) * (GLUPY_SCORE_UNIT / GLUPY_SKETCH_UNIT) : 0;
 }
 
@@ -277,31 +280,48 @@ glupy_decay_share(uint32_t half_life)
     return 1 - exp2(-1.0 / half_life);
 }
 
+/* xorshift64 (Marsaglia: Xorshift RNGs, Journal of Statistical Software 8(14), 2003). */
+uint64_t
+glupy_decay_part(struct glupy_table *table, uint64_t value, double share)
+{
+    table->dice ^= table->dice << 13;
+    table->dice ^= table->dice >> 7;
+    table->dice ^= table->dice << 17;
+    return (uint64_t)((double)value * share + (double)(table->dice >> 11) * 0x1p-53);
+}
+
 /* Not with a subtraction: the slot may be given away in between, and its score starts at 0 then. */
 static void
-decay_score(uint64_t *meta, double share)
+decay_score(struct glupy_table *table, uint32_t slot, double share)
 {
+    uint64_t *meta = &table->meta[slot];
     uint64_t before = glupy_load(meta), score;
 
     do {
         score = before & GLUPY_SCORE_MASK;
         if (!score)
             return;
-    } while (!__atomic_compare_exchange_n(meta, &before, before - (uint64_t)((double)score * share),
-                                          false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(meta, &before,
+                                          before - glupy_decay_part(table, score, share), false,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 void
 glupy_table_decay(struct glupy_table *table, double share)
 {
-    uint32_t index, here;
+    uint64_t taken = 0;
+    uint32_t index, here, part;
 
     for (index = 0; index < table->sets * GLUPY_WAYS; index++)
-        decay_score(&table->meta[index], share);
+        decay_score(table, index, share);
     for (index = 0; index < table->width * GLUPY_SKETCH_ROWS; index++) {
         here = __atomic_load_n(&table->recent[index], __ATOMIC_RELAXED);
-        if (here)
-            __atomic_fetch_sub(&table->recent[index], (uint32_t)(here * share), __ATOMIC_RELAXED);
+        if (!here)
+            continue;
+        part = (uint32_t)glupy_decay_part(table, here, share);
+        __atomic_fetch_sub(&table->recent[index], part, __ATOMIC_RELAXED);
+        taken += part;
     }
-    glupy_add(&table->recent_sum, -(uint64_t)((double)glupy_load(&table->recent_sum) * share));
+    /* What the cells lost and no other amount, or the mean would no longer be theirs. */
+    glupy_add(&table->recent_sum, -taken);
 }

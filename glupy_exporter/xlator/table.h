@@ -50,10 +50,11 @@ struct glupy_table {
     uint32_t *recent;   /* likewise, in 1 / GLUPY_SKETCH_UNIT fops */
     uint32_t sets;      /* a power of two */
     uint32_t width;     /* a power of two */
+    uint64_t dice;      /* of the thread that lets scores decay */
     /* Every fop reads what is above and what comes after the table, and each fop of a key without a
      * slot writes this: it is on a cache line of its own, wherever the table begins. */
     uint8_t apart_before[GLUPY_CACHE_LINE];
-    uint64_t recent_sum;
+    uint64_t recent_sum; /* of all cells of `recent` */
     uint8_t apart_after[GLUPY_CACHE_LINE];
 };
 
@@ -155,6 +156,11 @@ glupy_name_unlock(struct glupy_table *table, uint32_t slot);
 /* The share of a score that goes in a second, at this half-life in seconds. */
 double
 glupy_decay_share(uint32_t half_life);
+
+/* That share of a value, rounded at random: most values are so small that the share is less than
+ * one, and have to decay all the same. For one thread only. */
+uint64_t
+glupy_decay_part(struct glupy_table *table, uint64_t value, double share);
 
 /* Lets every score decay by that share. For one thread only. */
 void

@@ -30,13 +30,13 @@ def compiler(need: Need) -> str:
 
 
 @pytest.fixture(scope="session")
-def counting_harness(
+def core_harness(
     compiler: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
-    """Builds the counting harness with the compiler option that is given."""
+) -> Callable[[str, str], Path]:
+    """Builds a harness of the C core, by its name, with the compiler option that is given."""
 
-    def make(option: str) -> Path:
-        work = tmp_path_factory.mktemp("counting")
+    def make(name: str, option: str) -> Path:
+        work = tmp_path_factory.mktemp(name)
         (work / "layout.h").write_text(header.render(), encoding="utf-8")
         subprocess.run(
             [
@@ -47,7 +47,7 @@ def counting_harness(
                 '-DGLUPY_XLATOR_VERSION="test"',
                 f"-I{work}",
                 f"-I{CORE}",
-                str(NATIVE / "counting_harness.c"),
+                str(NATIVE / f"{name}.c"),
                 str(CORE / "segment.c"),
                 str(CORE / "guard.c"),
                 str(CORE / "table.c"),

@@ -19,9 +19,9 @@ TOTAL = THREADS * ROUNDS
     ["-O2", "-O2 -DGLUPY_SHARD_BY_THREAD", "-fsanitize=thread -Wno-tsan", "-fsanitize=address"],
 )
 def test_counts_are_exact(
-    option: str, counting_harness: Callable[[str], Path], tmp_path: Path
+    option: str, core_harness: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    harness = counting_harness(option)
+    harness = core_harness("counting_harness", option)
     with running(str(harness), str(tmp_path), str(THREADS), str(ROUNDS)) as segment:
         read, lookup = segment.fops()
         brick = segment.brick()

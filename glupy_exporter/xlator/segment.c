@@ -306,6 +306,16 @@ fail:
     return -1;
 }
 
+/* The kernel gives memory for the pages that are used; calloc might zero all of it. */
+static struct glupy_seat *
+make_seats(void)
+{
+    void *seats = mmap(NULL, GLUPY_SEATS * sizeof(struct glupy_seat), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return seats == MAP_FAILED ? NULL : seats;
+}
+
 static void
 close_files(struct glupy_segment *segment)
 {
@@ -326,7 +336,8 @@ free_private(struct glupy_segment *segment)
     glupy_table_free(&segment->clients);
     free(segment->aliases.slots);
     free(segment->names_due);
-    free(segment->seats);
+    if (segment->seats)
+        munmap(segment->seats, GLUPY_SEATS * sizeof(*segment->seats));
     free(segment->brick);
     free(segment);
 }
@@ -341,7 +352,7 @@ make_private(const struct glupy_segment_options *options, uint64_t size)
         return NULL;
     segment->fd = segment->directory = -1;
     segment->size = size;
-    segment->seats = calloc(GLUPY_SEATS, sizeof(*segment->seats));
+    segment->seats = make_seats();
     segment->aliases.slots = calloc(GLUPY_ALIASES, sizeof(*segment->aliases.slots));
     segment->names_due = calloc(options->file_slots, sizeof(*segment->names_due));
     segment->brick = strdup(options->brick);
@@ -381,7 +392,8 @@ take_retired(struct glupy_segment **retired, const struct glupy_segment_options 
     segment->next = NULL;
     glupy_table_clear(&segment->files);
     glupy_table_clear(&segment->clients);
-    memset(segment->seats, 0, GLUPY_SEATS * sizeof(*segment->seats));
+    /* This makes zeros of them. */
+    madvise(segment->seats, GLUPY_SEATS * sizeof(*segment->seats), MADV_DONTNEED);
     memset(segment->names_due, 0, options->file_slots * sizeof(*segment->names_due));
     return segment;
 }

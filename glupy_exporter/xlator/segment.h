@@ -34,7 +34,10 @@ struct glupy_seat {
     const void *connection;
     uint64_t place;
 };
-#define GLUPY_SEATS 4096U
+/* As many as a brick's process may have open files (protocol/server sets RLIMIT_NOFILE to that):
+ * the numbers are the process's, whose bricks may be many. The kernel gives memory for those in
+ * use. */
+#define GLUPY_SEATS 1048576U
 
 /* When the maintenance thread looks for a file's name again, in rounds. */
 struct glupy_name_due {

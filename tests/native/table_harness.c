@@ -70,11 +70,33 @@ decay(void)
     show("scores", scores());
 }
 
+/* Connections with numbers as of a process of many bricks. */
+static void
+seats(void)
+{
+    static const int numbers[] = {0, 4095, 4096, 100000, 1048575, 1048576, -1};
+    struct glupy_peer peer = {.address = "192.0.2.1", .length = 9};
+    struct glupy_place place;
+    char name[32];
+    size_t index;
+
+    for (index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++) {
+        place = glupy_take_seat(segment, &numbers[index], numbers[index], &peer, 1);
+        snprintf(name, sizeof(name), "%d", numbers[index]);
+        show(name, glupy_seated(segment, &numbers[index], numbers[index], &place));
+    }
+    show("connections", segment->client_counters[place.slot].connections);
+    for (index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++)
+        glupy_connection_leave(segment, &numbers[index], numbers[index]);
+    show("left", segment->client_counters[place.slot].connections);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } scenarios[] = {
     {"decay", decay},
+    {"seats", seats},
 };
 
 int

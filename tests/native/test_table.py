@@ -29,3 +29,11 @@ def test_what_is_small_decays_by_its_half_life(harness: Path, tmp_path: Path) ->
     assert found["scores"] == pytest.approx(found["scores-before"] / 2, rel=0.02)
     # Less the mean of the cells is what the sketch says of a file.
     assert found["sum"] == found["cells"]
+
+
+def test_a_connection_of_any_number_is_counted(harness: Path, tmp_path: Path) -> None:
+    found = shown(harness, tmp_path, "seats")
+    assert found["0"] and found["4096"] and found["100000"] and found["1048575"]
+    # A process has no more open files, so it has no connection of that number.
+    assert not found["1048576"] and not found["-1"]
+    assert found["connections"] == 5 and found["left"] == 0

@@ -60,7 +60,7 @@ table_count(uint32_t file, double now)
     for (; (double)decays < now; decays++)
         glupy_table_decay(&segment->files, glupy_decay_share(half_life));
     gfid_of(file, gfid);
-    place = glupy_file_place(segment, gfid, 1, nanoseconds);
+    place = glupy_file_place(segment, glupy_file_key(segment, gfid), gfid, 1, nanoseconds);
     if (place.slot != GLUPY_NO_SLOT)
         glupy_count_file(segment, place.slot, &outcome);
 }
@@ -73,7 +73,7 @@ table_find(uint32_t file, struct found *found)
     uint32_t slot;
 
     gfid_of(file, gfid);
-    slot = glupy_table_find(&segment->files, glupy_hash(gfid, 16));
+    slot = glupy_table_find(&segment->files, glupy_file_key(segment, gfid));
     if (slot == GLUPY_NO_SLOT)
         return false;
     counted = segment->file_counters[slot].fops[GLUPY_READ];

@@ -71,10 +71,11 @@ static void
 count(struct glupy_segment *segment, const struct fop *fop)
 {
     uint64_t gfid[2] = {glupy_mix(fop->file + 1), glupy_mix(~fop->file)};
+    uint64_t key = glupy_file_key(segment, (const uint8_t *)gfid);
     uint32_t shard = glupy_shard(segment);
     struct glupy_place file, client;
 
-    file = glupy_file_place(segment, (const uint8_t *)gfid, 1, fop->outcome.now);
+    file = glupy_file_place(segment, key, (const uint8_t *)gfid, 1, fop->outcome.now);
     if (!glupy_seated(segment, fop->client, (int)fop->seat, &client))
         client =
             glupy_take_seat(segment, fop->client, (int)fop->seat, &fop->peer, fop->outcome.now);

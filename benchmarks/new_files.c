@@ -25,7 +25,9 @@ operate(uint64_t file)
 {
     uint64_t gfid[2] = {glupy_mix(file + 1), glupy_mix(~file)};
     struct glupy_outcome outcome = {.kind = GLUPY_READ, .ns = 50000, .now = 1};
-    struct glupy_place place = glupy_file_place(segment, (const uint8_t *)gfid, 1, outcome.now);
+    uint64_t key = glupy_file_key(segment, (const uint8_t *)gfid);
+    struct glupy_place place =
+        glupy_file_place(segment, key, (const uint8_t *)gfid, 1, outcome.now);
     uint32_t shard = glupy_shard(segment);
 
     glupy_count_start(segment, shard, 0);

@@ -34,7 +34,9 @@ IN_FLIGHT = Family(
 IO_BYTES = Family(
     "glupy_io_bytes_total",
     "counter",
-    "Bytes of file data that reads returned and writes stored, as counted at the translator.",
+    "Bytes of file data that reads returned and writes stored, as counted at the translator. "
+    "Copies that the brick makes by itself (copy_file_range) are writes; gluster volume profile "
+    "has no bytes of those.",
     ("direction",),
 )
 IO_SIZE = Family(

@@ -21,9 +21,10 @@ clients    four parallel ``[client_slots]``   tag ``uint64``, seq ``uint32``,
                                               :class:`ClientCounters`, :class:`ClientName`
 ========== ================================== =============================================
 
-A slot is in use when its tag is not 0. Its seq is a seqlock over its name: odd while the writer
-changes it. The dense arrays let a reader take every counter of a table in one small copy and then
-only the names it wants.
+A slot is in use when its tag is not 0. A file's tag is made of its gfid and is the same in all
+segments; two files may have the same one, as clients may choose gfids. A slot's seq is a seqlock
+over its name: odd while the writer changes it. The dense arrays let a reader take every counter of
+a table in one small copy and then only the names it wants.
 """
 
 from __future__ import annotations

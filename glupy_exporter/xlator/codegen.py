@@ -27,6 +27,12 @@ READS = {"readv"}
 _FILE_ARGUMENT = {"copy_file_range": "fd_out"}
 """The argument that names the file, where it is not the first ``loc_t`` or ``fd_t``."""
 
+_NOTES = {
+    "put": "note_bytes(frame, iov_length(vector, count))",
+    "rename": "note_replaced(frame, segment, newloc)",
+}
+"""What a fop has to keep of its arguments until it comes back, as a C call."""
+
 _ENUM_NAME = {"readv": "READ", "writev": "WRITE"}
 _WIND = ["call_frame_t *frame", "xlator_t *this"]
 _UNWIND = [
@@ -118,6 +124,11 @@ class Fop:
             if chosen in (None, name) and declaration.startswith(("loc_t *", "fd_t *")):
                 return f"{declaration.split('_t')[0]}_file({name})"
         return "no_file()"
+
+    @property
+    def note(self) -> str:
+        """C statement that keeps what :data:`_NOTES` says, empty if that is nothing."""
+        return f"\n        {_NOTES[self.member]};" if self.member in _NOTES else ""
 
     @property
     def reply_file(self) -> str:
@@ -223,12 +234,14 @@ glupy_{member}({wind_declarations})
 {{
     xlator_t *child = FIRST_CHILD(this);
     void *counted;
+    struct glupy_segment *segment = glupy_begin(frame, this, GF_FOP_{enum}, {file}, &counted);
 
-    if (glupy_begin(frame, this, GF_FOP_{enum}, {file}, &counted))
+    if (segment) {{{note}
         STACK_WIND_COOKIE(frame, glupy_{member}_cbk, counted, child,
                           child->fops->{member}{wind_names});
-    else
+    }} else {{
         STACK_WIND_TAIL(frame, child, child->fops->{member}{wind_names});
+    }}
     return 0;
 }}
 
@@ -245,6 +258,7 @@ def render(fops: list[Fop], enum: dict[str, int]) -> str:
                 enum=fop.enum,
                 kind=fop.kind,
                 file=fop.file,
+                note=fop.note,
                 reply_file=fop.reply_file,
                 wind_declarations=fop.wind.declarations(),
                 wind_names=fop.wind.names(len(_WIND)),

@@ -105,21 +105,38 @@ glupy_mix(uint64_t value)
     return value ^ (value >> 31);
 }
 
-/* Never 0, which marks a free slot. */
+/* The upper half of a linear function of both words modulo 2^128 with random coefficients: two
+ * pairs that somebody chose without knowing the seed have the same key with a probability of 2^-64
+ * (Dietzfelbinger: Universal Hashing and k-wise Independent Random Variables via Integer Arithmetic
+ * without Primes, STACS 1996; the vector multiply-shift of Thorup: High Speed Hashing for Integers
+ * and Strings, 2015). Never 0, which marks a free slot. */
 static inline uint64_t
-glupy_hash(const void *key, size_t size)
+glupy_hash(const struct glupy_seed *seed, uint64_t first, uint64_t second)
 {
-    uint64_t hash = size, word;
+    unsigned __int128 sum = seed->first * first + seed->second * second + seed->third;
+    uint64_t hash = glupy_mix((uint64_t)(sum >> 64)); /* neighbours shall not be in one set */
 
-    for (; size >= sizeof(word); size -= sizeof(word), key = (const char *)key + sizeof(word)) {
-        memcpy(&word, key, sizeof(word));
-        hash = glupy_mix(hash ^ word);
-    }
-    if (size) {
-        word = 0;
-        memcpy(&word, key, size);
-        hash = glupy_mix(hash ^ word);
-    }
+    return hash ? hash : 1;
+}
+
+static inline uint64_t
+glupy_file_key(const struct glupy_segment *segment, const uint8_t gfid[16])
+{
+    uint64_t halves[2];
+
+    memcpy(halves, gfid, sizeof(halves));
+    return glupy_hash(&segment->files.seed, halves[0], halves[1]);
+}
+
+/* The same in the segments of all bricks, so that readers may look for a file in another one; they
+ * compare gfids, as two files may have the same tag. Never 0. */
+static inline uint64_t
+glupy_file_tag(const uint8_t gfid[16])
+{
+    uint64_t halves[2], hash;
+
+    memcpy(halves, gfid, sizeof(halves));
+    hash = glupy_mix(glupy_mix(sizeof(halves) ^ halves[0]) ^ halves[1]);
     return hash ? hash : 1;
 }
 
@@ -145,17 +162,17 @@ glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t tag)
     return place;
 }
 
-/* The place of a file; it gets one now if it is busy enough. */
+/* The place of a file, whose key is given; it gets one now if it is busy enough. */
 static inline struct glupy_place
-glupy_file_place(struct glupy_segment *segment, const uint8_t gfid[16], uint32_t type, uint64_t now)
+glupy_file_place(struct glupy_segment *segment, uint64_t key, const uint8_t gfid[16], uint32_t type,
+                 uint64_t now)
 {
     struct glupy_table *table = &segment->files;
-    uint64_t tag = glupy_hash(gfid, 16);
-    uint32_t slot = glupy_table_find(table, tag);
+    uint32_t slot = glupy_table_find(table, key);
     bool fresh;
 
     if (slot == GLUPY_NO_SLOT) {
-        slot = glupy_table_admit(table, tag, &fresh);
+        slot = glupy_table_admit(table, key, &fresh);
         if (slot == GLUPY_NO_SLOT) {
             glupy_add(&segment->header->files_untracked_fops, 1);
         } else if (fresh) {
@@ -163,10 +180,21 @@ glupy_file_place(struct glupy_segment *segment, const uint8_t gfid[16], uint32_t
             memcpy(segment->file_names[slot].gfid, gfid, 16);
             segment->file_names[slot].type = type;
             glupy_store(&segment->file_counters[slot].first_seen, now);
-            glupy_table_settle(table, slot, tag);
+            glupy_table_settle(table, slot, key, glupy_file_tag(gfid));
         }
     }
     return glupy_place(table, slot, tag);
+}
+
+/* The slot of a file whose slot was given away while a fop was under way that comes back now. */
+static inline uint32_t
+glupy_file_return(struct glupy_segment *segment, uint64_t key)
+{
+    uint32_t slot = glupy_table_return(&segment->files, key);
+
+    if (slot == GLUPY_NO_SLOT)
+        glupy_add(&segment->header->files_untracked_fops, 1);
+    return slot;
 }
 
 /* Who is behind a connection: a host, or if `process` is not 0 one process on it. */
@@ -176,21 +204,34 @@ struct glupy_peer {
     uint32_t process;
 };
 
-/* The place of a client, likewise. */
+static inline uint64_t
+glupy_client_key(const struct glupy_segment *segment, const struct glupy_peer *peer)
+{
+    const struct glupy_seed *seed = &segment->clients.seed;
+    uint64_t key = glupy_hash(seed, peer->length, peer->process), word;
+    size_t done, part;
+
+    for (done = 0; done < peer->length; done += part) {
+        part = peer->length - done < sizeof(word) ? peer->length - done : sizeof(word);
+        word = 0;
+        memcpy(&word, peer->address + done, part);
+        key = glupy_hash(seed, key, word);
+    }
+    return key;
+}
+
+/* The place of a client, likewise. Nobody looks for it in another segment: its tag is its key. */
 static inline struct glupy_place
 glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer, uint64_t now)
 {
     struct glupy_table *table = &segment->clients;
     struct glupy_client_name *name;
-    uint64_t tag = glupy_hash(peer->address, peer->length);
-    uint32_t slot;
+    uint64_t key = glupy_client_key(segment, peer);
+    uint32_t slot = glupy_table_find(table, key);
     bool fresh;
 
-    if (peer->process)
-        tag = glupy_hash((uint64_t[]){tag, peer->process}, 2 * sizeof(tag));
-    slot = glupy_table_find(table, tag);
     if (slot == GLUPY_NO_SLOT) {
-        slot = glupy_table_admit(table, tag, &fresh);
+        slot = glupy_table_admit(table, key, &fresh);
         if (slot == GLUPY_NO_SLOT) {
             glupy_add(&segment->header->clients_untracked_fops, 1);
         } else if (fresh) {
@@ -199,7 +240,7 @@ glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer,
             name->process = peer->process;
             memcpy(name->address, peer->address, name->length);
             glupy_store(&segment->client_counters[slot].first_seen, now);
-            glupy_table_settle(table, slot, tag);
+            glupy_table_settle(table, slot, key, key);
         }
     }
     return glupy_place(table, slot, tag);

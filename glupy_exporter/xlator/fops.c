@@ -1,12 +1,36 @@
 /*
  * The fops: each wrapper in fops.inc, generated from the installed xlator.h, calls glupy_begin on
  * its way down and glupy_end on its way up. Between the two, the fop's start time is in its own
- * frame->begin, where GlusterFS's latency code would put nearly the same value, and its slots are
- * in the cookie of the child's frame: nothing is allocated and nothing has to be freed.
+ * frame->begin, where GlusterFS's latency code would put nearly the same value, its slots are in
+ * the cookie of the child's frame, and what else it needs is in its own frame->end: nothing is
+ * allocated and nothing has to be freed.
  */
 #include <glusterfs/defaults.h>
 
 #include "glupy.h"
+
+/* What a fop keeps in its frame->end until it comes back. GlusterFS writes there, if it measures
+ * latencies, when the fop goes on to the translator above. */
+struct kept {
+    uint64_t key;  /* of its file, 0: not known yet */
+    uint64_t note; /* of a rename or a put: see note_replaced and note_bytes */
+};
+_Static_assert(sizeof(struct kept) == sizeof(struct timespec), "frame->end holds it");
+
+static inline void
+keep(call_frame_t *frame, struct kept kept)
+{
+    memcpy(&frame->end, &kept, sizeof(kept));
+}
+
+static inline struct kept
+recall(const call_frame_t *frame)
+{
+    struct kept kept;
+
+    memcpy(&kept, &frame->end, sizeof(kept));
+    return kept;
+}
 
 /* The cookie: which slots (plus one, 0 is none) of which generation, and of which segment. Low bits
  * of generation and epoch are enough to tell them from the ones before. */
@@ -146,24 +170,29 @@ iatt_file(const struct iatt *iatt)
 /* The place of the file, or for a shard that of the file it belongs to. GLUPY_NO_SLOT if the file
  * is not known yet, the one that makes FILE_REFUSED of the cookie if it is and has none. */
 static inline struct glupy_place
-file_place(struct glupy_segment *segment, struct named file, uint64_t now, bool *shard)
+file_place(struct glupy_segment *segment, struct named file, uint64_t now, uint64_t *key,
+           bool *shard)
 {
     struct glupy_place place = {.slot = GLUPY_NO_SLOT};
     uint8_t base[16];
 
+    if (file.gfid)
+        *key = glupy_file_key(segment, file.gfid);
     if (file.shard && glupy_shard_base(file.shard, base)) {
         *shard = true;
         if (file.gfid)
-            glupy_alias_learn(&segment->aliases, glupy_hash(file.gfid, 16), base);
+            glupy_alias_learn(&segment->aliases, *key, base);
     } else if (file.gfid && __atomic_load_n(&segment->aliases.any, __ATOMIC_RELAXED)) {
-        *shard = glupy_alias_find(&segment->aliases, glupy_hash(file.gfid, 16), base);
+        *shard = glupy_alias_find(&segment->aliases, *key, base);
     }
-    if (*shard)
-        place = glupy_file_place(segment, base, IA_IFREG, now);
-    else if (file.gfid)
-        place = glupy_file_place(segment, file.gfid, file.type, now);
-    else
+    if (*shard) {
+        *key = glupy_file_key(segment, base);
+        place = glupy_file_place(segment, *key, base, IA_IFREG, now);
+    } else if (file.gfid) {
+        place = glupy_file_place(segment, *key, file.gfid, file.type, now);
+    } else {
         return place;
+    }
     if (place.slot == GLUPY_NO_SLOT)
         place.slot = FILE_REFUSED - 1;
     return place;
@@ -220,8 +249,8 @@ client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t n
     return glupy_take_seat(segment, root->client, root->client->tbl_index, &peer, now);
 }
 
-/* Counts a fop that sets out. False if nothing is counted now: then it need not come back here. */
-static inline bool
+/* Counts a fop that sets out. NULL if nothing is counted now: then it need not come back here. */
+static inline struct glupy_segment *
 glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct named file_named,
             void **cookie)
 {
@@ -229,38 +258,69 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
     struct glupy_place file = {.slot = GLUPY_NO_SLOT}, client = {.slot = GLUPY_NO_SLOT};
     struct glupy_segment *segment;
     bool shard = false;
-    uint64_t now;
+    uint64_t now, key = 0;
 
     /* There is none after fini. */
     segment = private ? __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
-        return false;
+        return NULL;
     clock_gettime(CLOCK_MONOTONIC, &frame->begin);
     now = timespec_ns(&frame->begin);
     if (!internal_origin(frame->root)) {
-        file = file_place(segment, file_named, now, &shard);
+        file = file_place(segment, file_named, now, &key, &shard);
         if (frame->root->client)
             client = client_place(segment, frame->root, now);
     }
+    keep(frame, (struct kept){.key = key});
     *cookie = cookie_pack(segment, file, shard, client);
     glupy_count_start(segment, glupy_shard(segment), fop);
-    return true;
+    return segment;
 }
 
-/* A name has changed or gone: the maintenance thread had better look again. */
+/* What a put stores: its reply does not say. */
 static inline void
-name_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop, ia_type_t type)
+note_bytes(call_frame_t *frame, size_t bytes)
+{
+    keep(frame, (struct kept){.key = recall(frame).key, .note = bytes});
+}
+
+/* The key of the file whose name a rename takes, if there is one. */
+static inline void
+note_replaced(call_frame_t *frame, const struct glupy_segment *segment, const loc_t *loc)
+{
+    struct named file = loc_file(loc);
+
+    if (file.gfid)
+        keep(frame,
+             (struct kept){.key = recall(frame).key, .note = glupy_file_key(segment, file.gfid)});
+}
+
+/* A file got another name, or lost one: the maintenance thread had better look again. */
+static inline void
+name_changed(struct glupy_segment *segment, uint32_t slot, bool unlinked)
 {
     struct glupy_name_due *due;
 
-    if (fop == GF_FOP_RENAME && type == IA_IFDIR)
-        __atomic_store_n(&segment->names_stale, 1, __ATOMIC_RELAXED);
     if (slot == GLUPY_NO_SLOT)
         return;
     due = &segment->names_due[slot];
-    __atomic_store_n(&due->unlinked, fop != GF_FOP_RENAME, __ATOMIC_RELAXED);
+    __atomic_store_n(&due->unlinked, unlinked, __ATOMIC_RELAXED);
     __atomic_store_n(&due->disk_round, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
+}
+
+/* `slot` is that of the file that the fop is about, `replaced` is what note_replaced has kept. */
+static inline void
+names_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop, ia_type_t type,
+              uint64_t replaced)
+{
+    name_changed(segment, slot, fop != GF_FOP_RENAME);
+    if (fop != GF_FOP_RENAME)
+        return;
+    if (type == IA_IFDIR)
+        __atomic_store_n(&segment->names_stale, 1, __ATOMIC_RELAXED);
+    if (replaced)
+        name_changed(segment, glupy_table_find(&segment->files, replaced), true);
 }
 
 /* The shard was found or made just now: its file is the one in the slot, if that is still so. */
@@ -272,26 +332,36 @@ learn_shard(struct glupy_segment *segment, struct cookie cookie, const uint8_t *
     memcpy(base, segment->file_names[cookie.file - 1].gfid, sizeof(base));
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (still_held(&segment->files, cookie.file - 1, cookie.file_generation, FILE_GENERATION_BITS))
-        glupy_alias_learn(&segment->aliases, glupy_hash(shard, 16), base);
+        glupy_alias_learn(&segment->aliases, glupy_file_key(segment, shard), base);
 }
 
-/* Adds an application's fop to its file and client, where they have slots and still hold them. */
+/* Adds an application's fop to its file and client, where they have slots. Who has lost the slot
+ * that was found when the fop set out may have another one by now; if not, the tables note the fop
+ * for the bound of its count. */
 static inline void
-count_places(struct glupy_segment *segment, struct cookie cookie, uint32_t fop, struct named reply,
+count_places(struct glupy_segment *segment, const call_stack_t *root, struct cookie cookie,
+             struct kept kept, uint32_t fop, struct named reply,
              const struct glupy_outcome *outcome)
 {
     uint32_t file = GLUPY_NO_SLOT, client = GLUPY_NO_SLOT;
 
-    if (cookie.file && cookie.file != FILE_REFUSED &&
-        still_held(&segment->files, cookie.file - 1, cookie.file_generation, FILE_GENERATION_BITS))
+    if (cookie.file && cookie.file != FILE_REFUSED) {
         file = cookie.file - 1;
-    else if (!cookie.file && !cookie.shard && reply.gfid && !outcome->failed)
-        file = glupy_file_place(segment, reply.gfid, reply.type, outcome->now).slot;
+        if (!still_held(&segment->files, file, cookie.file_generation, FILE_GENERATION_BITS))
+            file = glupy_file_return(segment, kept.key);
+    } else if (!cookie.file && !cookie.shard && reply.gfid && !outcome->failed) {
+        file = glupy_file_place(segment, glupy_file_key(segment, reply.gfid), reply.gfid,
+                                reply.type, outcome->now)
+                   .slot;
+    }
     if (file != GLUPY_NO_SLOT && cookie.shard && reply.gfid && !outcome->failed)
         learn_shard(segment, cookie, reply.gfid);
-    if (cookie.client && still_held(&segment->clients, cookie.client - 1, cookie.client_generation,
-                                    CLIENT_GENERATION_BITS))
+    if (cookie.client) {
         client = cookie.client - 1;
+        if (!still_held(&segment->clients, client, cookie.client_generation,
+                        CLIENT_GENERATION_BITS))
+            client = client_place(segment, root, outcome->now).slot;
+    }
     if (file != GLUPY_NO_SLOT)
         glupy_count_file(segment, file, outcome);
     if (client != GLUPY_NO_SLOT)
@@ -300,20 +370,22 @@ count_places(struct glupy_segment *segment, struct cookie cookie, uint32_t fop, 
         glupy_vote(segment, file, client);
     if ((fop == GF_FOP_RENAME || fop == GF_FOP_UNLINK || fop == GF_FOP_RMDIR) && !outcome->failed &&
         !cookie.shard)
-        name_changed(segment, file, fop, reply.type);
+        names_changed(segment, file, fop, reply.type, kept.note);
 }
 
 /* Counts a fop that comes back; `reply` names the file for fops that did not know it. */
 static inline void
-glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, uint32_t fop,
+glupy_end(call_frame_t *frame, const void *packed, const xlator_t *this, uint32_t fop,
           uint32_t kind, int32_t op_ret, int32_t op_errno, struct named reply)
 {
     struct glupy_private *private = this->private;
     struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
     struct cookie cookie = cookie_unpack(packed);
+    struct kept kept = recall(frame);
     struct glupy_segment *segment;
     uint32_t shard, origin;
 
+    keep(frame, (struct kept){0});
     segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
         return;
@@ -328,15 +400,16 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
     glupy_count_end(segment, shard, fop, outcome.ns);
     if (outcome.failed) {
         glupy_count_error(segment, shard, fop, op_errno);
-    } else if ((fop == GF_FOP_READ || fop == GF_FOP_WRITE) && op_ret > 0) {
-        outcome.bytes = (uint64_t)op_ret;
-        glupy_count_io(segment, shard, kind, outcome.bytes);
+    } else if (kind != GLUPY_METADATA) {
+        outcome.bytes = fop == GF_FOP_PUT ? kept.note : (uint64_t)op_ret;
+        if (outcome.bytes)
+            glupy_count_io(segment, shard, kind, outcome.bytes);
     }
     origin = internal_origin(frame->root);
     if (origin)
         glupy_count_internal(segment, origin - 1, &outcome);
     else
-        count_places(segment, cookie, fop, reply, &outcome);
+        count_places(segment, frame->root, cookie, kept, fop, reply, &outcome);
 }
 
 #include "fops.inc"

@@ -84,7 +84,7 @@ learn_shard(struct glupy_segment *segment, const uint8_t *gfid, const char *path
     uint8_t base[16];
 
     if (strncmp(path, SHARDS, strlen(SHARDS)) == 0 && glupy_shard_base(path + strlen(SHARDS), base))
-        glupy_alias_learn(&segment->aliases, glupy_hash(gfid, 16), base);
+        glupy_alias_learn(&segment->aliases, glupy_file_key(segment, gfid), base);
 }
 
 /* One round's search for names. */

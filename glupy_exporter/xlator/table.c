@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* Two cells a slot keep the noise of a sketch below one fop in a few thousand. */
 #define CELLS_A_SLOT 2
@@ -27,16 +28,19 @@ glupy_table_make(struct glupy_table *table, uint32_t slots)
     table->sets = slots / GLUPY_WAYS;
     table->width = slots * CELLS_A_SLOT;
     table->dice = DICE;
+    table->keys = calloc(slots, sizeof(*table->keys));
     table->meta = calloc(slots, sizeof(*table->meta));
     table->admitting = calloc(table->sets, sizeof(*table->admitting));
     table->recent = calloc(GLUPY_SKETCH_ROWS * table->width, sizeof(*table->recent));
     table->missed = calloc(GLUPY_SKETCH_ROWS * table->width, sizeof(*table->missed));
-    return table->meta && table->admitting && table->recent && table->missed;
+    return table->keys && table->meta && table->admitting && table->recent && table->missed &&
+           getentropy(&table->seed, sizeof(table->seed)) == 0;
 }
 
 void
 glupy_table_free(struct glupy_table *table)
 {
+    free(table->keys);
     free(table->meta);
     free(table->admitting);
     free(table->recent);
@@ -48,41 +52,42 @@ glupy_table_clear(struct glupy_table *table)
 {
     size_t cells = (size_t)GLUPY_SKETCH_ROWS * table->width;
 
+    memset(table->keys, 0, (size_t)table->sets * GLUPY_WAYS * sizeof(*table->keys));
     memset(table->recent, 0, cells * sizeof(*table->recent));
     memset(table->missed, 0, cells * sizeof(*table->missed));
     table->recent_sum = 0;
 }
 
-/* The cell of a key in one row. A tag is a hash already; odd multipliers make four of it
+/* The cell of a key in one row. A key is a hash already; odd multipliers make four of it
  * (Dietzfelbinger et al.: A Reliable Randomized Algorithm for the Closest-Pair Problem, 1997). */
 static uint32_t
-cell(const struct glupy_table *table, uint64_t tag, uint32_t row)
+cell(const struct glupy_table *table, uint64_t key, uint32_t row)
 {
     static const uint64_t multipliers[GLUPY_SKETCH_ROWS] = {
         0x9e3779b97f4a7c15UL, 0xc2b2ae3d27d4eb4fUL, 0x165667b19e3779f9UL, 0xd6e8feb86659fd93UL};
 
-    return row * table->width + (uint32_t)((tag * multipliers[row]) >> 40) % table->width;
+    return row * table->width + (uint32_t)((key * multipliers[row]) >> 40) % table->width;
 }
 
 /* Adds fops that a key did without a slot. */
 static void
-miss(struct glupy_table *table, uint64_t tag, uint64_t fops)
+miss(struct glupy_table *table, uint64_t key, uint64_t fops)
 {
     uint32_t row;
 
     for (row = 0; row < GLUPY_SKETCH_ROWS; row++)
-        __atomic_fetch_add(&table->missed[cell(table, tag, row)], fops, __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&table->missed[cell(table, key, row)], fops, __ATOMIC_SEQ_CST);
 }
 
 /* How many fops a key has done at most without a slot. */
 static uint64_t
-missed(const struct glupy_table *table, uint64_t tag)
+missed(const struct glupy_table *table, uint64_t key)
 {
     uint64_t least = UINT64_MAX, here;
     uint32_t row;
 
     for (row = 0; row < GLUPY_SKETCH_ROWS; row++) {
-        here = __atomic_load_n(&table->missed[cell(table, tag, row)], __ATOMIC_SEQ_CST);
+        here = __atomic_load_n(&table->missed[cell(table, key, row)], __ATOMIC_SEQ_CST);
         if (here < least)
             least = here;
     }
@@ -91,13 +96,13 @@ missed(const struct glupy_table *table, uint64_t tag)
 
 /* Adds one fop of a key without a slot; returns about how many score units it made of late. */
 static uint64_t
-recent(struct glupy_table *table, uint64_t tag)
+recent(struct glupy_table *table, uint64_t key)
 {
     uint32_t least = UINT32_MAX, row, now;
     uint64_t noise;
 
     for (row = 0; row < GLUPY_SKETCH_ROWS; row++) {
-        now = __atomic_add_fetch(&table->recent[cell(table, tag, row)], GLUPY_SKETCH_UNIT,
+        now = __atomic_add_fetch(&table->recent[cell(table, key, row)], GLUPY_SKETCH_UNIT,
                                  __ATOMIC_RELAXED);
         if (now < least)
             least = now;
@@ -121,7 +126,7 @@ consider(const struct glupy_table *table, uint32_t set, struct candidate *best)
     uint64_t owner, score;
 
     for (slot = set * GLUPY_WAYS; slot < (set + 1) * GLUPY_WAYS; slot++) {
-        owner = glupy_load(&table->tags[slot]);
+        owner = glupy_load(&table->keys[slot]);
         score = owner ? glupy_load(&table->meta[slot]) & GLUPY_SCORE_MASK : 0;
         /* Locked: somebody is just taking it. */
         if (__atomic_load_n(&table->seqs[slot], __ATOMIC_RELAXED) % 2)
@@ -133,13 +138,13 @@ consider(const struct glupy_table *table, uint32_t set, struct candidate *best)
 
 /* The least busy of the slots that the key may have. */
 static struct candidate
-candidate(const struct glupy_table *table, uint64_t tag)
+candidate(const struct glupy_table *table, uint64_t key)
 {
     struct candidate best = {.slot = GLUPY_NO_SLOT};
 
-    consider(table, glupy_first_set(table, tag), &best);
+    consider(table, glupy_first_set(table, key), &best);
     if (best.owner || best.slot == GLUPY_NO_SLOT)
-        consider(table, glupy_second_set(table, tag), &best);
+        consider(table, glupy_second_set(table, key), &best);
     return best;
 }
 
@@ -171,11 +176,12 @@ vacate(struct glupy_table *table, const struct candidate *victim)
 
     if (!glupy_name_lock(table, victim->slot, seq))
         return false;
-    if (glupy_load(&table->tags[victim->slot]) != victim->owner) {
+    if (glupy_load(&table->keys[victim->slot]) != victim->owner) {
         glupy_name_unlock(table, victim->slot);
         return false;
     }
     /* From here on no fop finds the slot, and those under way see that it is not theirs. */
+    glupy_store(&table->keys[victim->slot], 0);
     glupy_store(&table->tags[victim->slot], 0);
     __atomic_store_n(meta, ((glupy_load(meta) >> GLUPY_SCORE_BITS) + 1) << GLUPY_SCORE_BITS,
                      __ATOMIC_RELEASE);
@@ -217,13 +223,13 @@ unbar(uint8_t *admitting)
 /* A slot for a key that makes `estimate` score units of late; it may have to try more than once, as
  * another set's admission may be after the same slot. */
 static uint32_t
-take_slot(struct glupy_table *table, uint64_t tag, uint64_t estimate)
+take_slot(struct glupy_table *table, uint64_t key, uint64_t estimate)
 {
     struct candidate victim;
     uint32_t tries;
 
     for (tries = 0; tries < 2 * GLUPY_WAYS; tries++) {
-        victim = candidate(table, tag);
+        victim = candidate(table, key);
         if (victim.slot == GLUPY_NO_SLOT || estimate <= victim.score)
             break;
         if (vacate(table, &victim)) {
@@ -235,43 +241,57 @@ take_slot(struct glupy_table *table, uint64_t tag, uint64_t estimate)
 }
 
 uint32_t
-glupy_table_admit(struct glupy_table *table, uint64_t tag, bool *fresh)
+glupy_table_admit(struct glupy_table *table, uint64_t key, bool *fresh)
 {
-    uint8_t *admitting = &table->admitting[glupy_first_set(table, tag)];
-    struct candidate victim = candidate(table, tag);
-    uint64_t estimate = victim.owner ? recent(table, tag) : GLUPY_SCORE_UNIT;
+    uint8_t *admitting = &table->admitting[glupy_first_set(table, key)];
+    struct candidate victim = candidate(table, key);
+    uint64_t estimate = victim.owner ? recent(table, key) : GLUPY_SCORE_UNIT;
     uint32_t slot;
     bool barred;
 
     /* Taken back below if a slot counts this fop. It is said before looking for the key once more,
      * and glupy_table_settle lets the key be found before it asks: one sees the other. */
-    miss(table, tag, 1);
+    miss(table, key, 1);
     *fresh = false;
     if (estimate <= victim.score)
         return GLUPY_NO_SLOT;
     barred = bar(admitting);
-    slot = glupy_table_find(table, tag);
+    slot = glupy_table_find(table, key);
     if (barred && slot == GLUPY_NO_SLOT) {
-        slot = take_slot(table, tag, estimate);
+        slot = take_slot(table, key, estimate);
         *fresh = slot != GLUPY_NO_SLOT;
     }
     if (barred && !*fresh)
         unbar(admitting);
     if (slot != GLUPY_NO_SLOT)
-        miss(table, tag, -1UL);
+        miss(table, key, -1UL);
     return slot;
 }
 
 void
-glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t tag)
+glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t key, uint64_t tag)
 {
     uint64_t *bound = &table->counters[slot * GLUPY_COUNTER_WORDS + GLUPY_BOUND_WORD];
 
     /* The name stays locked until the slot has its owner: it must not look free before that. */
-    __atomic_store_n(&table->tags[slot], tag, __ATOMIC_SEQ_CST);
-    glupy_store(bound, missed(table, tag));
+    glupy_store(&table->tags[slot], tag);
+    __atomic_store_n(&table->keys[slot], key, __ATOMIC_SEQ_CST);
+    glupy_store(bound, missed(table, key));
     glupy_name_unlock(table, slot);
-    unbar(&table->admitting[glupy_first_set(table, tag)]);
+    unbar(&table->admitting[glupy_first_set(table, key)]);
+}
+
+uint32_t
+glupy_table_return(struct glupy_table *table, uint64_t key)
+{
+    uint32_t slot;
+
+    /* In the order of glupy_table_admit, for the same reason. */
+    miss(table, key, 1);
+    slot = glupy_table_find(table, key);
+    if (slot != GLUPY_NO_SLOT)
+        miss(table, key, -1UL);
+    return slot;
 }
 
 double

@@ -12,6 +12,10 @@
  *
  * What a key did while it had no slot is bounded by a second sketch that never decays: every fop of
  * a key without a slot and all fops of a slot that is given away go there.
+ *
+ * A key is a hash of 64 bits that is not 0. Clients choose gfids (a request to create a file may
+ * bring one) and addresses, so the hash has a seed that nobody outside of the brick knows. Readers
+ * see tags.
  */
 #ifndef GLUPY_TABLE_H
 #define GLUPY_TABLE_H
@@ -38,8 +42,15 @@ _Static_assert(offsetof(struct glupy_client_counters, error_bound) ==
 #define GLUPY_SKETCH_ROWS 4
 #define GLUPY_SKETCH_UNIT 64U
 
+/* Random numbers that a table's keys are made with; see glupy_hash. */
+struct glupy_seed {
+    unsigned __int128 first, second, third;
+};
+
 struct glupy_table {
-    uint64_t *tags;
+    struct glupy_seed seed;
+    uint64_t *keys; /* by slot, 0: it is free */
+    uint64_t *tags; /* likewise, of the segment */
     uint32_t *seqs;
     uint64_t *meta;
     uint64_t *counters; /* GLUPY_COUNTER_WORDS a slot, the fops by kind first */
@@ -76,7 +87,7 @@ glupy_load(const uint64_t *word)
     return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
-/* What a table needs besides its arrays in the segment. False if memory runs out. */
+/* What a table needs besides its arrays in the segment. False if the system does not give it. */
 bool
 glupy_table_make(struct glupy_table *table, uint32_t slots);
 void
@@ -88,36 +99,36 @@ void
 glupy_table_clear(struct glupy_table *table);
 
 static inline uint32_t
-glupy_first_set(const struct glupy_table *table, uint64_t tag)
+glupy_first_set(const struct glupy_table *table, uint64_t key)
 {
-    return (uint32_t)tag & (table->sets - 1);
+    return (uint32_t)key & (table->sets - 1);
 }
 
 static inline uint32_t
-glupy_second_set(const struct glupy_table *table, uint64_t tag)
+glupy_second_set(const struct glupy_table *table, uint64_t key)
 {
-    return (uint32_t)(tag >> 32) & (table->sets - 1);
+    return (uint32_t)(key >> 32) & (table->sets - 1);
 }
 
 static inline uint32_t
-glupy_find_in_set(const struct glupy_table *table, uint32_t set, uint64_t tag)
+glupy_find_in_set(const struct glupy_table *table, uint32_t set, uint64_t key)
 {
     uint32_t slot;
 
     for (slot = set * GLUPY_WAYS; slot < (set + 1) * GLUPY_WAYS; slot++)
-        if (__atomic_load_n(&table->tags[slot], __ATOMIC_ACQUIRE) == tag)
+        if (__atomic_load_n(&table->keys[slot], __ATOMIC_ACQUIRE) == key)
             return slot;
     return GLUPY_NO_SLOT;
 }
 
-/* The slot of the key with this tag, or GLUPY_NO_SLOT. */
+/* The slot of a key, or GLUPY_NO_SLOT. */
 static inline uint32_t
-glupy_table_find(const struct glupy_table *table, uint64_t tag)
+glupy_table_find(const struct glupy_table *table, uint64_t key)
 {
-    uint32_t slot = glupy_find_in_set(table, glupy_first_set(table, tag), tag);
+    uint32_t slot = glupy_find_in_set(table, glupy_first_set(table, key), key);
 
     if (slot == GLUPY_NO_SLOT)
-        slot = glupy_find_in_set(table, glupy_second_set(table, tag), tag);
+        slot = glupy_find_in_set(table, glupy_second_set(table, key), key);
     return slot;
 }
 
@@ -140,11 +151,17 @@ glupy_table_score(struct glupy_table *table, uint32_t slot, uint64_t units)
 /* For a key that was found to have no slot: gives it one if it deserves one. A *fresh slot comes
  * cleared and with its name locked: write the name, then call glupy_table_settle. */
 uint32_t
-glupy_table_admit(struct glupy_table *table, uint64_t tag, bool *fresh);
+glupy_table_admit(struct glupy_table *table, uint64_t key, bool *fresh);
 
-/* Lets a fresh slot be found, and writes down how many fops its key did at most without a slot. */
+/* Lets a fresh slot be found, by readers under `tag`, and writes down how many fops its key did at
+ * most without a slot. */
 void
-glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t tag);
+glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t key, uint64_t tag);
+
+/* For a fop that has come back after its key lost the slot: the slot that the key has now. If it
+ * has none, the fop is one that the key did without. */
+uint32_t
+glupy_table_return(struct glupy_table *table, uint64_t key);
 
 /* A slot's name is guarded by a seqlock (Boehm: Can Seqlocks Get Along With Programming Language
  * Memory Models?, MSPC 2012). Fails if another thread writes it, or has written it since `seq`. */

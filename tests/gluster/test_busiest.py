@@ -98,6 +98,33 @@ def test_names_follow_renames_and_unlinks(xlator: None) -> None:
         wait_for(lambda: named(subject)["/link"].unlinked, "the unlinked file's mark", 10)
 
 
+def test_a_file_that_a_rename_replaces_is_unlinked(xlator: None) -> None:
+    """As editors and rsync do it; while another name is left, the file has that one."""
+    with volume(bricks=1) as subject, subject.mount() as mount:
+
+        def replaced(name: str) -> reader.File:
+            """The file that had this name when it was replaced."""
+            (mount / name).write_bytes(b"1")
+            wait_for(lambda: f"/{name}" in named(subject), "the first name")
+            gfid = named(subject)[f"/{name}"].gfid
+            if name == "linked":
+                os.link(mount / name, mount / "other")
+            (mount / "new").write_bytes(b"2")
+            (mount / "new").rename(mount / name)
+            return wait_for(lambda: changed(gfid, name), "the name's new state", 10)
+
+        def changed(gfid: str, name: str) -> reader.File | None:
+            with subject.segment(subject.bricks[0]) as segment:
+                (file,) = (file for file in files(segment) if file.gfid == gfid)
+            return file if file.unlinked or file.path != f"/{name}" else None
+
+        gone = replaced("only")
+        assert (gone.path, gone.unlinked) == ("/only", True)
+        wait_for(lambda: not named(subject)["/only"].unlinked, "the new file's name")
+        left = replaced("linked")
+        assert (left.path, left.unlinked) == ("/other", False)
+
+
 def test_identities_hold_in_a_storm(xlator: None) -> None:
     """Renames, links and removals in a table far too small, read all along: no name is torn."""
     options = {"user.xlator.glupy.file-slots": "16", "user.xlator.glupy.half-life": "1"}

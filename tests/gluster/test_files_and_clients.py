@@ -7,6 +7,7 @@ import re
 import socket
 from pathlib import Path
 
+import workload
 from cluster import HOST, Volume, gluster, volume, wait_for
 from compare import clients, files, settled
 
@@ -74,6 +75,16 @@ def test_files_and_clients_are_counted_exactly(xlator: None) -> None:
     assert sum(client.activity.fops) == sum(counts.fops.values()) - internal - 1
     assert client.activity.bytes == (profile.bytes["read"], profile.bytes["write"])
     assert client.connections == 0
+
+
+def test_a_copy_that_the_brick_makes_is_written(xlator: None) -> None:
+    with volume(bricks=1) as subject:
+        workload.through_gfapi(subject.name)
+        profile, counts = settled(subject)[subject.bricks[0]]
+        with subject.segment(subject.bricks[0]) as segment:
+            (copy,) = (f for f in files(segment) if f.activity.bytes == (0, workload.COPY))
+        assert copy.activity.fops[layout.WRITE] == counts.copies == 1
+        assert counts.bytes["write"] == profile.bytes["write"] + workload.COPY
 
 
 def test_renamed_and_odd_names(xlator: None) -> None:

@@ -23,6 +23,9 @@ from gfapi import Gfapi
 SIZES = (1, 2, 3, 511, 512, 4096, 5000, 65536, 100_000)
 """I/O sizes on both sides of several powers of two, all below FUSE's 128 KiB a request."""
 
+COPY = 50_000
+"""Bytes of each copy that the brick makes by itself."""
+
 BIG = (1 << 20) + 1
 
 
@@ -44,7 +47,7 @@ def through_mount(root: Path) -> None:
     os.lseek(descriptor, 0, os.SEEK_DATA)
     os.lseek(descriptor, 0, os.SEEK_HOLE)
     copy = os.open(work / "copy", os.O_RDWR | os.O_CREAT, 0o644)
-    os.copy_file_range(descriptor, copy, 50_000, 0, 0)
+    assert os.copy_file_range(descriptor, copy, COPY, 0, 0) == COPY
     os.close(copy)
     os.close(descriptor)
     subprocess.run(["fallocate", "--punch-hole", "-o", "4096", "-l", "8192", file], check=True)
@@ -110,7 +113,7 @@ def gfapi_calls(host: str, volume: str) -> None:
         api("lease", file, ctypes.create_string_buffer(lease), None, None)
     api("setfsleaseid", None)
     copy = api("creat", api.fs, "/api/copy", os.O_RDWR, 0o644)
-    api("copy_file_range", file, None, copy, None, 50_000, 0, buffer, buffer, buffer)
+    api("copy_file_range", file, None, copy, None, COPY, 0, buffer, buffer, buffer)
     api("close", copy)
     api("close", file)
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from glupy_exporter.xlator import codegen
 
 _REPLIES = {"struct iatt *buf": "&reply_iatt", "inode_t *inode": "&test_inode"}
-_ARGUMENTS = {"loc_t *": "&test_loc", "fd_t *": "&test_fd", "dict_t *xdata": "test_xdata"}
+_ARGUMENTS = {
+    "loc_t *": "&test_loc",
+    "fd_t *": "&test_fd",
+    "struct iovec *vector": "&test_vector",
+    "int32_t count": "1",
+    "dict_t *xdata": "test_xdata",
+}
 
 _FOP = """\
 static int32_t

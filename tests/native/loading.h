@@ -22,6 +22,7 @@
 static inode_t test_inode;
 static fd_t test_fd = {.inode = &test_inode};
 static loc_t test_loc = {.path = "/file", .name = "file", .inode = &test_inode};
+static struct iovec test_vector = {.iov_len = 4096};
 static struct iatt reply_iatt;
 static dict_t *test_xdata;
 static int32_t reply_ret, reply_errno;

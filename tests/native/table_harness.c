@@ -20,12 +20,21 @@ show(const char *name, uint64_t value)
     printf("%s %" PRIu64 "\n", name, value);
 }
 
+/* Gfids are random: a file's is made from its number by mixing. */
+static uint64_t
+file_key(uint64_t number)
+{
+    uint64_t gfid[2] = {glupy_mix(number + 1), glupy_mix(~number)};
+
+    return glupy_file_key(segment, (const uint8_t *)gfid);
+}
+
 static struct glupy_place
 file_place(uint64_t number)
 {
     uint64_t gfid[2] = {glupy_mix(number + 1), glupy_mix(~number)};
 
-    return glupy_file_place(segment, (const uint8_t *)gfid, 1, 1);
+    return glupy_file_place(segment, file_key(number), (const uint8_t *)gfid, 1, 1);
 }
 
 static uint64_t
@@ -70,6 +79,59 @@ decay(void)
     show("scores", scores());
 }
 
+/* Two gfids that somebody has chosen to have one tag. */
+static void
+crafted(void)
+{
+    uint64_t first[2] = {1, 2}, second[2] = {3, 0};
+    struct glupy_outcome outcome = {.kind = GLUPY_READ, .now = 1};
+    const uint8_t *gfids[] = {(const uint8_t *)first, (const uint8_t *)second};
+    uint32_t file, slots[2];
+
+    second[1] = first[1] ^ glupy_mix(16 ^ first[0]) ^ glupy_mix(16 ^ second[0]);
+    show("one-tag", glupy_file_tag(gfids[0]) == glupy_file_tag(gfids[1]));
+    for (file = 0; file < 2; file++) {
+        slots[file] =
+            glupy_file_place(segment, glupy_file_key(segment, gfids[file]), gfids[file], 1, 1).slot;
+        glupy_count_file(segment, slots[file], &outcome);
+    }
+    show("one-slot", slots[0] == slots[1]);
+    for (file = 0; file < 2; file++) {
+        show(file ? "counted-second" : "counted-first",
+             segment->file_counters[slots[file]].fops[GLUPY_READ]);
+        show(file ? "named-second" : "named-first",
+             memcmp(segment->file_names[slots[file]].gfid, gfids[file], 16) == 0);
+    }
+}
+
+/* Fops on one file that come back after its slot was given away: before it has one again, and
+ * after. */
+static void
+late(void)
+{
+    struct glupy_outcome outcome = {.kind = GLUPY_READ, .now = 1};
+    struct glupy_place place = file_place(0);
+    uint64_t key = file_key(0);
+    uint32_t file, slot, fop;
+
+    glupy_count_file(segment, place.slot, &outcome);
+    for (file = 1; glupy_holds(&segment->files, place); file++) {
+        slot = file_place(file % (4 * SLOTS) + 1).slot;
+        if (slot != GLUPY_NO_SLOT)
+            glupy_table_score(&segment->files, slot, GLUPY_SCORE_UNIT);
+    }
+    for (fop = 0; fop < 100; fop++)
+        if (glupy_file_return(segment, key) != GLUPY_NO_SLOT)
+            show("found", fop);
+    do
+        slot = file_place(0).slot;
+    while (slot == GLUPY_NO_SLOT);
+    for (fop = 0; fop < 100; fop++)
+        glupy_count_file(segment, glupy_file_return(segment, key), &outcome);
+    show("counted", segment->file_counters[slot].fops[GLUPY_READ]);
+    show("bound", segment->file_counters[slot].error_bound);
+}
+
 /* Connections with numbers as of a process of many bricks. */
 static void
 seats(void)
@@ -95,7 +157,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } scenarios[] = {
+    {"crafted", crafted},
     {"decay", decay},
+    {"late", late},
     {"seats", seats},
 };
 

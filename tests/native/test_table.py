@@ -31,6 +31,25 @@ def test_what_is_small_decays_by_its_half_life(harness: Path, tmp_path: Path) ->
     assert found["sum"] == found["cells"]
 
 
+def test_files_whose_gfids_were_chosen_to_be_alike_are_told_apart(
+    harness: Path, tmp_path: Path
+) -> None:
+    found = shown(harness, tmp_path, "crafted")
+    assert found["one-tag"] and not found["one-slot"]
+    assert found["counted-first"] == found["counted-second"] == 1
+    assert found["named-first"] and found["named-second"]
+
+
+def test_fops_that_come_back_late_are_in_the_count_or_its_bound(
+    harness: Path, tmp_path: Path
+) -> None:
+    found = shown(harness, tmp_path, "late")
+    assert "found" not in found
+    # 1 fop came back before the slot was lost and 100 while there was none.
+    assert found["bound"] >= 101
+    assert found["counted"] == 100
+
+
 def test_a_connection_of_any_number_is_counted(harness: Path, tmp_path: Path) -> None:
     found = shown(harness, tmp_path, "seats")
     assert found["0"] and found["4096"] and found["100000"] and found["1048575"]

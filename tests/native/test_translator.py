@@ -26,8 +26,11 @@ def _check_counts(segment: reader.Segment, fops: list[codegen.Fop], rounds: int)
     for fop in counted.values():
         assert (fop.started, fop.completed, fop.errors) == (2 * rounds, 2 * rounds, rounds)
     assert set(segment.errnos()) == {(name, 28, rounds) for name in counted}
-    for io in segment.io().values():
-        assert (io.bytes, io.buckets[12]) == (4096 * rounds, rounds)
+    writes = sum(fop.kind == "GLUPY_WRITE" for fop in fops)
+    assert writes == 3
+    for direction, calls in (("read", rounds), ("write", writes * rounds)):
+        io = segment.io()[direction]
+        assert (io.bytes, io.buckets[12]) == (4096 * calls, calls)
 
     table = segment.file_table()
     (file,) = (segment.file(table, row) for row in table.rows)
@@ -35,7 +38,7 @@ def _check_counts(segment: reader.Segment, fops: list[codegen.Fop], rounds: int)
     # Of the fops only ipc names no file.
     assert sum(file.activity.fops) == 2 * rounds * (len(fops) - 1)
     assert file.activity.fops[layout.READ] == 2 * rounds
-    assert file.activity.bytes == (4096 * rounds, 4096 * rounds)
+    assert file.activity.bytes == (4096 * rounds, writes * 4096 * rounds)
     ((_, client),) = segment.clients(segment.client_table())
     assert client.address == "192.0.2.1" and client.connections == 1
     assert sum(client.activity.fops) == 2 * rounds * len(fops)
@@ -48,6 +51,25 @@ def test_every_fop_is_counted_and_passes_untouched(
     assert len(fops) >= 50
     with running(*command, str(tmp_path), "100") as segment:
         _check_counts(segment, fops, 100)
+
+
+def test_fops_that_come_back_late_are_in_the_count_or_its_bound(
+    command: list[str], tmp_path: Path
+) -> None:
+    held, more = 100, 400
+    with running(*command, str(tmp_path), "late") as segment:
+        table = segment.file_table()
+        files = [segment.file(table, row) for row in table.rows]
+        (file,) = (file for file in files if file and file.gfid.startswith("01"))
+        clients = [client for _, client in segment.clients(segment.client_table())]
+        (client,) = (client for client in clients if client.address == "192.0.2.0")
+        assert segment.file_health().evicted and segment.client_health().evicted
+    for activity, bound in (
+        (file.activity, file.error_bound),
+        (client.activity, client.error_bound),
+    ):
+        missing = held + more - sum(activity.fops)
+        assert 0 <= missing <= bound
 
 
 def test_memcheck_finds_nothing(

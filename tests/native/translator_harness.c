@@ -1,11 +1,83 @@
 /*
  * Runs every fop through the real translator.
  *
- * Usage: translator_harness GLUPY_SO SEGMENT_DIRECTORY ROUNDS
+ * Usage: translator_harness GLUPY_SO SEGMENT_DIRECTORY ROUNDS|late
  * Each fop runs ROUNDS times with success and ROUNDS times with ENOSPC, then once more with
- * counting off. Prints the segment's path and waits for end-of-file on standard input.
+ * counting off. With `late`, HELD locks on one file come back after the file and their client have
+ * lost their slots, and MORE are taken. Prints the segment's path and waits for end-of-file on
+ * standard input.
  */
 #include "loading.h"
+
+static void
+wait_for_reader(const char *directory)
+{
+    char segment[4096];
+
+    /* The maintenance thread names it. */
+    snprintf(segment, sizeof(segment), "%s/harness.bricks-harness.seg", directory);
+    while (access(segment, F_OK) < 0)
+        usleep(1000);
+    puts(segment);
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+}
+
+#define HELD 100
+#define MORE 400
+#define OTHERS 64U
+
+static call_frame_t *held[HELD];
+static unsigned long held_count;
+
+static int32_t
+held_inodelk(call_frame_t *frame, xlator_t *this, const char *volume, loc_t *loc, int32_t cmd,
+             struct gf_flock *lock, dict_t *xdata)
+{
+    (void)this, (void)volume, (void)loc, (void)cmd, (void)lock, (void)xdata;
+    held[held_count++] = frame;
+    return 0;
+}
+
+/* A lock on a file by a client, both known by their numbers. */
+static void
+lock(glusterfs_ctx_t *ctx, xlator_t *xl, uint8_t number)
+{
+    static client_t clients[OTHERS + 1];
+    call_frame_t *frame = create_frame(THIS, ctx->pool);
+    unsigned long held_before = held_count;
+
+    check(frame);
+    test_inode.gfid[0] = number + 1;
+    clients[number].tbl_index = number;
+    frame->root->client = &clients[number];
+    sprintf(frame->root->identifier, "192.0.2.%u:49152", number);
+    drive_inodelk(frame, xl);
+    if (held_count == held_before)
+        STACK_DESTROY(frame->root);
+}
+
+static void
+run_late(glusterfs_ctx_t *ctx, xlator_t *xl)
+{
+    call_stack_t *root;
+    unsigned long index;
+
+    null_fops.inodelk = held_inodelk;
+    for (index = 0; index < HELD; index++)
+        lock(ctx, xl, 0);
+    null_fops.inodelk = null_inodelk;
+    for (index = 0; index < 20UL * OTHERS; index++)
+        lock(ctx, xl, 1 + index % OTHERS);
+    for (index = 0; index < HELD; index++) {
+        root = held[index]->root;
+        STACK_UNWIND_STRICT(inodelk, held[index], 0, 0, test_xdata);
+        STACK_DESTROY(root);
+    }
+    for (index = 0; index < MORE; index++)
+        lock(ctx, xl, 0);
+}
 
 int
 main(int argc, char **argv)
@@ -14,18 +86,27 @@ main(int argc, char **argv)
     unsigned long rounds, fops = sizeof(drivers) / sizeof(drivers[0]);
     glusterfs_ctx_t *ctx = make_context();
     xlator_t *xl;
-    char segment[4096];
     dict_t *options;
 
     check(argc == 4);
     rounds = strtoul(argv[3], NULL, 10);
     gf_log_init(ctx, "/dev/stderr", NULL);
     xl = load_brick(ctx, argv[1], "/bricks/harness", argv[2]);
+    test_xdata = dict_new();
+    if (strcmp(argv[3], "late") == 0) {
+        check(dict_set_str(xl->options, "file-slots", "8") == 0);
+        check(dict_set_str(xl->options, "client-slots", "8") == 0);
+        check(xl->init(xl) == 0);
+        check(xl->notify(xl, GF_EVENT_PARENT_UP, xl) == 0);
+        run_late(ctx, xl);
+        wait_for_reader(argv[2]);
+        xl->fini(xl);
+        return 0;
+    }
     check(dict_set_str(xl->options, "file-slots", "banana") == 0);
     check(xl->init(xl) == 0);
     check(xl->notify(xl, GF_EVENT_PARENT_UP, xl) == 0);
 
-    test_xdata = dict_new();
     test_inode.gfid[0] = 1;
     reply_iatt.ia_gfid[0] = 1;
 
@@ -47,14 +128,7 @@ main(int argc, char **argv)
     check(dict_set_str(options, "enabled", "on") == 0);
     check(xl->reconfigure(xl, options) == 0);
 
-    /* The maintenance thread names it. */
-    snprintf(segment, sizeof(segment), "%s/harness.bricks-harness.seg", argv[2]);
-    while (access(segment, F_OK) < 0)
-        usleep(1000);
-    puts(segment);
-    fflush(stdout);
-    while (getchar() != EOF)
-        ;
+    wait_for_reader(argv[2]);
 
     /* A new shape, a shape that cannot be, a new life. */
     check(dict_set_str(options, "file-slots", "8") == 0);

@@ -48,7 +48,7 @@ def generate(xlator: str = XLATOR, enum: str = ENUM) -> str:
 def test_wrappers_wind_and_unwind_every_argument() -> None:
     text = generate()
     assert "child->fops->readv, fd, size, offset, xdata)" in text
-    assert "glupy_begin(frame, this, GF_FOP_READ, fd_file(fd), &counted)" in text
+    assert "glupy_begin(frame, this, GF_FOP_READ, fd_file(fd), &counted);" in text
     assert (
         "glupy_end(frame, cookie, this, GF_FOP_READ, GLUPY_READ, op_ret, op_errno, no_file())"
         in text

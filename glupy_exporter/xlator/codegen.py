@@ -225,6 +225,7 @@ static int32_t
 glupy_{member}_cbk({unwind_declarations})
 {{
     glupy_end(frame, cookie, this, GF_FOP_{enum}, {kind}, op_ret, op_errno, {reply_file});
+    keep(frame, (struct kept){{0}});
     STACK_UNWIND_STRICT({member}, frame, op_ret, op_errno{unwind_names});
     return 0;
 }}

@@ -114,7 +114,7 @@ static inline uint64_t
 glupy_hash(const struct glupy_seed *seed, uint64_t first, uint64_t second)
 {
     unsigned __int128 sum = seed->first * first + seed->second * second + seed->third;
-    uint64_t hash = glupy_mix((uint64_t)(sum >> 64)); /* neighbours shall not be in one set */
+    uint64_t hash = (uint64_t)(sum >> 64);
 
     return hash ? hash : 1;
 }
@@ -217,7 +217,7 @@ glupy_client_key(const struct glupy_segment *segment, const struct glupy_peer *p
         memcpy(&word, peer->address + done, part);
         key = glupy_hash(seed, key, word);
     }
-    return key;
+    return glupy_mix(key); /* unlike gfids, addresses are neighbours */
 }
 
 /* The place of a client, likewise. Nobody looks for it in another segment: its tag is its key. */

@@ -10,7 +10,7 @@
 #include "glupy.h"
 
 /* What a fop keeps in its frame->end until it comes back. GlusterFS writes there, if it measures
- * latencies, when the fop goes on to the translator above. */
+ * latencies, when the fop goes on to the translator above; it shall find nothing by then. */
 struct kept {
     uint64_t key;  /* of its file, 0: not known yet */
     uint64_t note; /* of a rename or a put: see note_replaced and note_bytes */
@@ -335,20 +335,31 @@ learn_shard(struct glupy_segment *segment, struct cookie cookie, const uint8_t *
         glupy_alias_learn(&segment->aliases, glupy_file_key(segment, shard), base);
 }
 
-/* Adds an application's fop to its file and client, where they have slots. Who has lost the slot
- * that was found when the fop set out may have another one by now; if not, the tables note the fop
- * for the bound of its count. */
+/* Who has lost the slot that was found when the fop set out may have another one by now; if not,
+ * the tables note the fop for the bound of its count. Kept out of the way of all other fops. */
+static __attribute__((cold, noinline)) uint32_t
+late_file(struct glupy_segment *segment, const call_frame_t *frame)
+{
+    return glupy_file_return(segment, recall(frame).key);
+}
+
+static __attribute__((cold, noinline)) uint32_t
+late_client(struct glupy_segment *segment, const call_frame_t *frame, uint64_t now)
+{
+    return client_place(segment, frame->root, now).slot;
+}
+
+/* Adds an application's fop to its file and client, where they have slots. */
 static inline void
-count_places(struct glupy_segment *segment, const call_stack_t *root, struct cookie cookie,
-             struct kept kept, uint32_t fop, struct named reply,
-             const struct glupy_outcome *outcome)
+count_places(struct glupy_segment *segment, const call_frame_t *frame, struct cookie cookie,
+             uint32_t fop, struct named reply, const struct glupy_outcome *outcome)
 {
     uint32_t file = GLUPY_NO_SLOT, client = GLUPY_NO_SLOT;
 
     if (cookie.file && cookie.file != FILE_REFUSED) {
         file = cookie.file - 1;
         if (!still_held(&segment->files, file, cookie.file_generation, FILE_GENERATION_BITS))
-            file = glupy_file_return(segment, kept.key);
+            file = late_file(segment, frame);
     } else if (!cookie.file && !cookie.shard && reply.gfid && !outcome->failed) {
         file = glupy_file_place(segment, glupy_file_key(segment, reply.gfid), reply.gfid,
                                 reply.type, outcome->now)
@@ -360,7 +371,7 @@ count_places(struct glupy_segment *segment, const call_stack_t *root, struct coo
         client = cookie.client - 1;
         if (!still_held(&segment->clients, client, cookie.client_generation,
                         CLIENT_GENERATION_BITS))
-            client = client_place(segment, root, outcome->now).slot;
+            client = late_client(segment, frame, outcome->now);
     }
     if (file != GLUPY_NO_SLOT)
         glupy_count_file(segment, file, outcome);
@@ -370,22 +381,20 @@ count_places(struct glupy_segment *segment, const call_stack_t *root, struct coo
         glupy_vote(segment, file, client);
     if ((fop == GF_FOP_RENAME || fop == GF_FOP_UNLINK || fop == GF_FOP_RMDIR) && !outcome->failed &&
         !cookie.shard)
-        names_changed(segment, file, fop, reply.type, kept.note);
+        names_changed(segment, file, fop, reply.type, recall(frame).note);
 }
 
 /* Counts a fop that comes back; `reply` names the file for fops that did not know it. */
 static inline void
-glupy_end(call_frame_t *frame, const void *packed, const xlator_t *this, uint32_t fop,
+glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, uint32_t fop,
           uint32_t kind, int32_t op_ret, int32_t op_errno, struct named reply)
 {
     struct glupy_private *private = this->private;
     struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
     struct cookie cookie = cookie_unpack(packed);
-    struct kept kept = recall(frame);
     struct glupy_segment *segment;
     uint32_t shard, origin;
 
-    keep(frame, (struct kept){0});
     segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
         return;
@@ -401,7 +410,7 @@ glupy_end(call_frame_t *frame, const void *packed, const xlator_t *this, uint32_
     if (outcome.failed) {
         glupy_count_error(segment, shard, fop, op_errno);
     } else if (kind != GLUPY_METADATA) {
-        outcome.bytes = fop == GF_FOP_PUT ? kept.note : (uint64_t)op_ret;
+        outcome.bytes = fop == GF_FOP_PUT ? recall(frame).note : (uint64_t)op_ret;
         if (outcome.bytes)
             glupy_count_io(segment, shard, kind, outcome.bytes);
     }
@@ -409,7 +418,7 @@ glupy_end(call_frame_t *frame, const void *packed, const xlator_t *this, uint32_
     if (origin)
         glupy_count_internal(segment, origin - 1, &outcome);
     else
-        count_places(segment, frame->root, cookie, kept, fop, reply, &outcome);
+        count_places(segment, frame, cookie, fop, reply, &outcome);
 }
 
 #include "fops.inc"

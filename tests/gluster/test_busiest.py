@@ -102,25 +102,33 @@ def test_a_file_that_a_rename_replaces_is_unlinked(xlator: None) -> None:
     """As editors and rsync do it; while another name is left, the file has that one."""
     with volume(bricks=1) as subject, subject.mount() as mount:
 
-        def replaced(name: str) -> reader.File:
-            """The file that had this name when it was replaced."""
-            (mount / name).write_bytes(b"1")
-            wait_for(lambda: f"/{name}" in named(subject), "the first name")
-            gfid = named(subject)[f"/{name}"].gfid
-            if name == "linked":
-                os.link(mount / name, mount / "other")
-            (mount / "new").write_bytes(b"2")
-            (mount / "new").rename(mount / name)
-            return wait_for(lambda: changed(gfid, name), "the name's new state", 10)
+        def now(name: str) -> reader.File | None:
+            """The file that has this name now, by what the brick says."""
+            with subject.segment(subject.bricks[0]) as segment:
+                found = [file for file in files(segment) if file.path == f"/{name}"]
+            return next((file for file in found if not file.unlinked), None)
 
         def changed(gfid: str, name: str) -> reader.File | None:
+            """The file, once it is not said to have this name any more."""
             with subject.segment(subject.bricks[0]) as segment:
                 (file,) = (file for file in files(segment) if file.gfid == gfid)
             return file if file.unlinked or file.path != f"/{name}" else None
 
+        def replaced(name: str) -> reader.File:
+            """What becomes of the file of this name when another one gets the name."""
+            (mount / "new").write_bytes(b"2")
+            gfid = wait_for(lambda: now(name), "the first name").gfid
+            (mount / "new").rename(mount / name)
+            return wait_for(lambda: changed(gfid, name), "the name's new state", 10)
+
+        (mount / "only").write_bytes(b"1")
         gone = replaced("only")
         assert (gone.path, gone.unlinked) == ("/only", True)
-        wait_for(lambda: not named(subject)["/only"].unlinked, "the new file's name")
+        wait_for(lambda: now("only"), "the new file's name")
+
+        (mount / "linked").write_bytes(b"1")
+        wait_for(lambda: now("linked"), "the first name")
+        os.link(mount / "linked", mount / "other")
         left = replaced("linked")
         assert (left.path, left.unlinked) == ("/other", False)
 

@@ -105,11 +105,11 @@ main(int argc, char **argv)
         .fop_count = 1,
         .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
-        .group = (gid_t)-1,
     };
     unsigned long rounds, fops, round;
     double alone, beside;
     pthread_t companion;
+    struct glupy_segment *retired = NULL;
     char error[512];
 
     if (argc != 4)
@@ -117,7 +117,7 @@ main(int argc, char **argv)
     options.directory = argv[1];
     rounds = strtoul(argv[2], NULL, 10);
     fops = strtoul(argv[3], NULL, 10);
-    segment = glupy_segment_create(&options, error, sizeof(error));
+    segment = glupy_segment_create(&options, &retired, error, sizeof(error));
     if (!segment) {
         fprintf(stderr, "%s\n", error);
         return 1;

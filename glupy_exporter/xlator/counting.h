@@ -147,9 +147,10 @@ struct glupy_place {
     uint32_t generation;
 };
 
-/* The tag is looked at once more after the generation: that may be the next owner's already. */
+/* The key is looked at once more after the generation: that may be the next owner's already. Then
+ * the fop is one that lost its slot while it was under way. */
 static inline struct glupy_place
-glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t tag)
+glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t key)
 {
     struct glupy_place place = {.slot = slot};
 
@@ -157,8 +158,8 @@ glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t tag)
         return place;
     place.generation = glupy_table_generation(table, slot);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    if (glupy_load(&table->tags[slot]) != tag)
-        place.slot = GLUPY_NO_SLOT;
+    if (glupy_load(&table->keys[slot]) != key)
+        place.generation--;
     return place;
 }
 
@@ -183,7 +184,7 @@ glupy_file_place(struct glupy_segment *segment, uint64_t key, const uint8_t gfid
             glupy_table_settle(table, slot, key, glupy_file_tag(gfid));
         }
     }
-    return glupy_place(table, slot, tag);
+    return glupy_place(table, slot, key);
 }
 
 /* The slot of a file whose slot was given away while a fop was under way that comes back now. */
@@ -243,7 +244,7 @@ glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer,
             glupy_table_settle(table, slot, key, key);
         }
     }
-    return glupy_place(table, slot, tag);
+    return glupy_place(table, slot, key);
 }
 
 /* A place in one word, for a seat. */

@@ -50,7 +50,11 @@ _Static_assert(GLUPY_CLIENT_SLOTS_MAX < 1UL << CLIENT_BITS, "client slots fit th
 
 /* In place of a slot: the file is known, but has none. */
 #define FILE_REFUSED ((1U << FILE_BITS) - 1)
-_Static_assert(GLUPY_FILE_SLOTS_MAX < FILE_REFUSED, "no slot looks like that");
+/* In place of slots, which are all below: the cookie was lost. */
+#define FILE_LOST (FILE_REFUSED - 1)
+#define CLIENT_LOST ((1U << CLIENT_BITS) - 1)
+_Static_assert(GLUPY_FILE_SLOTS_MAX < FILE_LOST && GLUPY_CLIENT_SLOTS_MAX < CLIENT_LOST,
+               "no slot looks like that");
 
 struct cookie {
     uint64_t file : FILE_BITS;
@@ -340,13 +344,16 @@ learn_shard(struct glupy_segment *segment, struct cookie cookie, const uint8_t *
 static __attribute__((cold, noinline)) uint32_t
 late_file(struct glupy_segment *segment, const call_frame_t *frame)
 {
-    return glupy_file_return(segment, recall(frame).key);
+    uint64_t key = recall(frame).key;
+
+    /* 0: the cookie is not ours. */
+    return key ? glupy_file_return(segment, key) : GLUPY_NO_SLOT;
 }
 
 static __attribute__((cold, noinline)) uint32_t
 late_client(struct glupy_segment *segment, const call_frame_t *frame, uint64_t now)
 {
-    return client_place(segment, frame->root, now).slot;
+    return frame->root->client ? client_place(segment, frame->root, now).slot : GLUPY_NO_SLOT;
 }
 
 /* Adds an application's fop to its file and client, where they have slots. */
@@ -365,7 +372,8 @@ count_places(struct glupy_segment *segment, const call_frame_t *frame, struct co
                                 reply.type, outcome->now)
                    .slot;
     }
-    if (file != GLUPY_NO_SLOT && cookie.shard && reply.gfid && !outcome->failed)
+    if (file != GLUPY_NO_SLOT && file + 1 == cookie.file && cookie.shard && reply.gfid &&
+        !outcome->failed)
         learn_shard(segment, cookie, reply.gfid);
     if (cookie.client) {
         client = cookie.client - 1;
@@ -398,9 +406,10 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
     segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
         return;
-    /* The translator below has put something else there: whose fop it was is lost. */
+    /* The translator below has put something else there: file and client are looked up again. */
     if (!cookie.epoch)
-        cookie = (struct cookie){.file = FILE_REFUSED, .epoch = segment->epoch};
+        cookie = (struct cookie){
+            .file = FILE_LOST, .client = CLIENT_LOST, .epoch = (uint8_t)segment->epoch};
     if (cookie.epoch != segment->epoch)
         return;
     outcome.now = glupy_monotonic_ns();

@@ -86,19 +86,6 @@ glupy_private_free(struct glupy_private *private)
     free(private);
 }
 
-/* Above features/marker, and what hands on a rename in the same frame, the cookie of a rename is
- * lost while quotas are on: marker keeps a note of its own there. */
-static bool
-loses_cookies(xlator_t *this)
-{
-    xlator_t *xl = FIRST_CHILD(this);
-
-    while (xl->children &&
-           (strcmp(xl->type, "features/index") == 0 || strcmp(xl->type, "features/barrier") == 0))
-        xl = FIRST_CHILD(xl);
-    return strcmp(xl->type, "features/marker") == 0;
-}
-
 /* Takes no part in the graph yet: a graph whose lower translators fail is dropped without fini. */
 static int32_t
 glupy_init(xlator_t *this)
@@ -134,10 +121,6 @@ glupy_init(xlator_t *this)
     }
     private->membership.subvolume = -1;
     glupy_read_membership(&private->identity, &private->membership);
-    if (loses_cookies(this))
-        gf_log(this->name, GF_LOG_WARNING,
-               "the position right above features/marker hides of which file a rename is while "
-               "quotas are on; set user.xlator.glupy to sdfs");
     return 0;
 }
 

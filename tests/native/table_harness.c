@@ -176,15 +176,15 @@ main(int argc, char **argv)
         .fop_count = 1,
         .file_slots = SLOTS,
         .client_slots = SLOTS,
-        .group = (gid_t)-1,
     };
+    struct glupy_segment *retired = NULL;
     char error[512];
     size_t index;
 
     if (argc != 3)
         return 2;
     options.directory = argv[1];
-    segment = glupy_segment_create(&options, error, sizeof(error));
+    segment = glupy_segment_create(&options, &retired, error, sizeof(error));
     if (!segment) {
         fprintf(stderr, "%s\n", error);
         return 1;

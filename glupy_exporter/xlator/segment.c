@@ -482,7 +482,8 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
                ? "name"
                : open_file(segment, &header, options);
     if (step) {
-        explain(error, error_size, "cannot %s a segment in %s: %s", step, options->directory,
+        explain(error, error_size, "cannot %s segment %s/%s: %s", step, options->directory,
+                segment->plain_name[0] ? segment->plain_name : segment->hashed_name,
                 strerror(errno));
         glupy_segment_retire(segment);
         segment->next = *retired;

@@ -251,7 +251,7 @@ def test_options_that_change_all_the_time(subject: Subject) -> None:
 def test_no_room_for_a_segment(subject: Subject, options: str, tmp_path: Path) -> None:
     """A directory that is full or read-only: the brick goes on with the segment it has."""
     pid = subject.volume.pid(subject.brick)
-    words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", tmp_path]
+    words = ["mount", "-t", "tmpfs", "-o", f"{options},mode=755", "tmpfs", tmp_path]
     subprocess.run(words, check=True)
     try:
         subject.volume.set_options({"user.xlator.glupy.segment-dir": str(tmp_path)})

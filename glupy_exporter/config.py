@@ -49,6 +49,8 @@ class Config:
     telemetry_path: str
     api: bool
     """Whether whole tables may be asked for, of those collectors that are on."""
+    host_names: frozenset[str]
+    """What a request may have asked for as Host; empty for anything."""
     web_config_file: Path | None
     """TLS, headers, users and a rate limit; None for none of them."""
     segment_dir: Path
@@ -104,6 +106,14 @@ def _url_path(value: Any) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", _text(value)) or taken:
         raise ValueError(f"{value!r} is not a path like /metrics")
     return str(value)
+
+
+def _host_names(value: Any) -> frozenset[str]:
+    names = value if isinstance(value, list) else [value]
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", _text(name)):
+            raise ValueError(f"{name!r} is not a name, an IPv4 address or an [IPv6] one")
+    return frozenset(name.lower() for name in names)
 
 
 def _directory(value: Any) -> Path:
@@ -189,6 +199,13 @@ def _settings() -> dict[str, _Setting]:
             True,
             "answer the whole tables of files and clients at /api/v1; a table whose collector is "
             "off is not answered in any case",
+        ),
+        "web.host-name": _Setting(
+            _host_names,
+            [],
+            "answer only requests to this host, by name or address as the client's URL has it, may "
+            "be repeated (a list in the file); without any, the name does not matter",
+            "NAME",
         ),
         "web.config.file": _Setting(
             _file,
@@ -342,6 +359,7 @@ def load(args: argparse.Namespace) -> Config:
         systemd_socket=values["web.systemd-socket"],
         telemetry_path=values["web.telemetry-path"],
         api=values["web.api"],
+        host_names=values["web.host-name"],
         web_config_file=values["web.config.file"],
         segment_dir=values["segment.dir"],
         segment_expiry=values["segment.expiry"],

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from glupy_exporter import __version__, nodestate
@@ -26,6 +29,11 @@ from glupy_exporter.segment.reader import ClientIdentity, SegmentError, escape
 PREFIX = f"{API_PATH}v1/"
 OPENAPI_PATH = f"{PREFIX}openapi.json"
 LIMIT_MAX = 100_000
+ROWS_MAX_BYTES = 64 * 2**20
+"""Of all rows of an answer, which may be fewer than its limit for that: LIMIT_MAX rows take as much
+if their names are of the usual length."""
+
+_BATCH = 4096  # rows that are there as objects at a time: each takes some KB
 
 Schema = dict[str, Any]
 Query = dict[str, Any]
@@ -196,11 +204,27 @@ class Resource:
 
 def _files(brick: OpenBrick, privacy: Privacy, resolver: Resolver | None) -> Iterator[Item]:
     segment = brick.segment
-    named = names.complete(brick, segment.files(segment.file_table()), resolver)
-    files = activity.merge_files(filter(privacy.shown, named))
-    clients = activity.top_clients(segment, files)
-    for file in files:
-        yield Item(*brick.key, file, privacy.path(file), clients.get(file.top_client))
+    table = segment.file_table()
+    slots, twins = _twins(table.tags)
+    files = names.complete(brick, segment.files(table, slots), resolver)
+    two_slots = names.complete(brick, segment.files(table, twins), resolver)
+    shown = filter(privacy.shown, chain(activity.merge_files(two_slots), files))
+    while batch := list(islice(shown, _BATCH)):
+        clients = activity.top_clients(segment, batch)
+        for file in batch:
+            yield Item(*brick.key, file, privacy.path(file), clients.get(file.top_client))
+
+
+def _twins(tags: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The slots in use that have a tag of their own, and those that may be one file's.
+
+    A brick makes few of the latter. What a segment has more of them is no brick's work, and is
+    taken for files of their own.
+    """
+    count = Counter(tags)
+    twins = [slot for slot, tag in enumerate(tags) if tag and count[tag] > 1][:_BATCH]
+    others = set(twins)
+    return [slot for slot, tag in enumerate(tags) if tag and slot not in others], twins
 
 
 def _clients(brick: OpenBrick, _: Privacy, __: Resolver | None) -> Iterator[Item]:
@@ -284,11 +308,55 @@ def _parse(text: str, schema: Schema) -> str | int:
     return text
 
 
+class _Rows:
+    """The first rows of all that are found, by the order that is asked for."""
+
+    def __init__(self, resource: Resource, wanted: Query) -> None:
+        self.found = 0
+        self._columns = resource.columns
+        self._value = next(each.value for each in resource.columns if each.name == wanted["sort"])
+        self._reverse = wanted["order"] == "desc"
+        self._limit = wanted["limit"]
+        self._rows: list[tuple[tuple[bool, Any], Item | bytes]] = []
+
+    def add(self, items: Iterator[Item]) -> None:
+        """Find these.
+
+        Raises:
+            SegmentError: their segment is not what it should be; some of them may have been found.
+        """
+        while batch := list(islice(items, _BATCH)):
+            self.found += len(batch)
+            self._rows += ((self._key(item), item) for item in batch)
+            self._rows.sort(key=itemgetter(0), reverse=self._reverse)
+            del self._rows[self._limit :]
+            self._encode()
+
+    def _key(self, item: Item) -> tuple[bool, Any]:
+        sorted_by = self._value(item)
+        return sorted_by is not None, sorted_by
+
+    def _encode(self) -> None:
+        """Turn rows into JSON, which takes less memory, and cut them where they take too much."""
+        size = 0
+        for place, (key, row) in enumerate(self._rows):
+            if isinstance(row, Item):
+                row = _json({column.name: column.value(row) for column in self._columns})
+                self._rows[place] = key, row
+            size += len(row)
+            if size > ROWS_MAX_BYTES:
+                del self._rows[place:]
+
+    def json(self) -> list[bytes]:
+        """Each as JSON."""
+        return [row for _, row in self._rows if isinstance(row, bytes)]
+
+
 def answer(
     resource: Resource, wanted: Query, config: Config, resolver: Resolver | None = None
-) -> bytes:
-    """The answer to a request, as JSON."""
-    items: list[Item] = []
+) -> Iterator[bytes]:
+    """The answer to a request, as JSON in pieces."""
+    found = _Rows(resource, wanted)
     known = nodestate.read(config.state_file)
     with open_bricks(config.segment_dir, config.segment_expiry, known) as (bricks, problems):
         for brick in bricks:
@@ -298,23 +366,11 @@ def answer(
                 and wanted.get("volume", volume) == volume
                 and wanted.get("brick", path) == path
             ):
+                items = resource.items(brick, config.privacy, resolver)
                 try:
-                    found = list(resource.items(brick, config.privacy, resolver))
+                    found.add(item for item in items if _matches(item, wanted))
                 except SegmentError as error:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))
-                else:
-                    items += (item for item in found if _matches(item, wanted))
-    value = next(column.value for column in resource.columns if column.name == wanted["sort"])
-
-    def key(item: Item) -> tuple[bool, Any]:
-        sorted_by = value(item)
-        return sorted_by is not None, sorted_by
-
-    items.sort(key=key, reverse=wanted["order"] == "desc")
-    rows = [
-        {column.name: column.value(item) for column in resource.columns}
-        for item in items[: wanted["limit"]]
-    ]
     troubles = [
         {
             "segment": escape(os.fsencode(problem.path)),
@@ -323,7 +379,12 @@ def answer(
         }
         for problem in problems
     ]
-    return encode({"matched": len(items), resource.name: rows, "problems": troubles})
+    yield b'{"matched":%d,"%b":[' % (found.found, resource.name.encode())
+    for place, row in enumerate(found.json()):
+        if place:
+            yield b","
+        yield row
+    yield b'],"problems":%b}\n' % _json(troubles)
 
 
 def _matches(item: Item, wanted: Query) -> bool:
@@ -333,14 +394,14 @@ def _matches(item: Item, wanted: Query) -> bool:
     return "type" not in wanted or item.entry.type == wanted["type"]
 
 
-def encode(value: object) -> bytes:
-    """``value`` as JSON in ASCII, with a newline at the end."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
+def _json(value: object) -> bytes:
+    """``value`` as JSON in ASCII."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def error(message: str) -> bytes:
     """The body of an answer that is none."""
-    return encode({"error": message})
+    return _json({"error": message}) + b"\n"
 
 
 def _object(properties: dict[str, Schema]) -> Schema:
@@ -396,11 +457,11 @@ def openapi(resources: Sequence[Resource]) -> bytes:
         for resource in resources
     }
     schemas["problem"] = {
-        "description": "A segment that could not be read: rows of its brick are missing.",
+        "description": "A segment that could not be read: rows of its brick are missing, or all.",
         **_object({"segment": text, "reason": text, "message": text}),
     }
     schemas["error"] = _object({"error": text})
-    return encode(
+    document = _json(
         {
             "openapi": "3.1.0",
             "info": {"title": "glupy-exporter", "version": __version__},
@@ -408,3 +469,4 @@ def openapi(resources: Sequence[Resource]) -> bytes:
             "components": {"schemas": schemas},
         }
     )
+    return document + b"\n"

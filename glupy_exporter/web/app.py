@@ -7,41 +7,28 @@ import logging
 import re
 import zlib
 from asyncio import Future
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import replace
 from http.client import responses
 from typing import Any, TypeVar
 
 from tornado.http1connection import HTTP1Connection
-from tornado.iostream import StreamClosedError
-from tornado.web import Application, HTTPError, RequestHandler
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.web import Application, Finish, HTTPError, RequestHandler
 
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, SD_PATH, Config
 from glupy_exporter.errors import UserError
 from glupy_exporter.web import api, landing, negotiation
+from glupy_exporter.web.answers import Answers, pieces
 from glupy_exporter.web.connections import Connections
-from glupy_exporter.web.guard import Guard, Refusal
+from glupy_exporter.web.guard import Guard, OutdatedConnection, Refusal
 from glupy_exporter.web.targets import Targets
-
-MAX_PENDING = 16
-"""Scrapes and pages that may wait or run at a time; more are told to come back later."""
-
-MAX_PENDING_OF_HOST = MAX_PENDING // 2
-"""Of those, for one client's address: who scrapes all the time must leave others their turn."""
-
-MAX_UNREAD_BYTES = 32 * 2**20
-"""Of answers that clients have not read yet. The slowest reader makes room for the next answer:
-many of them must not use up the memory of the node, nor keep out those who read."""
-
-WRITE_TIMEOUT = 30.0
-"""Seconds that a client may take to read an answer."""
+from glupy_exporter.web.turns import Busy, Turns, host
 
 _GZIP_LEVEL = 1  # a tenth of the size, as much repeats; level 5 takes twice the time for 10 % less
 _GZIP_WINDOW = zlib.MAX_WBITS + 16  # with the header and trailer of gzip
+_PORT = re.compile(r":[0-9]*\Z")
 _T = TypeVar("_T")
 
 LOG = logging.getLogger(__name__)
@@ -58,20 +45,20 @@ def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
 class App(Application):
     """Routes, and the threads in which answers are made."""
 
-    def __init__(
-        self, config: Config, scraper: Scraper, executor: Executor, guard: Guard | None = None
-    ) -> None:
+    def __init__(self, config: Config, scraper: Scraper, guard: Guard | None = None) -> None:
         self.config = config
         self.scraper = scraper
         self.guard = guard
         """Who may ask; None lets everybody."""
         self.connections = Connections()
         self.targets = Targets(config)
-        self.answers: set[asyncio.Task[Any]] = set()
-        """Requests that are being answered."""
-        self._unread: dict[asyncio.Task[Any], int] = {}  # bytes; the slowest reader comes first
-        self._executor = executor
-        self._pending: Counter[str] = Counter()  # by the client's address
+        self.requests: set[asyncio.Task[Any]] = set()
+        """Those that are being answered."""
+        self.answers = Answers()
+        self.scrapes = Turns("scrape")
+        """What Prometheus asks for, which waits for nothing else."""
+        self.pages = Turns("page")
+        """What people ask for. One at a time: an answer can take a good part of the memory."""
         routes: dict[str, tuple[type[Handler], dict[str, Any]]] = {
             "/": (Landing, {}),
             HEALTHY_PATH: (Healthy, {}),
@@ -102,37 +89,6 @@ class App(Application):
         self.targets = Targets(config)
         return kept
 
-    @contextmanager
-    def unread(self, size: int) -> Iterator[None]:
-        """Count an answer of the current task while its client reads it, and make room for it."""
-        while self._unread and sum(self._unread.values()) + size > MAX_UNREAD_BYTES:
-            slowest = next(iter(self._unread))
-            del self._unread[slowest]
-            slowest.cancel()
-        task = asyncio.current_task()
-        assert task is not None
-        self._unread[task] = size
-        try:
-            yield
-        finally:
-            self._unread.pop(task, None)
-
-    async def in_thread(self, host: str, work: Callable[..., _T], *args: Any) -> _T:
-        """The result of ``work``, called outside the event loop for a client at ``host``.
-
-        Raises:
-            HTTPError: 503, when too many wait already.
-        """
-        of_host = self._pending[host]
-        if of_host >= MAX_PENDING_OF_HOST or sum(self._pending.values()) >= MAX_PENDING:
-            raise HTTPError(503)
-        self._pending[host] += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
-        finally:
-            self._pending[host] -= 1
-            self._pending += Counter()  # forgets who has none left
-
 
 def _log_request(handler: RequestHandler) -> None:
     request = handler.request
@@ -153,6 +109,11 @@ class Handler(RequestHandler):
     application: App
     _headers_of_guard: Mapping[str, str] = {}
 
+    @property
+    def _stream(self) -> IOStream:
+        assert isinstance(self.request.connection, HTTP1Connection)
+        return self.request.connection.stream
+
     def set_default_headers(self) -> None:
         """Headers of every answer, errors included."""
         self.set_header("Server", "glupy-exporter")
@@ -163,19 +124,27 @@ class Handler(RequestHandler):
     async def prepare(self) -> None:
         """Turn away who may not ask, whatever it is."""
         guard = self.application.guard
-        if guard is None:
-            return
-        try:
-            self._headers_of_guard = await guard.admit(self.request)
-        except Refusal as refusal:
-            self._headers_of_guard = refusal.headers
-            raise HTTPError(refusal.status) from None
+        if guard is not None:
+            try:
+                self._headers_of_guard = await guard.admit(self.request)
+            except Refusal as refusal:
+                self._headers_of_guard = refusal.headers
+                raise HTTPError(refusal.status) from None
+            except OutdatedConnection:
+                self._stream.close()
+                raise Finish from None
+        if not self._names_us(self.request.headers.get("Host", "")):
+            raise HTTPError(421)
 
-    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
-        """Send the answer, with the headers that it is to have whatever it is."""
+    def _names_us(self, name: str) -> bool:
+        allowed = self.application.config.host_names
+        return not allowed or _PORT.sub("", name).lower() in allowed
+
+    def flush(self, include_footers: bool = False) -> Future[None]:
+        """Send what was written, with the headers that an answer is to have whatever it is."""
         for name, value in self._headers_of_guard.items():
             self.set_header(name, value)
-        return super().finish(chunk)
+        return super().flush(include_footers)
 
     def compute_etag(self) -> None:
         """No entity tags: hardly any answer comes twice."""
@@ -194,45 +163,63 @@ class Handler(RequestHandler):
         """Answer, and give up on a client that does not read its answer."""
         task = asyncio.current_task()
         assert task is not None
-        assert isinstance(self.request.connection, HTTP1Connection)
-        stream = self.request.connection.stream
-        self.application.answers.add(task)
-        self.application.connections.begin(stream)
+        app = self.application
+        app.requests.add(task)
+        app.connections.begin(self._stream)
         try:
-            body = await self.body()
-            with self.application.unread(len(body)):
-                sent = self.finish(body)
-                del body  # Tornado has its own copy
-                await asyncio.wait_for(sent, WRITE_TIMEOUT)
+            await self._send(await self.body())
         except StreamClosedError:
             pass  # the client did not wait for its answer
-        except (asyncio.TimeoutError, asyncio.CancelledError):
-            self.request.connection.close()
+        except asyncio.CancelledError:
+            self._stream.close()
         finally:
-            self.application.connections.end(stream)
-            self.application.answers.discard(task)
+            app.connections.end(self._stream)
+            app.requests.discard(task)
+
+    async def _send(self, body: list[bytes]) -> None:
+        size = sum(map(len, body))
+        self.set_header("Content-Length", str(size))
+        if self.request.method == "HEAD":
+            await self.finish()
+            return
+        with self.application.answers.reading(self._host, size) as read:
+            for piece in pieces(body):
+                self.write(piece)
+                if body:
+                    await self.flush()
+                    read(len(piece))
+            await self.finish()
 
     async def head(self) -> None:
         """As GET; Tornado leaves the body out."""
         await self.get()
 
-    async def body(self) -> str | bytes:
-        """The body of the answer; may set headers."""
+    async def body(self) -> list[bytes]:
+        """The parts of the answer's body; may set headers."""
         raise NotImplementedError
 
-    async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
-        """The result of ``work``, called outside the event loop; HTTPError 503 if too many wait."""
-        return await self.application.in_thread(self.request.remote_ip or "", work, *args)
+    @property
+    def _host(self) -> str:
+        return host(self.request.remote_ip or "")
 
-    async def compressed(self, work: Callable[..., Iterable[bytes]], *args: Any) -> bytes:
-        """The pieces that ``work``, called outside the event loop, gives; with gzip if wanted."""
+    async def in_thread(self, turns: Turns, work: Callable[..., _T], *args: Any) -> _T:
+        """The result of ``work``, called outside the event loop; HTTPError 503 if too many wait."""
+        try:
+            return await turns.run(self._host, work, *args)
+        except Busy:
+            raise HTTPError(503) from None
+
+    async def compressed(
+        self, turns: Turns, work: Callable[..., Iterable[bytes]], *args: Any
+    ) -> list[bytes]:
+        """What ``work``, called outside the event loop, gives; with gzip if wanted."""
         compress = negotiation.gzip_accepted(self.request.headers.get("Accept-Encoding", ""))
 
-        def make() -> bytes:
-            pieces = work(*args)
-            return b"".join(_gzip(pieces) if compress else pieces)
+        def make() -> list[bytes]:
+            parts = work(*args)
+            return list(filter(None, _gzip(parts) if compress else parts))
 
-        body = await self.in_thread(make)
+        body = await self.in_thread(turns, make)
         self.set_header("Vary", "Accept-Encoding")
         if compress:
             self.set_header("Content-Encoding", "gzip")
@@ -242,10 +229,11 @@ class Handler(RequestHandler):
 class Metrics(Handler):
     """One scrape."""
 
-    async def body(self) -> bytes:
+    async def body(self) -> list[bytes]:
         """The metrics in the format and compression that the client prefers."""
         encoder, content_type = negotiation.encoder(self.request.headers.get("Accept", ""))
-        body = await self.compressed(encoder, self.application.scraper)
+        app = self.application
+        body = await self.compressed(app.scrapes, encoder, app.scraper)
         self.set_header("Content-Type", content_type)
         self.set_header("Vary", "Accept, Accept-Encoding")
         return body
@@ -263,12 +251,12 @@ class OpenApi(Handler):
         """The body of an error, as JSON."""
         return api.error(message)
 
-    async def body(self) -> bytes:
+    async def body(self) -> list[bytes]:
         """The OpenAPI document."""
         resources = api.served(self.application.config)
         if not resources:
             raise HTTPError(404)
-        return api.openapi(resources)
+        return [api.openapi(resources)]
 
 
 class Api(OpenApi):
@@ -278,7 +266,7 @@ class Api(OpenApi):
         """Which table; Tornado calls this in place of ``__init__``."""
         self._resource = resource
 
-    async def body(self) -> bytes:
+    async def body(self) -> list[bytes]:
         """The rows that were asked for, or what is wrong with the question."""
         config, resolver = self.application.config, self.application.scraper.resolver
         if self._resource not in api.served(config):
@@ -287,52 +275,52 @@ class Api(OpenApi):
             query = api.query(self._resource, self.request.query_arguments)
         except ValueError as error:
             self.set_status(400)
-            return api.error(str(error))
-        return await self.compressed(
-            lambda: [api.answer(self._resource, query, config, resolver)],
-        )
+            return [api.error(str(error))]
+        wanted = self._resource, query, config, resolver
+        return await self.compressed(self.application.pages, api.answer, *wanted)
 
 
 class Discovery(Handler):
     """The nodes of the cluster, for Prometheus's ``http_sd_config``."""
 
-    async def body(self) -> bytes:
+    async def body(self) -> list[bytes]:
         """Groups of targets as JSON; 503, upon which Prometheus keeps what it has, if unknown."""
+        app = self.application
         try:
-            body = await self.in_thread(self.application.targets.render)
+            body = await self.in_thread(app.scrapes, app.targets.render)
         except UserError as error:
-            LOG.warning("no targets for /sd", extra={"fields": {"error": error}})
             self.set_status(503)
-            return f"{error}\n".encode("utf-8", "backslashreplace")
+            return [f"{error}\n".encode("utf-8", "backslashreplace")]
         self.set_header("Content-Type", "application/json")
-        return body
+        return [body]
 
 
 class Landing(Handler):
     """A page for people."""
 
-    async def body(self) -> bytes:
+    async def body(self) -> list[bytes]:
         """The bricks of this node, as HTML."""
-        page = await self.in_thread(landing.render, self.application.config)
+        app = self.application
+        page = await self.in_thread(app.pages, landing.render, app.config)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-        return page
+        return [page]
 
 
 class Healthy(Handler):
     """Whether the process answers at all."""
 
-    async def body(self) -> str:
+    async def body(self) -> list[bytes]:
         """A word."""
-        return "Healthy\n"
+        return [b"Healthy\n"]
 
 
 class Ready(Handler):
     """Whether scrapes will be answered: they are from the first moment on."""
 
-    async def body(self) -> str:
+    async def body(self) -> list[bytes]:
         """A word."""
-        return "Ready\n"
+        return [b"Ready\n"]
 
 
 class NotFound(Handler):

@@ -2,49 +2,91 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+import time
+from collections import Counter, deque
 
 from tornado.iostream import IOStream
 
 MAX_CONNECTIONS = 512
+
+MAX_CONNECTIONS_OF_HOST = MAX_CONNECTIONS // 2
 """More than are accepted at once, lest a flood close a newcomer before its request is read."""
+
+WRITE_TIMEOUT = 30.0
+"""Seconds that a client may take to read an answer."""
+
+_LOOK_SECONDS = 1.0
 
 
 class Connections:
-    """When all places are taken, a newcomer gets that of an idle connection.
+    """When all places are taken, those of a host or those of all, a newcomer gets one of them.
 
-    It is the one that has been idle longest of the host that has most connections: a host that
-    opens more and more of them, and sends nothing or a byte now and then, closes its own.
+    It is that of the host that has most connections which has been idle longest, or if none is
+    idle, which has been answered longest: a host that opens more and more of them, and sends
+    nothing, a byte now and then, or reads nothing, closes its own.
     """
 
     def __init__(self) -> None:
         self._hosts: dict[IOStream, str] = {}  # those that have been idle longest come first
         self._busy: set[IOStream] = set()
         self._new: set[IOStream] = set()
+        self._writing: dict[IOStream, float] = {}  # since when they have been seen to be written to
+        self._requests: dict[str, deque[asyncio.Future[None]]] = {}
 
     @property
     def new(self) -> bool:
         """Whether there is a connection whose first request has not been read yet."""
         return bool(self._new)
 
-    def admit(self, stream: IOStream, host: str) -> bool:
-        """Give a new connection a place; False if there is none."""
-        if len(self._hosts) >= MAX_CONNECTIONS:
-            idle = [known for known in self._hosts if known not in self._busy]
-            if not idle:
-                return False
-            crowd = Counter(self._hosts.values())
-            longest = max(idle, key=lambda known: crowd[self._hosts[known]])
-            self.forget(longest)
-            longest.close()
+    def admit(self, stream: IOStream, host: str) -> None:
+        """Give a new connection a place."""
+        crowd = Counter(self._hosts.values())
+        full = len(self._hosts) >= MAX_CONNECTIONS
+        if full or crowd[host] >= MAX_CONNECTIONS_OF_HOST:
+            rivals = [known for known in self._hosts if full or self._hosts[known] == host]
+            leaves = max(rivals, key=lambda known: (crowd[self._hosts[known]], self._idle(known)))
+            self.forget(leaves)
+            leaves.close()
         self._hosts[stream] = host
         self._new.add(stream)
-        return True
+
+    def _idle(self, stream: IOStream) -> bool:
+        return stream not in self._busy
+
+    async def heard(self, stream: IOStream) -> bool:
+        """A request was read: wait until it may be looked at; whether its connection is still open.
+
+        In a round of the event loop, one of a host's requests is, lest those of hundreds of
+        connections of it come before any of another host.
+        """
+        self._new.discard(stream)
+        self._writing.pop(stream, None)  # the client has read the answer to the request before
+        host = self._hosts.get(stream, "")
+        loop = asyncio.get_running_loop()
+        if host in self._requests:
+            turn = loop.create_future()
+            self._requests[host].append(turn)
+            await turn
+        else:
+            self._requests[host] = deque()
+            loop.call_soon(self._next, host)
+        return not stream.closed()
+
+    def _next(self, host: str) -> None:
+        """A round of the event loop is over, in which a request of the host was looked at."""
+        waiting = self._requests[host]
+        if waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+            asyncio.get_running_loop().call_soon(self._next, host)
+        else:
+            del self._requests[host]
 
     def begin(self, stream: IOStream) -> None:
         """A request of this connection is being answered."""
         self._busy.add(stream)
-        self._new.discard(stream)
 
     def end(self, stream: IOStream) -> None:
         """It has been."""
@@ -57,3 +99,18 @@ class Connections:
         self._hosts.pop(stream, None)
         self._busy.discard(stream)
         self._new.discard(stream)
+        self._writing.pop(stream, None)
+
+    async def watch(self) -> None:
+        """Close, for ever, the connections of clients that take too long to read an answer.
+
+        Whatever it is: errors, and what Tornado answers by itself, can stay unread as well.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = time.monotonic()
+            for stream in list(self._hosts):
+                if not stream.writing():
+                    self._writing.pop(stream, None)
+                elif now - self._writing.setdefault(stream, now) > WRITE_TIMEOUT:
+                    stream.close()

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import importlib
 import logging
-import os
 import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.web import tls, webconfig
+from glupy_exporter.web.turns import Busy, Turns, host
 from glupy_exporter.web.webconfig import WebConfig
-
-MAX_COMPARISONS = 16
-"""Passwords that may wait to be compared; who comes later is told to come back."""
 
 _BCRYPT_BYTES = 72  # bcrypt looks at no more of a password
 LOG = logging.getLogger(__name__)
@@ -35,6 +34,11 @@ class Refusal(Exception):
         super().__init__(status)
         self.status = status
         self.headers = headers
+
+
+class OutdatedConnection(Exception):
+    """A request on a connection that was made on other terms than are in force: its client may
+    not be one that could connect now."""
 
 
 class Guard:
@@ -52,10 +56,10 @@ class Guard:
         """
         self._path = path
         self._bcrypt: Any = None
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="password")
-        self._comparisons = 0
+        self._comparisons = Turns("password")
         self._good: set[bytes] = set()
-        self._salt = os.urandom(16)
+        self._terms: WeakKeyDictionary[ssl.SSLContext, object] = WeakKeyDictionary()
+        self.config = WebConfig()
         self._tokens, self._filled = 0.0, time.monotonic()
         self._error = ""
         self._stamp: object = None
@@ -76,11 +80,15 @@ class Guard:
             context = tls.context(config.tls) if config.tls else None
         except ValueError as error:
             raise UserError(f"web config file {self._path}: {error}") from error
-        self.config: WebConfig = config
+        if config.users != self.config.users:
+            self._good.clear()
+        self.config = config
         self._context = context
+        self._wanted_terms = _terms(config.tls, context) if config.tls and context else None
+        if context:
+            self._terms[context] = self._wanted_terms
         self._watched = (self._path, *named)
         self._stamp = stamp
-        self._good.clear()
 
     def _load_bcrypt(self) -> None:
         try:
@@ -120,9 +128,12 @@ class Guard:
 
         Raises:
             Refusal: the request is not to be answered.
+            OutdatedConnection: its connection is to be closed.
         """
         if not self._follow():
             raise Refusal(500, {})
+        if self.tls and self._terms_of(request) != self._wanted_terms:
+            raise OutdatedConnection
         headers = dict(self.config.headers or {})
         if not self._token():
             raise Refusal(429, headers)
@@ -131,6 +142,12 @@ class Guard:
         if self.config.users and not await self._is_user(request, self.config.users):
             raise Refusal(401, {**headers, "WWW-Authenticate": "Basic"})
         return headers
+
+    def _terms_of(self, request: HTTPServerRequest) -> object:
+        connection = request.connection
+        assert isinstance(connection, HTTP1Connection)
+        socket = connection.stream.socket  # None if the client has left meanwhile
+        return self._terms[socket.context] if isinstance(socket, ssl.SSLSocket) else None
 
     def _token(self) -> bool:
         """Take a token from the bucket, which gets one each ``interval``."""
@@ -152,33 +169,27 @@ class Guard:
         certificate = request.get_ssl_certificate()
         return isinstance(certificate, dict) and bool(tls.names(certificate) & {*allowed})
 
-    async def _is_user(self, request: HTTPServerRequest, users: Any) -> bool:
+    async def _is_user(self, request: HTTPServerRequest, users: Mapping[str, str]) -> bool:
         user, password = _credentials(request.headers.get("Authorization", ""))
         if not user:
             return False
         password = password[:_BCRYPT_BYTES]
-        hashed = users.get(user.decode("utf-8", "surrogateescape"))
-        known = hashed is not None
+        hashed = users.get(user.decode("utf-8", "surrogateescape"), "")
+        known = bool(hashed)
         if not known:
-            # The hash of a user, always the same for a name: one that is unknown takes as long.
-            hashes = sorted(users.values())
-            pick = hashlib.sha256(self._salt + user).digest()
-            hashed = hashes[int.from_bytes(pick, "big") % len(hashes)]
+            # That of a user, always the same for a name: one that is unknown takes as long.
+            hashed = max(users.values(), key=lambda each: _digest(each.encode(), user))
         # One that was good is known again by this, so that no password is kept.
-        parts = (user, hashed.encode(), password)
-        seen = hashlib.sha256(b":".join(part.hex().encode() for part in parts)).digest()
+        seen = _digest(user, hashed.encode(), password)
         if seen in self._good:
             return True
-        if self._comparisons >= MAX_COMPARISONS:
-            raise Refusal(503, {})
-        self._comparisons += 1
         try:
-            loop = asyncio.get_running_loop()
-            good = await loop.run_in_executor(self._executor, self._compare, password, hashed)
-        finally:
-            self._comparisons -= 1
+            place = host(request.remote_ip or "")
+            good = await self._comparisons.run(place, self._compare, password, hashed)
+        except Busy:
+            raise Refusal(503, {}) from None
         # The file may have changed while the hash was worked out.
-        good = good and known and users is self.config.users
+        good = good and known and users == self.config.users
         if good:
             self._good.add(seen)
         return good
@@ -188,6 +199,16 @@ class Guard:
             return bool(self._bcrypt.checkpw(password, hashed.encode()))
         except ValueError:  # a password with a NUL in it, or a salt that is none
             return False
+
+
+def _terms(settings: tls.Settings, context: ssl.SSLContext) -> object:
+    """All that TLS asks of a client; the server's own certificate may be renewed meanwhile."""
+    asked = replace(settings, cert="", key="", cert_file=None, key_file=None)
+    return asked, context.get_ca_certs(binary_form=True)
+
+
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.sha256(b":".join(part.hex().encode() for part in parts)).digest()
 
 
 def _credentials(header: str) -> tuple[bytes, bytes]:

@@ -8,12 +8,19 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from tornado.http1connection import HTTP1ServerConnection
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
@@ -22,18 +29,58 @@ from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import Address, Config
 from glupy_exporter.errors import Unavailable, UserError
 from glupy_exporter.web.app import App
+from glupy_exporter.web.connections import Connections
 from glupy_exporter.web.guard import Guard
+from glupy_exporter.web.turns import host
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024  # nothing here takes a body
+READ_BYTES = 4096  # at a time: what a client sends before it has an answer waits in the kernel
 IDLE_TIMEOUT = 120.0  # longer than the usual scrape interval, so that Prometheus can keep its own
 BODY_TIMEOUT = 10.0
 SHUTDOWN_TIMEOUT = 10.0
 FIRST_REQUEST_TIMEOUT = 1.0  # of connections that are new at the end
-THREADS = 2  # one scrapes while the other compresses
+SWITCH_SECONDS = 0.0005
+"""For which a thread may keep the interpreter, a tenth of Python's own: whoever reads or writes a
+socket waits so long to go on while a scrape and a page are made."""
+
 GARBAGE_THRESHOLD = 200_000  # objects: more than a scrape has, whose rows are not to be walked
 
 LOG = logging.getLogger(__name__)
+
+
+class _Request(HTTPMessageDelegate):
+    """A request that waits for its host's turn before anything is done for it."""
+
+    def __init__(
+        self, inner: HTTPMessageDelegate, connection: HTTP1Connection, connections: Connections
+    ) -> None:
+        self._inner = inner
+        self._connection = connection
+        self._connections = connections
+
+    async def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> None:
+        """Go on in turn; not with what is left in the buffers of a connection that was closed."""
+        if not await self._connections.heard(self._connection.stream):
+            self._connection.detach()
+            return
+        going_on = self._inner.headers_received(start_line, headers)
+        if going_on is not None:
+            await going_on
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """As for the inner one."""
+        return self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        """As for the inner one."""
+        self._inner.finish()
+
+    def on_connection_close(self) -> None:
+        """As for the inner one."""
+        self._inner.on_connection_close()
 
 
 class Server(HTTPServer):
@@ -63,11 +110,17 @@ class Server(HTTPServer):
             connection.close()
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """Take a new connection, or close it at once."""
-        if self._connections_of_app.admit(stream, str(address[0])):
-            super().handle_stream(stream, address)
-        else:
-            stream.close()
+        """Take a new connection."""
+        self._connections_of_app.admit(stream, host(str(address[0])))
+        super().handle_stream(stream, address)
+
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        """What Tornado tells of a request as it reads it."""
+        assert isinstance(request_conn, HTTP1Connection)
+        inner = super().start_request(server_conn, request_conn)
+        return _Request(inner, request_conn, self._connections_of_app)
 
     def on_close(self, server_conn: object) -> None:
         """A connection that was taken is gone."""
@@ -126,8 +179,8 @@ def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="scrape") as executor:
-        asyncio.run(_serve(App(config, scraper, executor, guard), sockets, load))
+    sys.setswitchinterval(SWITCH_SECONDS)
+    asyncio.run(_serve(App(config, scraper, guard), sockets, load))
 
 
 def _reload(app: App, load: Callable[[], tuple[Config, Scraper]]) -> None:
@@ -157,10 +210,12 @@ async def _serve(
         app,
         max_header_size=MAX_HEADER_BYTES,
         max_body_size=MAX_BODY_BYTES,
+        chunk_size=READ_BYTES,
         idle_connection_timeout=IDLE_TIMEOUT,
         body_timeout=BODY_TIMEOUT,
     )
     server.add_sockets(sockets)
+    watch = asyncio.create_task(app.connections.watch())
     for listener in sockets:
         address = Address(*listener.getsockname()[:2])
         tls = bool(app.guard and app.guard.tls)
@@ -175,6 +230,7 @@ async def _serve(
     give_up = loop.time() + FIRST_REQUEST_TIMEOUT
     while app.connections.new and loop.time() < give_up:
         await asyncio.sleep(0.01)
-    if app.answers:
-        await asyncio.wait(app.answers, timeout=SHUTDOWN_TIMEOUT)
+    if app.requests:
+        await asyncio.wait(app.requests, timeout=SHUTDOWN_TIMEOUT)
+    watch.cancel()
     await server.close_all_connections()

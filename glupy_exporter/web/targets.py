@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from glupy_exporter import discovery
 from glupy_exporter.config import Config
+from glupy_exporter.errors import UserError
 
 KEEP = 10.0
 """Seconds for which an answer is given again."""
+
+LOG = logging.getLogger(__name__)
 
 
 class Targets:
@@ -17,6 +21,7 @@ class Targets:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._body = b""
+        self._error = ""
         self._until = 0.0
 
     def render(self) -> bytes:
@@ -26,13 +31,24 @@ class Targets:
             UserError: nobody knows the nodes.
         """
         if time.monotonic() >= self._until:
-            config = self._config
-            if config.discovery_file.exists():
-                found = discovery.read(config.discovery_file)
-            else:
-                found = discovery.groups(
-                    discovery.nodes(), config.discovery_cluster, config.discovery_port
-                )
-            self._body = discovery.render(found)
+            try:
+                self._body = self._read()
+            except UserError as error:
+                if str(error) != self._error:
+                    LOG.warning("no targets for /sd", extra={"fields": {"error": error}})
+                self._error = str(error)
+                raise
+            if self._error:
+                LOG.info("there are targets for /sd again")
+            self._error = ""
             self._until = time.monotonic() + KEEP
         return self._body
+
+    def _read(self) -> bytes:
+        config = self._config
+        if config.discovery_file.exists():
+            return discovery.render(discovery.read(config.discovery_file))
+        nodes = discovery.nodes()
+        return discovery.render(
+            discovery.groups(nodes, config.discovery_cluster, config.discovery_port)
+        )

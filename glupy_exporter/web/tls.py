@@ -7,7 +7,7 @@ import os
 import ssl
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,11 @@ def names(certificate: Mapping[str, Any]) -> set[str]:
     """The subject alternative names of a peer's certificate, as ssl gives it."""
     found = set()
     for kind, value in certificate.get("subjectAltName", ()):
-        # OpenSSL writes IPv6 addresses in capitals and in full.
-        found.add(str(ipaddress.ip_address(value.strip())) if kind == "IP Address" else str(value))
+        name = str(value)
+        if kind == "IP Address":
+            # OpenSSL writes IPv6 addresses in capitals and in full, and "<invalid>" for what has
+            # the length of none.
+            with suppress(ValueError):
+                name = str(ipaddress.ip_address(name.strip()))
+        found.add(name)
     return found

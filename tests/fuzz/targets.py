@@ -145,7 +145,7 @@ def answer(query: bytes, directory: Path) -> None:
             assert json.loads(api.error(str(error)))["error"]
             continue
         settings = _settings(f"--segment.dir={directory}")
-        found = json.loads(api.answer(resource, wanted, settings))
+        found = json.loads(b"".join(api.answer(resource, wanted, settings)))
         assert len(found[resource.name]) <= min(wanted["limit"], found["matched"])
 
 

@@ -58,7 +58,7 @@ def by_api(subject: Volume) -> set[bytes]:
     wanted = api.query(api.FILES, {"volume": [subject.name.encode()], "limit": [b"1000"]})
     return {
         reader.unescape(row["path"])
-        for row in json.loads(api.answer(api.FILES, wanted, settings))["files"]
+        for row in json.loads(b"".join(api.answer(api.FILES, wanted, settings)))["files"]
     }
 
 

@@ -59,7 +59,9 @@ def ask(
 ) -> list[dict[str, Any]]:
     """The rows of an answer without problems."""
     raw = {name: [value.encode()] for name, value in arguments.items()}
-    answer = json.loads(api.answer(resource, api.query(resource, raw), settings(directory, *flags)))
+    answer = json.loads(
+        b"".join(api.answer(resource, api.query(resource, raw), settings(directory, *flags)))
+    )
     assert answer["problems"] == []
     if "limit" not in arguments:
         assert answer["matched"] == len(answer[resource.name])
@@ -133,7 +135,7 @@ def test_any_column_sorts(directory: Path, resource: api.Resource) -> None:
 
 def test_limit_says_how_many_there_are(directory: Path) -> None:
     wanted = api.query(api.FILES, {"limit": [b"1"]})
-    answer = json.loads(api.answer(api.FILES, wanted, settings(directory)))
+    answer = json.loads(b"".join(api.answer(api.FILES, wanted, settings(directory))))
     assert (answer["matched"], len(answer["files"])) == (4, 1)
 
 
@@ -159,6 +161,43 @@ def test_filters(directory: Path, arguments: dict[str, str], found: list[str]) -
 def test_client_filter(directory: Path) -> None:
     rows = ask(directory, api.CLIENTS, client="2001:*")
     assert [row["client"] for row in rows] == ["2001:db8::1"]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 3, 20])
+def test_rows_that_come_in_batches_are_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, limit: int
+) -> None:
+    monkeypatch.setattr(api, "_BATCH", 4)
+    counts = [5, 3, 8, 1, 9, 2, 7, 3, 6, 4]
+    files = {
+        slot: segments.File(b"/%d" % slot, uuid.UUID(int=slot + 1 << 64), (count, 0, 0))
+        for slot, count in enumerate(counts)
+    }
+    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+        rows = ask(tmp_path, api.FILES, order=order, limit=str(limit))
+    expected = sorted(counts, reverse=order == "desc")[:limit]
+    assert [row["fops"] for row in rows] == expected
+
+
+def test_long_rows_are_fewer_than_was_asked_for(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "ROWS_MAX_BYTES", 1000)
+    answer = json.loads(
+        b"".join(api.answer(api.FILES, api.query(api.FILES, {}), settings(directory)))
+    )
+    assert answer["matched"] == 4
+    assert [row["fops"] for row in answer["files"]] == [30, 24][: len(answer["files"])] != []
+
+
+def test_twins_beyond_what_a_brick_makes_are_rows_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_BATCH", 2)
+    files = {slot: segments.File(b"/f", HOT, (1, 0, 0)) for slot in range(3)}
+    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+        assert [row["fops"] for row in ask(tmp_path, api.FILES)] == [2, 1]
 
 
 def test_one_file_in_two_slots_is_one_row(tmp_path: Path) -> None:
@@ -200,7 +239,7 @@ def test_names_from_another_brick_and_from_its_disk(tmp_path: Path) -> None:
 
         def found(*flags: str) -> list[tuple[str, str]]:
             wanted = api.query(api.FILES, {"brick": [os.fsencode(tmp_path / "disk")]})
-            answer = api.answer(api.FILES, wanted, settings(tmp_path, *flags), resolver)
+            answer = b"".join(api.answer(api.FILES, wanted, settings(tmp_path, *flags), resolver))
             return [(row["path"], row["type"]) for row in json.loads(answer)["files"]]
 
         assert found() == [("/vm/hot.img", "file"), (NAMELESS, "")]
@@ -212,7 +251,9 @@ def test_names_from_another_brick_and_from_its_disk(tmp_path: Path) -> None:
 
 def test_bad_segments_are_problems_and_the_rest_is_served(directory: Path) -> None:
     (directory / "bad.seg").write_bytes(b"\0" * 5000)
-    answer = json.loads(api.answer(api.FILES, api.query(api.FILES, {}), settings(directory)))
+    answer = json.loads(
+        b"".join(api.answer(api.FILES, api.query(api.FILES, {}), settings(directory)))
+    )
     assert answer["matched"] == 4
     (problem,) = answer["problems"]
     assert problem == {
@@ -227,7 +268,7 @@ def test_missing_directory_is_a_problem_where_bricks_should_count(tmp_path: Path
     for started in True, False:
         segments.write_state(state, {"gv0": (["/b"], started, True)})
         config = settings(tmp_path / "none", "--state.file", str(state))
-        answer = json.loads(api.answer(api.CLIENTS, api.query(api.CLIENTS, {}), config))
+        answer = json.loads(b"".join(api.answer(api.CLIENTS, api.query(api.CLIENTS, {}), config)))
         assert answer["clients"] == []
         reasons = [problem["reason"] for problem in answer["problems"]]
         assert reasons == (["no_directory"] if started else [])
@@ -240,7 +281,7 @@ def test_hostile_names_stay_inside_their_strings(tmp_path: Path) -> None:
         clients={0: segments.Client(evil, (1, 0, 0))},
     )
     with segment.live(tmp_path):
-        raw = api.answer(api.FILES, api.query(api.FILES, {}), settings(tmp_path))
+        raw = b"".join(api.answer(api.FILES, api.query(api.FILES, {}), settings(tmp_path)))
         (client,) = ask(tmp_path, api.CLIENTS)
     assert raw.isascii()
     shown = '"}]}<script>\\x0a\\x00\\xff\\\\ \u2028'

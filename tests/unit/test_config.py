@@ -35,6 +35,7 @@ def test_defaults() -> None:
         systemd_socket=False,
         telemetry_path="/metrics",
         api=True,
+        host_names=frozenset(),
         web_config_file=None,
         segment_dir=Path("/run/gluster/glupy"),
         segment_expiry=86400.0,
@@ -57,6 +58,7 @@ def test_file(file: Path) -> None:
         web.systemd-socket: true
         web.telemetry-path: /m
         web.api: false
+        web.host-name: [Node1, "[::1]"]
         web.config.file: web.yml
         segment.dir: /dev/shm/x
         segment.expiry: 1d12h
@@ -80,6 +82,7 @@ def test_file(file: Path) -> None:
         systemd_socket=True,
         telemetry_path="/m",
         api=False,
+        host_names=frozenset({"node1", "[::1]"}),
         web_config_file=Path("web.yml"),
         segment_dir=Path("/dev/shm/x"),
         segment_expiry=129600.0,
@@ -123,6 +126,8 @@ def test_listen_address_may_be_repeated() -> None:
     ("key", "value"),
     [
         ("web.listen-address", "9714"),
+        ("web.host-name", "node1:9714"),
+        ("web.host-name", "2001:db8::1"),
         ("web.listen-address", "host:65536"),
         ("web.listen-address", "::1:9714"),
         ("web.listen-address", "host:"),

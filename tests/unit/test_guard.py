@@ -7,11 +7,13 @@ import base64
 import contextlib
 import http.client
 import importlib.util
+import json
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import pytest
 from exporters import COMMAND, Exporter, ask, exporter
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
+from glupy_exporter.web import tls
 from glupy_exporter.web.guard import Guard, Refusal
 
 pytestmark = pytest.mark.timeout(60)
@@ -117,6 +120,90 @@ def test_an_unknown_user_takes_as_long_as_a_known_one(tmp_path: Path, hashed: st
     with pytest.raises(Refusal):  # though the password is that of the hash
         asyncio.run(guard.admit(request))
     assert compared == [hashed]
+
+
+def compared_by(guard: Guard, *users: str) -> list[str]:
+    """The hashes that passwords of these users are compared with."""
+    against = []
+
+    def compare(_: bytes, hashed: str) -> bool:
+        against.append(hashed)
+        return False
+
+    guard._compare = compare  # type: ignore[method-assign]
+    for user in users:
+        request = HTTPServerRequest(start_line=START, headers=HTTPHeaders({"Host": "x"}))
+        request.headers["Authorization"] = login(user, "x")
+        with pytest.raises(Refusal):
+            asyncio.run(guard.admit(request))
+    return against
+
+
+def test_an_unknown_user_takes_as_long_after_a_restart(tmp_path: Path, need: Need) -> None:
+    need(importlib.util.find_spec("bcrypt"), "bcrypt")
+    file = tmp_path / "web.yml"
+    hashes = [f"$2b${cost:02}${'.' * 53}" for cost in range(4, 12)]
+    users = {f"user{number}": hashed for number, hashed in enumerate(hashes)}
+    file.write_text(f"basic_auth_users: {json.dumps(users)}")
+    strangers = [f"stranger{number}" for number in range(50)]
+    first, second = (compared_by(Guard(file), *strangers) for _ in range(2))
+    assert first == second
+    assert len(set(first)) > 1
+    # Who is added may be taken for some of them, and nothing else changes.
+    users["new"] = "$2b$12$" + "." * 53
+    file.write_text(f"basic_auth_users: {json.dumps(users)}")
+    third = compared_by(Guard(file), *strangers)
+    assert {now for before, now in zip(first, third) if now != before} == {users["new"]}
+
+
+def test_wrong_passwords_leave_others_their_turn(tmp_path: Path, hashed: str) -> None:
+    """Their host has one compared after the other; who comes from elsewhere is next."""
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: {hashed}}}")
+    guard, go = Guard(file), threading.Event()
+    compared: list[bytes] = []
+
+    def compare(password: bytes, _: str) -> bool:
+        assert go.wait(20)
+        compared.append(password)
+        return password == PASSWORD.encode()
+
+    guard._compare = compare  # type: ignore[method-assign]
+
+    async def admit(password: str, address: str) -> int:
+        headers = HTTPHeaders({"Host": "x", "Authorization": login("alice", password)})
+        request = HTTPServerRequest(start_line=START, headers=headers)
+        request.remote_ip = address
+        try:
+            await guard.admit(request)
+        except Refusal as refusal:
+            return refusal.status
+        return 200
+
+    async def scenario() -> None:
+        wrong = [asyncio.create_task(admit(f"wrong {n}", "192.0.2.1")) for n in range(64)]
+        await asyncio.sleep(0)
+        right = asyncio.create_task(admit(PASSWORD, "192.0.2.2"))
+        await asyncio.sleep(0)
+        go.set()
+        assert await right == 200
+        assert set(await asyncio.gather(*wrong)) == {401, 503}
+
+    asyncio.run(scenario())
+    assert compared[:2] == [b"wrong 0", PASSWORD.encode()]
+
+
+def test_who_was_let_in_stays_so_when_other_things_change(tmp_path: Path, hashed: str) -> None:
+    file = tmp_path / "web.yml"
+    users = f"basic_auth_users: {{alice: {hashed}}}\n"
+    file.write_text(users)
+    guard = Guard(file)
+    request = HTTPServerRequest(start_line=START, headers=HTTPHeaders({"Host": "x"}))
+    request.headers["Authorization"] = login("alice", PASSWORD)
+    assert asyncio.run(guard.admit(request)) == {}
+    file.write_text(users + "http_server_config: {headers: {X-Frame-Options: deny}}")
+    guard._compare = pytest.fail  # type: ignore[method-assign]
+    assert asyncio.run(guard.admit(request)) == {"X-Frame-Options": "deny"}
 
 
 def test_a_long_password_is_remembered_once(tmp_path: Path, need: Need) -> None:
@@ -253,6 +340,80 @@ def test_clients_certificates(
         else:
             with pytest.raises(OSError, match=r"(?i)alert|reset|closed|eof|broken"):
                 get(port, keys / "server.crt", certificate)
+
+
+@contextlib.contextmanager
+def kept_open(port: int, ca: Path) -> Iterator[http.client.HTTPSConnection]:
+    """A connection on which a request has been answered."""
+    context = ssl.create_default_context(cafile=ca)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=20, context=context)
+    with contextlib.closing(connection):
+        connection.request("GET", "/-/healthy")
+        assert connection.getresponse().read() == b"Healthy\n"
+        yield connection
+
+
+def still_answered(connection: http.client.HTTPSConnection) -> bool:
+    """Whether the connection that is open gets another answer."""
+    connection.auto_open = 0
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read() != b""
+    except (http.client.HTTPException, OSError):
+        return False
+
+
+def test_open_connections_are_held_to_what_changes(tmp_path: Path, keys: Path) -> None:
+    """One without a certificate does not outlive that certificates are demanded."""
+    for suffix in ("crt", "key"):
+        shutil.copy(keys / f"server.{suffix}", tmp_path / f"tls.{suffix}")
+    shutil.copy(keys / "client.crt", tmp_path / "ca.crt")
+    server = "cert_file: tls.crt, key_file: tls.key"
+    wanted = "client_ca_file: ca.crt, client_auth_type: {}"
+    ca = keys / "server.crt"
+    with guarded(tmp_path, f"tls_server_config: {{{server}}}") as (_, file, port):
+        for change in (
+            wanted.format("VerifyClientCertIfGiven"),
+            wanted.format("VerifyClientCertIfGiven") + ", client_allowed_sans: [x]",
+            "min_version: TLS13",
+            wanted.format("RequireAndVerifyClientCert"),
+        ):
+            file.write_text(f"tls_server_config: {{{server}}}")
+            with kept_open(port, ca) as connection:
+                file.write_text(f"tls_server_config: {{{server}, {change}}}")
+                assert not still_answered(connection), change
+        assert get(port, ca, keys / "client.crt") == 200
+
+
+def test_open_connections_are_held_to_another_ca(tmp_path: Path, keys: Path) -> None:
+    ca = tmp_path / "ca.crt"
+    shutil.copy(keys / "client.crt", ca)
+    text = (
+        f"tls_server_config: {{cert_file: {keys}/server.crt, key_file: {keys}/server.key, "
+        "client_ca_file: ca.crt, client_auth_type: VerifyClientCertIfGiven}"
+    )
+    with contextlib.ExitStack() as stack:
+        _, _, port = stack.enter_context(guarded(tmp_path, text))
+        connection = stack.enter_context(kept_open(port, keys / "server.crt"))
+        shutil.copy(keys / "stranger.crt", ca)
+        assert not still_answered(connection)
+
+
+def test_open_connections_outlive_another_certificate_of_the_server(
+    tmp_path: Path, keys: Path
+) -> None:
+    text = "tls_server_config: {{cert_file: {0}/{1}.crt, key_file: {0}/{1}.key}}"
+    with contextlib.ExitStack() as stack:
+        _, file, port = stack.enter_context(guarded(tmp_path, text.format(keys, "server")))
+        connection = stack.enter_context(kept_open(port, keys / "server.crt"))
+        file.write_text(text.format(keys, "other"))
+        assert get(port, keys / "other.crt") == 200
+        assert still_answered(connection)
+
+
+def test_an_address_that_is_none_is_a_name_like_others() -> None:
+    names = (("IP Address", "<invalid>"), ("IP Address", "2001:DB8:0:0:0:0:0:1"), ("DNS", "x"))
+    assert tls.names({"subjectAltName": names}) == {"<invalid>", "2001:db8::1", "x"}
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -31,8 +31,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from glupy_exporter import config
 from glupy_exporter.config import Address
 from glupy_exporter.errors import UserError
+from glupy_exporter.web import answers, connections, server
 from glupy_exporter.web import app as web
-from glupy_exporter.web import server
+from glupy_exporter.web.turns import MAX_WAITING, MAX_WAITING_OF_HOST
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -352,6 +353,9 @@ def test_json_log(tmp_path: Path) -> None:
 # What cannot be made with real segments: scrapes that take as long as a test wants.
 
 
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
 class Slow:
     """A source of metrics that gives its answer when it is told to."""
 
@@ -377,16 +381,15 @@ CONFIG = dataclasses.replace(
 @contextlib.asynccontextmanager
 async def serving(source: Slow) -> AsyncIterator[tuple[web.App, asyncio.Task[None], int]]:
     sockets = server.bind([Address("127.0.0.1", 0)])
-    with ThreadPoolExecutor(server.THREADS) as executor:
-        app = web.App(CONFIG, source, executor)  # type: ignore[arg-type]
-        task = asyncio.create_task(server._serve(app, sockets, pytest.fail))
-        try:
-            yield app, task, sockets[0].getsockname()[1]
-        finally:
-            source.go.set()
-            if not task.done():
-                os.kill(os.getpid(), signal.SIGTERM)
-            await task
+    app = web.App(CONFIG, source)  # type: ignore[arg-type]
+    task = asyncio.create_task(server._serve(app, sockets, pytest.fail))
+    try:
+        yield app, task, sockets[0].getsockname()[1]
+    finally:
+        source.go.set()
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await task
 
 
 async def fetch(port: int, path: str = "/metrics", source: str = "127.0.0.1") -> bytes:
@@ -399,7 +402,7 @@ async def fetch(port: int, path: str = "/metrics", source: str = "127.0.0.1") ->
 
 async def busy(app: web.App, requests: int) -> None:
     """Return when the server works on so many requests."""
-    while len(app.answers) != requests:
+    while len(app.requests) != requests:
         await asyncio.sleep(0)
 
 
@@ -407,27 +410,46 @@ def test_too_many_scrapes_at_once_are_told_so() -> None:
     async def scenario() -> None:
         source = Slow()
         async with serving(source) as (app, _, port):
-            accepted = [asyncio.create_task(fetch(port)) for _ in range(web.MAX_PENDING_OF_HOST)]
-            await busy(app, web.MAX_PENDING_OF_HOST)
+            # One of them runs, the others wait.
+            accepted = [asyncio.create_task(fetch(port)) for _ in range(MAX_WAITING_OF_HOST + 1)]
+            await busy(app, MAX_WAITING_OF_HOST + 1)
             assert (await fetch(port)).startswith(b"HTTP/1.1 503 ")
-            # Others have their turn.
-            accepted += [
-                asyncio.create_task(fetch(port, source=f"127.0.0.{2 + number % 2}"))
-                for number in range(web.MAX_PENDING - web.MAX_PENDING_OF_HOST)
+            assert (await fetch(port, "/sd")).startswith(b"HTTP/1.1 503 ")
+            # Others have their turn, and who asks for more neither keeps them out nor the pages.
+            for number in range(MAX_WAITING - MAX_WAITING_OF_HOST):
+                source_address = f"127.0.0.{2 + number % 2}"
+                accepted.append(asyncio.create_task(fetch(port, source=source_address)))
+            await busy(app, MAX_WAITING + 1)
+            late = asyncio.create_task(fetch(port, source="127.0.0.4"))
+            crowded_out = await asyncio.wait(accepted, return_when=asyncio.FIRST_COMPLETED)
+            assert [task.result()[:12] for task in crowded_out[0]] == [b"HTTP/1.1 503"]
+            assert (await fetch(port, "/")).startswith(b"HTTP/1.1 200 ")
+            assert (await fetch(port, "/api/v1/files")).startswith(b"HTTP/1.1 200 ")
+            assert (await fetch(port, "/-/healthy")).startswith(b"HTTP/1.1 200 ")
+            source.go.set()
+            for answer in await asyncio.gather(late, *crowded_out[1]):
+                assert answer.startswith(b"HTTP/1.1 200 ")
+            assert (await fetch(port)).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(scenario())
+
+
+def test_a_page_that_cannot_wait_says_so_as_its_kind_does() -> None:
+    async def scenario() -> None:
+        source, go = Slow(), threading.Event()
+        source.go.set()
+        async with serving(source) as (app, _, port):
+            waiting = [
+                asyncio.create_task(app.pages.run("127.0.0.1", go.wait))
+                for _ in range(MAX_WAITING_OF_HOST + 1)
             ]
-            await busy(app, web.MAX_PENDING)
-            assert (await fetch(port, source="127.0.0.4")).startswith(b"HTTP/1.1 503 ")
-            assert (await fetch(port)).startswith(b"HTTP/1.1 503 ")
-            assert (await fetch(port, "/")).startswith(b"HTTP/1.1 503 ")
+            await asyncio.sleep(0)
             assert (await fetch(port, "/api/v1/files")).endswith(
                 b'\r\n\r\n{"error":"503 Service Unavailable"}\n'
             )
-            assert (await fetch(port, "/-/healthy")).startswith(b"HTTP/1.1 200 ")
-            source.go.set()
-            for answer in await asyncio.gather(*accepted):
-                assert answer.startswith(b"HTTP/1.1 200 ")
             assert (await fetch(port)).startswith(b"HTTP/1.1 200 ")
-            assert not app._pending
+            go.set()
+            await asyncio.gather(*waiting)
 
     asyncio.run(scenario())
 
@@ -454,7 +476,7 @@ def test_a_client_that_leaves_early_leaves_no_trace(caplog: pytest.LogCaptureFix
         source = Slow()
         async with serving(source) as (app, _, port):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(REQUEST)
             await busy(app, 1)
             writer.close()
             await writer.wait_closed()
@@ -465,8 +487,16 @@ def test_a_client_that_leaves_early_leaves_no_trace(caplog: pytest.LogCaptureFix
     assert caplog.text == ""
 
 
-def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "WRITE_TIMEOUT", 0.2)
+ERRORS = b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n" * 200_000
+NONSENSE = REQUEST.replace(b"/metrics", b"/-/healthy") * 200_000 + b"nonsense\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [REQUEST, ERRORS, NONSENSE], ids=["answer", "errors", "nonsense"])
+def test_a_client_that_does_not_read_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(connections, "WRITE_TIMEOUT", 0.2)
+    monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.1)
     size = 32 * 2**20  # more than all the buffers on the way
 
     async def scenario() -> None:
@@ -474,9 +504,10 @@ def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch)
         source.go.set()
         async with serving(source) as (app, _, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
-            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
-            await busy(app, 0)  # the server has given up
+            writer.write(sent)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+            while app.connections._hosts:  # until the server has given up
+                await asyncio.sleep(0)
             received = 0
             with contextlib.suppress(ConnectionResetError):
                 while chunk := await reader.read(2**16):
@@ -489,7 +520,7 @@ def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch)
 
 def test_slow_readers_make_room_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 8 * 2**20  # more than the buffers of the kernel hold
-    monkeypatch.setattr(web, "MAX_UNREAD_BYTES", 4 * size)
+    monkeypatch.setattr(answers, "MAX_UNREAD_BYTES", 4 * size)
 
     async def scenario() -> None:
         source = Slow(size)
@@ -499,10 +530,11 @@ def test_slow_readers_make_room_for_each_other(monkeypatch: pytest.MonkeyPatch) 
             for _ in range(6):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
                 stack.callback(writer.close)
-                writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                writer.write(REQUEST)
                 assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
                 readers.append(reader)
-            assert sum(app._unread.values()) <= web.MAX_UNREAD_BYTES
+            unread = app.answers._unread.values()
+            assert sum(answer.unread for answer in unread) <= answers.MAX_UNREAD_BYTES
             answer = await fetch(port)
             assert answer.startswith(b"HTTP/1.1 200 ") and len(answer) > size
             received = 0
@@ -514,10 +546,46 @@ def test_slow_readers_make_room_for_each_other(monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("name", ["x", "X:80", "node1.example:9714", "[2001:db8::1]:9714"])
+@pytest.mark.parametrize("path", ["/metrics", "/none", "/-/healthy"])
+def test_host_names(named_port: int, name: str, path: str) -> None:
+    answer, _ = ask(named_port, path, Host=name)
+    assert answer.status == (404 if path == "/none" else 200)
+
+
+@pytest.mark.parametrize("name", ["", "y", "x.example", "xx", "x:y", "127.0.0.1", "x, y", "x@y:80"])
+@pytest.mark.parametrize("path", ["/metrics", "/none", "/-/healthy", "/api/v1/files"])
+def test_other_host_names(named_port: int, name: str, path: str) -> None:
+    answer, body = ask(named_port, path, Host=name)
+    assert answer.status in (400, 421)  # Tornado refuses by itself what is no name
+    assert b"glupy" not in body
+
+
+@pytest.fixture(scope="module")
+def named_port(directory: Path) -> Iterator[int]:
+    names = ("x", "Node1.example", "[2001:db8::1]")
+    flags = [f"--web.host-name={name}" for name in names]
+    with exporter(*flags, "--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}") as made:
+        yield made.port()
+
+
+def test_no_targets_are_said_once(tmp_path: Path) -> None:
+    targets = tmp_path / "targets.json"
+    targets.write_text("[")
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    with exporter(*flags, f"--discovery.file={targets}") as running:
+        port = running.port()
+        for _ in range(20):
+            assert ask(port, "/sd")[0].status == 503
+        targets.write_text("[]")
+        assert ask(port, "/sd")[0].status == 200
+        running.wait_for("no targets for /sd")
+        assert "targets for /sd again" in running.log.get(timeout=20)
+
+
 def test_what_needs_a_restart_stays_as_it_is() -> None:
-    with ThreadPoolExecutor(1) as executor:
-        app = web.App(CONFIG, Slow(), executor)  # type: ignore[arg-type]
-        other = dataclasses.replace(CONFIG, telemetry_path="/m", segment_expiry=2.0)
-        for _ in range(2):
-            assert app.reconfigure(other, Slow()) == ["web.telemetry-path"]  # type: ignore[arg-type]
-        assert (app.config.telemetry_path, app.config.segment_expiry) == ("/metrics", 2.0)
+    app = web.App(CONFIG, Slow())  # type: ignore[arg-type]
+    other = dataclasses.replace(CONFIG, telemetry_path="/m", segment_expiry=2.0)
+    for _ in range(2):
+        assert app.reconfigure(other, Slow()) == ["web.telemetry-path"]  # type: ignore[arg-type]
+    assert (app.config.telemetry_path, app.config.segment_expiry) == ("/metrics", 2.0)

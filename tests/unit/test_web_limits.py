@@ -12,10 +12,11 @@ import pytest
 import segments
 from exporters import Exporter, ask, exporter
 
-from glupy_exporter.web.connections import MAX_CONNECTIONS
+from glupy_exporter.web.connections import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_HOST
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("many_files")]
 REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+LONG = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 HEADERS = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -27,8 +28,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Exporter
         yield made, made.port()
 
 
-def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
 
 
 def resident(exporter: Exporter) -> int:
@@ -49,17 +50,42 @@ def test_the_longest_idle_makes_room(running: tuple[Exporter, int]) -> None:
     _, port = running
     with contextlib.ExitStack() as stack:
         clients = []
-        for _ in range(MAX_CONNECTIONS + 1):
+        for _ in range(MAX_CONNECTIONS_OF_HOST + 1):
             clients.append(stack.enter_context(connect(port)))
             clients[-1].sendall(REQUEST)
             assert clients[-1].recv(4096).startswith(b"HTTP/1.1 200")
-            if len(clients) == MAX_CONNECTIONS:  # the first one is not the longest idle any more
+            if (
+                len(clients) == MAX_CONNECTIONS_OF_HOST
+            ):  # the first one is not the longest idle any more
                 clients[0].sendall(REQUEST)
                 assert clients[0].recv(4096).startswith(b"HTTP/1.1 200")
         assert closed(clients[1])
         for client in (clients[0], *clients[2:]):
             client.sendall(REQUEST)
             assert client.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_who_reads_nothing_keeps_nobody_out(running: tuple[Exporter, int]) -> None:
+    """A host has more connections than there are places, on each of which an answer is stuck."""
+    _, port = running
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            clients = []
+            for _ in range(MAX_CONNECTIONS + 8):
+                client = stack.enter_context(socket.socket())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+                client.bind(("127.0.0.2", 0))
+                client.settimeout(20)
+                client.connect(("127.0.0.1", port))
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(LONG * 100)
+                clients.append(client)
+            for host in ("127.0.0.1", "127.0.0.3"):
+                with connect(port, host) as other:
+                    other.sendall(REQUEST)
+                    assert other.recv(4096).startswith(b"HTTP/1.1 200")
+            for client in clients:
+                client.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""The answers that are on their way to clients: how many bytes of them are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+MAX_UNREAD_BYTES = 64 * 2**20
+"""Of answers that clients have not read yet: many of them must not use up the memory of the node,
+nor keep out those who read."""
+
+_PIECE_BYTES = 2**16  # what Tornado holds besides, of each answer
+
+
+def pieces(body: list[bytes]) -> Iterator[bytes]:
+    """The body's parts, put together to pieces that are worth a system call; empties the list."""
+    body.reverse()
+    while body:
+        piece = [body.pop()]
+        size = len(piece[0])
+        while body and size < _PIECE_BYTES:
+            piece.append(body.pop())
+            size += len(piece[-1])
+        yield b"".join(piece)
+
+
+@dataclass
+class _Answer:
+    host: str
+    unread: int
+
+
+class Answers:
+    """When there is no room for another answer, the slowest reader is dropped.
+
+    It is the one of the host that has most bytes unread whose last progress is longest ago, and
+    never one that has just begun.
+    """
+
+    def __init__(self) -> None:
+        self._unread: dict[asyncio.Task[Any], _Answer] = {}  # the slowest reader comes first
+
+    @contextmanager
+    def reading(self, host: str, size: int) -> Iterator[Callable[[int], None]]:
+        """Count the current task's answer while its client, at ``host``, reads it.
+
+        Gives what is to be called with the number of bytes that were read since the last call.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        answer = self._unread[task] = _Answer(host, size)
+
+        def read(count: int) -> None:
+            answer.unread -= count
+            if self._unread.pop(task, None):
+                self._unread[task] = answer
+
+        try:
+            self._make_room(task)
+            yield read
+        finally:
+            self._unread.pop(task, None)
+
+    def _make_room(self, newest: asyncio.Task[Any]) -> None:
+        while sum(answer.unread for answer in self._unread.values()) > MAX_UNREAD_BYTES:
+            crowd: Counter[str] = Counter()
+            for answer in self._unread.values():
+                crowd[answer.host] += answer.unread
+            ((host, _),) = crowd.most_common(1)
+            slowest = next(
+                (t for t, a in self._unread.items() if a.host == host and t is not newest), None
+            )
+            if slowest is None:
+                return  # nobody else can make room for an answer as large as this one
+            del self._unread[slowest]
+            slowest.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -49,8 +50,15 @@ def _configure(args: argparse.Namespace, resolver: Resolver) -> tuple[config.Con
     return settings, Scraper(*where, collectors, names, settings.state_file)
 
 
+def _open_many() -> None:
+    """Let this process have as many files open as it may: each brick is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def serve(args: argparse.Namespace) -> int:
     """Serve metrics over HTTP until SIGTERM or SIGINT."""
+    _open_many()
     resolver = Resolver()  # has a thread, of which a reload must not make another one
     server.serve(lambda: _configure(args, resolver))
     return 0
@@ -58,6 +66,7 @@ def serve(args: argparse.Namespace) -> int:
 
 def dump(args: argparse.Namespace) -> int:
     """Write one scrape to standard output."""
+    _open_many()
     _, scraper = _configure(args, Resolver())
     if scraper.resolver:  # what a scrape asks for is there at the next one
         scraper.collect()
@@ -77,6 +86,7 @@ def _write(output: bytes) -> None:
 
 def top(args: argparse.Namespace) -> int:
     """Show what the bricks of this node are doing, live or once."""
+    _open_many()
     settings = config.load(args)
     views = [view for view in VIEWS if args.view in (view.name, None)]
     once = args.once or args.json

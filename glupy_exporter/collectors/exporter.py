@@ -42,7 +42,8 @@ SEGMENT_ERRORS = Family(
     "counter",
     "Times that a scrape could not use a segment, or not list the segment directory "
     '(reason "no_directory"), since the exporter started. That there is no such directory counts '
-    "only where bricks with the translator are known to be started.",
+    "only where bricks with the translator are known to be started. Segments beyond the limit of "
+    'open files count once a scrape (reason "descriptors").',
     ("reason",),
     of_brick=False,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import resource
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,8 +29,10 @@ from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.nodestate import NodeState
 from glupy_exporter.segment import reader
 
-REASONS = (*reader.REASONS, "duplicate", "no_directory", "internal")
+REASONS = (*reader.REASONS, "duplicate", "no_directory", "descriptors", "internal")
 """Every value of the label ``reason`` of glupy_segment_errors_total."""
+
+_DESCRIPTORS = 640  # for connections and all else that is not a segment
 
 LOG = logging.getLogger(__name__)
 
@@ -101,7 +105,14 @@ def _open_all(
             message += f", though bricks of {', '.join(volumes)} should count here"
         problems.append(Problem(directory, "no_directory", message))
         return
-    for path in paths:
+    most = _segments_max()
+    if len(paths) > most:
+        message = (
+            f"{len(paths)} segments, of which the limit of open files lets {most} be read: raise "
+            "LimitNOFILE of the unit, or `ulimit -n`"
+        )
+        problems.append(Problem(directory, "descriptors", message))
+    for path in paths[:most]:
         try:
             segment, brick = reader.open_segment(path)
             stack.enter_context(segment)
@@ -110,6 +121,12 @@ def _open_all(
             continue  # its brick was stopped since the directory was listed
         except reader.SegmentError as error:
             problems.append(Problem(path, error.reason, str(error)))
+
+
+def _segments_max() -> int:
+    """How many may be open at a time, when a scrape and a page each open as many."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(0, soft - _DESCRIPTORS) // 2
 
 
 def _run(

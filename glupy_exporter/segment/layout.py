@@ -61,10 +61,11 @@ WAYS = 8
 
 FILE_SLOTS_MIN = 8
 FILE_SLOTS_DEFAULT = 4096
-FILE_SLOTS_MAX = 1 << 20
+FILE_SLOTS_MAX = 1 << 16
 CLIENT_SLOTS_MIN = 8
 CLIENT_SLOTS_DEFAULT = 512
 CLIENT_SLOTS_MAX = 1 << 16
+"""As many as an exporter can read that has the memory which its unit gives it."""
 FOPS_MAX = 256
 
 HALF_LIFE_MIN = 1

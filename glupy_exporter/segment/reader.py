@@ -726,7 +726,12 @@ def _check_bounds(header: layout.Header, size: int) -> None:
     files, clients = header.file_slots, header.client_slots
     check(0 < fops <= layout.FOPS_MAX, f"{fops} fops")
     check(0 < shards <= layout.SHARDS_MAX, f"{shards} shards")
-    check(layout.FILE_SLOTS_MIN <= files <= layout.FILE_SLOTS_MAX, f"{files} file slots")
+    check(files >= layout.FILE_SLOTS_MIN, f"{files} file slots")
+    check(
+        files <= layout.FILE_SLOTS_MAX,
+        f"{files} file slots, more than the {layout.FILE_SLOTS_MAX} that are read: set the volume "
+        "option user.xlator.glupy.file-slots lower",
+    )
     check(layout.CLIENT_SLOTS_MIN <= clients <= layout.CLIENT_SLOTS_MAX, f"{clients} client slots")
     tables = {
         "names": fops * layout.NAME_SIZE,

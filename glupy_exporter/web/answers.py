@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-MAX_UNREAD_BYTES = 64 * 2**20
+MAX_UNREAD_BYTES = 56 * 2**20
 """Of answers that clients have not read yet: many of them must not use up the memory of the node,
 nor keep out those who read."""
 
-_PIECE_BYTES = 2**16  # what Tornado holds besides, of each answer
+_PIECE_BYTES = 2**14  # what Tornado holds besides, of each answer
 
 
 def pieces(body: list[bytes]) -> Iterator[bytes]:

@@ -29,7 +29,7 @@ from glupy_exporter.segment.reader import ClientIdentity, SegmentError, escape
 PREFIX = f"{API_PATH}v1/"
 OPENAPI_PATH = f"{PREFIX}openapi.json"
 LIMIT_MAX = 100_000
-ROWS_MAX_BYTES = 64 * 2**20
+ROWS_MAX_BYTES = 56 * 2**20
 """Of all rows of an answer, which may be fewer than its limit for that: LIMIT_MAX rows take as much
 if their names are of the usual length."""
 

@@ -19,7 +19,7 @@ from tornado.web import Application, Finish, HTTPError, RequestHandler
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, SD_PATH, Config
 from glupy_exporter.errors import UserError
-from glupy_exporter.web import api, landing, negotiation
+from glupy_exporter.web import api, landing, memory, negotiation
 from glupy_exporter.web.answers import Answers, pieces
 from glupy_exporter.web.connections import Connections
 from glupy_exporter.web.guard import Guard, OutdatedConnection, Refusal
@@ -276,8 +276,12 @@ class Api(OpenApi):
         except ValueError as error:
             self.set_status(400)
             return [api.error(str(error))]
-        wanted = self._resource, query, config, resolver
-        return await self.compressed(self.application.pages, api.answer, *wanted)
+
+        def answer() -> Iterator[bytes]:
+            memory.trim()  # what answers before have left in pieces
+            return api.answer(self._resource, query, config, resolver)
+
+        return await self.compressed(self.application.pages, answer)
 
 
 class Discovery(Handler):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections import Counter, deque
+from collections import Counter
 
 from tornado.iostream import IOStream
 
@@ -17,6 +18,12 @@ WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read an answer."""
 
 _LOOK_SECONDS = 1.0
+_MANY = 100
+
+
+def _release(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
 
 
 class Connections:
@@ -32,7 +39,8 @@ class Connections:
         self._busy: set[IOStream] = set()
         self._new: set[IOStream] = set()
         self._writing: dict[IOStream, float] = {}  # since when they have been seen to be written to
-        self._requests: dict[str, deque[asyncio.Future[None]]] = {}
+        self._gone = 0
+        self._requests: dict[str, dict[IOStream, asyncio.Future[None]]] = {}
 
     @property
     def new(self) -> bool:
@@ -62,14 +70,15 @@ class Connections:
         """
         self._new.discard(stream)
         self._writing.pop(stream, None)  # the client has read the answer to the request before
-        host = self._hosts.get(stream, "")
+        host = self._hosts.get(stream)
+        if host is None:
+            return False
         loop = asyncio.get_running_loop()
         if host in self._requests:
-            turn = loop.create_future()
-            self._requests[host].append(turn)
+            turn = self._requests[host][stream] = loop.create_future()
             await turn
         else:
-            self._requests[host] = deque()
+            self._requests[host] = {}
             loop.call_soon(self._next, host)
         return not stream.closed()
 
@@ -77,9 +86,7 @@ class Connections:
         """A round of the event loop is over, in which a request of the host was looked at."""
         waiting = self._requests[host]
         if waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            _release(waiting.pop(next(iter(waiting))))
             asyncio.get_running_loop().call_soon(self._next, host)
         else:
             del self._requests[host]
@@ -96,7 +103,12 @@ class Connections:
 
     def forget(self, stream: IOStream) -> None:
         """The connection is gone, if it had a place at all."""
-        self._hosts.pop(stream, None)
+        host = self._hosts.pop(stream, None)
+        if host is not None:
+            self._gone += 1
+            turn = self._requests.get(host, {}).pop(stream, None)
+            if turn:
+                _release(turn)
         self._busy.discard(stream)
         self._new.discard(stream)
         self._writing.pop(stream, None)
@@ -105,9 +117,14 @@ class Connections:
         """Close, for ever, the connections of clients that take too long to read an answer.
 
         Whatever it is: errors, and what Tornado answers by itself, can stay unread as well.
+
+        Many that were closed are collected, as they refer to themselves.
         """
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            if self._gone > _MANY:
+                self._gone = 0
+                gc.collect()
             now = time.monotonic()
             for stream in list(self._hosts):
                 if not stream.writing():

@@ -28,6 +28,7 @@ from glupy_exporter import __version__, systemd
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import Address, Config
 from glupy_exporter.errors import Unavailable, UserError
+from glupy_exporter.web import memory
 from glupy_exporter.web.app import App
 from glupy_exporter.web.connections import Connections
 from glupy_exporter.web.guard import Guard
@@ -180,6 +181,7 @@ def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
     sys.setswitchinterval(SWITCH_SECONDS)
+    memory.share()
     asyncio.run(_serve(App(config, scraper, guard), sockets, load))
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
 
@@ -18,9 +18,9 @@ COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
 class Exporter:
     """A `glupy-exporter serve` of our own."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, command: Sequence[str] = COMMAND) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", *flags], stderr=subprocess.PIPE, text=True
+            [*command, "serve", *flags], stderr=subprocess.PIPE, text=True
         )
         self.log: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()

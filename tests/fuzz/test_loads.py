@@ -1,0 +1,220 @@
+"""A hostile address beside a scraper, of an exporter that has the memory that its unit gives it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from array import array
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fuzz.hostile import ATTACKS
+from unit import segments
+from unit.exporters import COMMAND, Exporter
+
+from glupy_exporter.segment import layout
+from glupy_exporter.web import api
+
+pytestmark = pytest.mark.timeout(300)
+Need = Callable[[object, str], None]
+
+ROOT = Path(__file__).resolve().parents[2]
+BRICKS = 24
+BUSY = 100  # files of each brick that change between two scrapes
+FILES, CLIENTS = layout.FILE_SLOTS_DEFAULT, layout.CLIENT_SLOTS_DEFAULT
+SCRAPE_EVERY = 0.1
+MOST_SECONDS = 1.0
+SECONDS = {"all": 30.0}
+SECONDS_OF_ONE = 10.0
+
+
+def memory_max() -> int:
+    """Bytes that the unit lets the exporter have."""
+    unit = (ROOT / "deploy/systemd/glupy-exporter.service").read_text()
+    (megabytes,) = re.findall(r"^MemoryMax=(\d+)M$", unit, re.MULTILINE)
+    return int(megabytes) * 2**20
+
+
+def memory_controller() -> tuple[Path, str] | None:
+    """Where cgroups with a limit of memory can be made, and the limit's file; None if nowhere."""
+    root = Path("/sys/fs/cgroup")
+    if os.access(root / "memory/cgroup.procs", os.W_OK):
+        return root / "memory", "memory.limit_in_bytes"
+    with contextlib.suppress(OSError):
+        (root / "cgroup.subtree_control").write_text("+memory")
+        return root, "memory.max"
+    return None
+
+
+@pytest.fixture
+def cgroup(need: Need) -> Iterator[Path]:
+    """One that may have as much memory as the unit."""
+    controller = memory_controller()
+    need(controller, "root, and cgroups with a memory controller")
+    assert controller
+    parent, limit = controller
+    made = parent / f"glupy-test-{os.getpid()}"
+    made.mkdir()
+    try:
+        (made / limit).write_text(str(memory_max()))
+        yield made
+    finally:
+        made.rmdir()
+
+
+@contextlib.contextmanager
+def limited(cgroup: Path, directory: Path, *flags: str) -> Iterator[Exporter]:
+    """An exporter of the segments in ``directory``, in the cgroup."""
+    join = ("sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(cgroup))
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}", *flags)
+    running = Exporter(*flags, command=(*join, *COMMAND))
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Segments of bricks whose tables are full, and on whose busiest files there is work."""
+    directory = tmp_path_factory.mktemp("full")
+    made = segments.Segment(
+        fops={name: segments.Fop({3: 7}, 10**6) for name in segments.FOP_NAMES if name},
+        files={
+            slot: segments.File(
+                f"/projects/{slot % 97:04}/measured/data-{slot:08}.bin".encode(),
+                uuid.UUID(int=(slot + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128),
+                (slot * 1000, slot * 10, slot),
+                (slot * 10**6, slot * 10**5),
+                (slot * 10**9, slot * 10**8, slot * 10**7),
+                top_client=slot % CLIENTS + 1,
+            )
+            for slot in range(FILES)
+        },
+        clients={
+            slot: segments.Client(b"192.0.2.%d" % (slot % 256), (slot, slot, slot), process=slot)
+            for slot in range(CLIENTS)
+        },
+        file_slots=FILES,
+        client_slots=CLIENTS,
+    ).build()
+    header = layout.Header.from_buffer(made)
+    counters = header.file_counters_offset
+    stop = threading.Event()
+    with contextlib.ExitStack() as stack:
+        files = []
+        for number in range(BRICKS):
+            header.volume = b"volume%d" % (number // 6)
+            header.brick = b"/bricks/volume%d/brick%d" % (number // 6, number)
+            path = directory / f"{number}.seg"
+            path.write_bytes(made)
+            stack.enter_context(segments.locked(path))
+            files.append(stack.enter_context(path.open("r+b", buffering=0)))
+        words = array("Q", made[counters : counters + FILES * layout.COUNTER_WORDS * 8])
+
+        def work() -> None:
+            while not stop.wait(0.5):
+                for word in (layout.FileCounters.fops, layout.FileCounters.last_seen):
+                    first = word.offset // 8
+                    column = slice(first, BUSY * layout.COUNTER_WORDS, layout.COUNTER_WORDS)
+                    words[column] = array("Q", (value + 1 for value in words[column]))
+                for file in files:
+                    os.pwrite(file.fileno(), words, counters)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(stop.set)
+        yield directory
+
+
+def ask(port: int, path: str, **headers: str) -> bytes:
+    """The answer to a request, over a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+    assert answer.status == 200
+    return body
+
+
+@contextlib.contextmanager
+def attacked(name: str, port: int) -> Iterator[None]:
+    """Somebody at another address does what ``hostile.py`` calls so."""
+    # It would have processors of its own.
+    words = ["nice", "-n", "10", sys.executable, str(ROOT / "tests/fuzz/hostile.py")]
+    words += [name, str(port), "127.0.0.9"]
+    with subprocess.Popen(words) as process:
+        try:
+            yield
+            assert process.poll() is None, "the attack has come to nothing"
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, "all"])
+def test_a_scrape_beside_an_attack(attack: str, cgroup: Path, full: Path) -> None:
+    with limited(cgroup, full) as exporter:
+        port = exporter.port()
+        ask(port, "/metrics")
+        took = []
+        with attacked(attack, port):
+            end = time.monotonic() + SECONDS.get(attack, SECONDS_OF_ONE)
+            while time.monotonic() < end:
+                began = time.monotonic()
+                assert ask(port, "/metrics", **{"Accept-Encoding": "gzip"})
+                took.append(time.monotonic() - began)
+                time.sleep(SCRAPE_EVERY)
+        assert exporter.process.poll() is None
+        took.sort()
+        print(
+            f"{attack}: {len(took)} scrapes, median {took[len(took) // 2]:.2f} s, last {took[-3:]}"
+        )
+        assert took[int(len(took) * 0.99)] < MOST_SECONDS
+
+
+def test_the_largest_table_with_the_longest_names(cgroup: Path, tmp_path: Path) -> None:
+    """It is scraped, and all of its rows are asked for, uncompressed, twice at once."""
+    name = layout.FileName(path_length=layout.PATH_SIZE)
+    name.path[:] = b"\x01" * layout.PATH_SIZE  # takes most room in an answer
+    made = segments.Segment(file_slots=layout.FILE_SLOTS_MAX).build()
+    header = layout.Header.from_buffer_copy(made)
+    for slot in range(layout.FILE_SLOTS_MAX):
+        name.gfid[:] = slot.to_bytes(16, "little")
+        segments.put(made, header.file_names_offset + slot * len(bytes(name)), name)
+    count = layout.FILE_SLOTS_MAX
+    tags, seqs = header.file_tags_offset, header.file_seqs_offset
+    made[tags : tags + 8 * count] = array("Q", range(1, count + 1)).tobytes()
+    made[seqs : seqs + 4 * count] = array("I", [2] * count).tobytes()
+    for number, word in enumerate(("fops", "last_seen")):
+        offset = header.file_counters_offset + getattr(layout.FileCounters, word).offset
+        for slot in range(count):
+            put = offset + slot * layout.COUNTER_WORDS * 8
+            made[put : put + 8] = (slot + number + 1).to_bytes(8, "little")
+    path = tmp_path / "a.seg"
+    path.write_bytes(made)
+    with segments.locked(path), limited(cgroup, tmp_path) as exporter:
+        port = exporter.port()
+        for _ in range(2):
+            assert (
+                f'glupy_files_slots{{volume="v0",brick="/bricks/b0"}} {count}'
+                in ask(port, "/metrics").decode()
+            )
+        with ThreadPoolExecutor(2) as clients:
+            asked = [f"/api/v1/files?limit={api.LIMIT_MAX}"] * 2
+            answers = clients.map(lambda url: len(ask(port, url)), asked)
+            assert all(
+                api.ROWS_MAX_BYTES * 0.9 < size < api.ROWS_MAX_BYTES * 1.1 for size in answers
+            )
+        assert ask(port, "/metrics")
+        assert exporter.process.poll() is None

@@ -44,7 +44,10 @@ REASONS = (
 """Every value of :attr:`SegmentError.reason`."""
 
 _FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = {
+    code: "".join(f"\\x{byte:02x}" for byte in chr(code).encode())
+    for code in (*range(0x20), *range(0x7F, 0xA0))
+}
 _CELL = struct.Struct(f"{ctypes.sizeof(layout.FopCell) // 8}Q")
 _IDLE = bytes(_CELL.size)
 _BUCKETS = layout.FopCell.buckets.offset // 8
@@ -240,8 +243,7 @@ def escape(raw: bytes) -> str:
 
     Invalid UTF-8 and control characters become ``\\xNN``, a backslash becomes two.
     """
-    text = raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode()), text)
+    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace").translate(_CONTROL)
 
 
 def unescape(text: str) -> bytes:

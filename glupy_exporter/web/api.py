@@ -33,6 +33,7 @@ ROWS_MAX_BYTES = 56 * 2**20
 """Of all rows of an answer, which may be fewer than its limit for that: LIMIT_MAX rows take as much
 if their names are of the usual length."""
 
+_ROWS_AT_A_TIME = 256  # before others may have the interpreter for longer
 _BATCH = 4096  # rows that are there as objects at a time: each takes some KB
 
 Schema = dict[str, Any]
@@ -353,9 +354,13 @@ class _Rows:
 
 
 def answer(
-    resource: Resource, wanted: Query, config: Config, resolver: Resolver | None = None
+    resource: Resource,
+    wanted: Query,
+    config: Config,
+    resolver: Resolver | None = None,
+    give_way: Callable[[], None] = lambda: None,
 ) -> Iterator[bytes]:
-    """The answer to a request, as JSON in pieces."""
+    """The answer to a request, as JSON in pieces; ``give_way`` is called every few rows."""
     found = _Rows(resource, wanted)
     known = nodestate.read(config.state_file)
     with open_bricks(config.segment_dir, config.segment_expiry, known) as (bricks, problems):
@@ -368,7 +373,7 @@ def answer(
             ):
                 items = resource.items(brick, config.privacy, resolver)
                 try:
-                    found.add(item for item in items if _matches(item, wanted))
+                    found.add(_matching(items, wanted, give_way))
                 except SegmentError as error:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))
     troubles = [
@@ -385,6 +390,14 @@ def answer(
             yield b","
         yield row
     yield b'],"problems":%b}\n' % _json(troubles)
+
+
+def _matching(items: Iterator[Item], wanted: Query, give_way: Callable[[], None]) -> Iterator[Item]:
+    for number, item in enumerate(items):
+        if number % _ROWS_AT_A_TIME == 0:
+            give_way()
+        if _matches(item, wanted):
+            yield item
 
 
 def _matches(item: Item, wanted: Query) -> bool:

@@ -9,6 +9,7 @@ import zlib
 from asyncio import Future
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from http.client import responses
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from glupy_exporter.web.turns import Busy, Turns, host
 
 _GZIP_LEVEL = 1  # a tenth of the size, as much repeats; level 5 takes twice the time for 10 % less
 _GZIP_WINDOW = zlib.MAX_WBITS + 16  # with the header and trailer of gzip
+_GIVE_WAY_SECONDS = 0.05  # for which every few rows of an answer wait for scrapes
 _PORT = re.compile(r":[0-9]*\Z")
 _T = TypeVar("_T")
 
@@ -279,7 +281,8 @@ class Api(OpenApi):
 
         def answer() -> Iterator[bytes]:
             memory.trim()  # what answers before have left in pieces
-            return api.answer(self._resource, query, config, resolver)
+            give_way = partial(self.application.scrapes.give_way, _GIVE_WAY_SECONDS)
+            return api.answer(self._resource, query, config, resolver, give_way)
 
         return await self.compressed(self.application.pages, answer)
 

@@ -36,6 +36,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._hosts: dict[IOStream, str] = {}  # those that have been idle longest come first
+        self._crowds: Counter[str] = Counter()  # connections by host
         self._busy: set[IOStream] = set()
         self._new: set[IOStream] = set()
         self._writing: dict[IOStream, float] = {}  # since when they have been seen to be written to
@@ -49,18 +50,19 @@ class Connections:
 
     def admit(self, stream: IOStream, host: str) -> None:
         """Give a new connection a place."""
-        crowd = Counter(self._hosts.values())
-        full = len(self._hosts) >= MAX_CONNECTIONS
-        if full or crowd[host] >= MAX_CONNECTIONS_OF_HOST:
-            rivals = [known for known in self._hosts if full or self._hosts[known] == host]
-            leaves = max(rivals, key=lambda known: (crowd[self._hosts[known]], self._idle(known)))
-            self.forget(leaves)
-            leaves.close()
+        if self._crowds[host] >= MAX_CONNECTIONS_OF_HOST:
+            self._make_room(host)
+        elif len(self._hosts) >= MAX_CONNECTIONS:
+            self._make_room(max(self._crowds, key=self._crowds.__getitem__))
         self._hosts[stream] = host
+        self._crowds[host] += 1
         self._new.add(stream)
 
-    def _idle(self, stream: IOStream) -> bool:
-        return stream not in self._busy
+    def _make_room(self, host: str) -> None:
+        crowd = [stream for stream, owner in self._hosts.items() if owner == host]
+        leaves = next((stream for stream in crowd if stream not in self._busy), crowd[0])
+        self.forget(leaves)
+        leaves.close()
 
     async def heard(self, stream: IOStream) -> bool:
         """A request was read: wait until it may be looked at; whether its connection is still open.
@@ -68,7 +70,6 @@ class Connections:
         In a round of the event loop, one of a host's requests is, lest those of hundreds of
         connections of it come before any of another host.
         """
-        self._new.discard(stream)
         self._writing.pop(stream, None)  # the client has read the answer to the request before
         host = self._hosts.get(stream)
         if host is None:
@@ -80,6 +81,7 @@ class Connections:
         else:
             self._requests[host] = {}
             loop.call_soon(self._next, host)
+        self._new.discard(stream)
         return not stream.closed()
 
     def _next(self, host: str) -> None:
@@ -106,6 +108,9 @@ class Connections:
         host = self._hosts.pop(stream, None)
         if host is not None:
             self._gone += 1
+            self._crowds[host] -= 1
+            if not self._crowds[host]:
+                del self._crowds[host]
             turn = self._requests.get(host, {}).pop(stream, None)
             if turn:
                 _release(turn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import threading
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable
@@ -48,7 +49,12 @@ class Turns:
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}  # next first
-        self._working = False
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def give_way(self, seconds: float) -> None:
+        """Wait, in another thread, until this one has nothing to do, but no longer than that."""
+        self._idle.wait(seconds)
 
     async def run(self, host: str, work: Callable[..., _T], *args: Any) -> _T:
         """The result of ``work``, called in the thread when it is the host's turn.
@@ -66,14 +72,15 @@ class Turns:
             crowd.pop()[0].set_exception(Busy())
         answer: Future[_T] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(host, deque()).append((answer, partial(work, *args)))
-        if not self._working:
+        if self._idle.is_set():
             self._next()
         return await answer
 
     def _next(self) -> None:
-        self._working = bool(self._waiting)
         if not self._waiting:
+            self._idle.set()
             return
+        self._idle.clear()
         host = next(iter(self._waiting))
         answer, work = self._waiting[host].popleft()
         if not self._waiting[host]:

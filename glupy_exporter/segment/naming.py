@@ -26,7 +26,7 @@ def names(volume: str, brick: str) -> tuple[str, ...]:
     the volume has it: ``/a-b/c`` and ``/a/b-c`` look alike.
     """
     path = os.fsencode(brick)
-    stem = os.fsencode(volume) + b"." + path.lstrip(b"/").replace(b"/", b"-")
+    stem = (os.fsencode(volume) + b"." + path.lstrip(b"/")).replace(b"/", b"-")
     suffix = SUFFIX.encode()
     hashed = f".{_hash(path):016x}".encode() + suffix
     found = [stem + suffix] if len(stem + suffix) <= _NAME_MAX else []

@@ -174,7 +174,7 @@ def test_rows_that_come_in_batches_are_in_order(
         slot: segments.File(b"/%d" % slot, uuid.UUID(int=slot + 1 << 64), (count, 0, 0))
         for slot, count in enumerate(counts)
     }
-    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(files=files).live(tmp_path):
         rows = ask(tmp_path, api.FILES, order=order, limit=str(limit))
     expected = sorted(counts, reverse=order == "desc")[:limit]
     assert [row["fops"] for row in rows] == expected
@@ -196,7 +196,7 @@ def test_twins_beyond_what_a_brick_makes_are_rows_of_their_own(
 ) -> None:
     monkeypatch.setattr(api, "_BATCH", 2)
     files = {slot: segments.File(b"/f", HOT, (1, 0, 0)) for slot in range(3)}
-    with segments.Segment(files=files).live(tmp_path / "a.seg"):
+    with segments.Segment(files=files).live(tmp_path):
         assert [row["fops"] for row in ask(tmp_path, api.FILES)] == [2, 1]
 
 

@@ -77,6 +77,8 @@ class Privacy:
         Of a path that is cut, the rest may be anything: it is included only if that does not
         matter, and excluded already if it may.
         """
+        if not self.selective:
+            return True
         texts = _texts(file.path)
         if self.include:
             include = self._include_any if file.truncated else self._include

@@ -21,7 +21,7 @@ from fuzz.hostile import ATTACKS
 from unit import segments
 from unit.exporters import COMMAND, Exporter
 
-from glupy_exporter.segment import layout
+from glupy_exporter.segment import layout, naming
 from glupy_exporter.web import api
 
 pytestmark = pytest.mark.timeout(300)
@@ -32,9 +32,11 @@ BRICKS = 24
 BUSY = 100  # files of each brick that change between two scrapes
 FILES, CLIENTS = layout.FILE_SLOTS_DEFAULT, layout.CLIENT_SLOTS_DEFAULT
 SCRAPE_EVERY = 0.1
-MOST_SECONDS = 1.0
 SECONDS = {"all": 30.0}
-SECONDS_OF_ONE = 10.0
+SECONDS_OF_ONE = 6.0
+MOST = 20.0
+"""How many times as long as a scrape usually takes here, alone, the 99th percentile of those beside
+an attack may be. Attacker and exporter share two processors here with whatever else runs."""
 
 
 def memory_max() -> int:
@@ -115,7 +117,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for number in range(BRICKS):
             header.volume = b"volume%d" % (number // 6)
             header.brick = b"/bricks/volume%d/brick%d" % (number // 6, number)
-            path = directory / f"{number}.seg"
+            (name, _) = naming.names(header.volume.decode(), header.brick.decode())
+            path = directory / name
             path.write_bytes(made)
             stack.enter_context(segments.locked(path))
             files.append(stack.enter_context(path.open("r+b", buffering=0)))
@@ -162,25 +165,32 @@ def attacked(name: str, port: int) -> Iterator[None]:
             process.kill()
 
 
+def scrapes(port: int, seconds: float) -> list[float]:
+    """How long scrapes take for some time, in seconds, in ascending order."""
+    took = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        assert ask(port, "/metrics", **{"Accept-Encoding": "gzip"})
+        took.append(time.monotonic() - began)
+        time.sleep(SCRAPE_EVERY)
+    return sorted(took)
+
+
 @pytest.mark.parametrize("attack", [*ATTACKS, "all"])
 def test_a_scrape_beside_an_attack(attack: str, cgroup: Path, full: Path) -> None:
     with limited(cgroup, full) as exporter:
         port = exporter.port()
-        ask(port, "/metrics")
-        took = []
+        up = re.findall(rb"^glupy_brick_up\{.*\} 1$", ask(port, "/metrics"), re.MULTILINE)
+        assert len(up) == BRICKS
+        alone = scrapes(port, 2)
+        usual = alone[len(alone) // 2]
         with attacked(attack, port):
-            end = time.monotonic() + SECONDS.get(attack, SECONDS_OF_ONE)
-            while time.monotonic() < end:
-                began = time.monotonic()
-                assert ask(port, "/metrics", **{"Accept-Encoding": "gzip"})
-                took.append(time.monotonic() - began)
-                time.sleep(SCRAPE_EVERY)
+            beside = scrapes(port, SECONDS.get(attack, SECONDS_OF_ONE))
         assert exporter.process.poll() is None
-        took.sort()
-        print(
-            f"{attack}: {len(took)} scrapes, median {took[len(took) // 2]:.2f} s, last {took[-3:]}"
-        )
-        assert took[int(len(took) * 0.99)] < MOST_SECONDS
+        longest = beside[int(len(beside) * 0.99)]
+        print(f"{attack}: {len(beside)} scrapes, {longest:.2f} s at most; alone {usual:.3f} s")
+        assert longest < MOST * usual
 
 
 def test_the_largest_table_with_the_longest_names(cgroup: Path, tmp_path: Path) -> None:
@@ -201,7 +211,7 @@ def test_the_largest_table_with_the_longest_names(cgroup: Path, tmp_path: Path) 
         for slot in range(count):
             put = offset + slot * layout.COUNTER_WORDS * 8
             made[put : put + 8] = (slot + number + 1).to_bytes(8, "little")
-    path = tmp_path / "a.seg"
+    path = tmp_path / segments.Segment().name
     path.write_bytes(made)
     with segments.locked(path), limited(cgroup, tmp_path) as exporter:
         port = exporter.port()

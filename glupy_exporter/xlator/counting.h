@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 
@@ -23,14 +24,13 @@
 #endif
 
 /* The CPU, not the thread, picks the shard where that is cheap: adds then mostly find their line in
- * the own cache. A move in between costs a miss, never a count. Otherwise it is the address of the
- * thread's own block, which is in a register. */
+ * the own cache. A move in between costs a miss, never a count. Otherwise it is the thread, which
+ * glibc has in a register. */
 static inline uint32_t
 glupy_shard(const struct glupy_segment *segment)
 {
 #ifdef GLUPY_SHARD_BY_THREAD
-    return (uint32_t)((uintptr_t)__builtin_thread_pointer() * 0x9e3779b97f4a7c15UL >> 40) &
-           segment->shard_mask;
+    return (uint32_t)((uintptr_t)pthread_self() * 0x9e3779b97f4a7c15UL >> 40) & segment->shard_mask;
 #else
     return (uint32_t)sched_getcpu() & segment->shard_mask;
 #endif

@@ -234,7 +234,7 @@ class Attacker:
 def victim(tmp_path: Path, need: Need) -> Path:
     """A directory of root's that is nobody else's business."""
     need(os.geteuid() == 0, "root, and somebody else")
-    for path in (tmp_path, *tmp_path.parents[:-2]):
+    for path in (tmp_path, *list(tmp_path.parents)[:-2]):
         path.chmod(path.stat().st_mode | 0o11)
     made = tmp_path / "victim"
     made.mkdir(mode=0o700)

@@ -32,7 +32,7 @@ from monitored import bricks_up, exporter, free_port, get
 from prometheus_client.parser import text_string_to_metric_families
 from work import Work, work
 
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.segment import layout, naming, reader
 from glupy_exporter.xlator import build, install
 
 OPTIONS = {"user.xlator.glupy.file-slots": "64", "user.xlator.glupy.client-slots": "16"}
@@ -170,9 +170,11 @@ def test_a_thousand_stale_segments(subject: Subject) -> None:
     made = []
     try:
         for number in range(STALE):
-            name = f"/stale/{number}".encode()
-            content[field.offset : field.offset + field.size] = name.ljust(field.size, b"\0")
-            made.append(subject.segment.with_name(f"stale-{number}{reader.SUFFIX}"))
+            brick = f"/stale/{number}"
+            content[field.offset : field.offset + field.size] = brick.encode().ljust(
+                field.size, b"\0"
+            )
+            made.append(subject.segment.with_name(naming.names(subject.volume.name, brick)[0]))
             made[-1].write_bytes(content)
         up = subject.up()
         assert sum(value == 0 for value in up.values()) == STALE

@@ -54,7 +54,9 @@ def _open_many() -> None:
     """Let this process have as many files open as it may: each brick is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:  # the unit sets both, and its filter of system calls need not let this pass
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        # It stays as it is where the kernel lets nobody have as many.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def serve(args: argparse.Namespace) -> int:

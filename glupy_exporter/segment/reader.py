@@ -486,8 +486,9 @@ class Segment:
         header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
         alive = self._locked()
         return Brick(
-            volume=escape(header.volume),
-            brick=escape(header.brick),
+            # As when the name was compared: whoever can write the file may have changed it since.
+            volume=escape(self.header.volume),
+            brick=escape(self.header.brick),
             host=escape(header.host),
             pid=header.pid,
             glusterfs_version=escape(header.glusterfs_version),

@@ -37,8 +37,8 @@ class _Answer:
 class Answers:
     """When there is no room for another answer, the slowest reader is dropped.
 
-    It is the one of the host that has most bytes unread whose last progress is longest ago, and
-    never one that has just begun.
+    It is the one of the host that has most bytes unread whose last progress is longest ago. If that
+    host has only the new answer, that one is not sent.
     """
 
     def __init__(self) -> None:
@@ -75,6 +75,9 @@ class Answers:
                 (t for t, a in self._unread.items() if a.host == host and t is not newest), None
             )
             if slowest is None:
-                return  # nobody else can make room for an answer as large as this one
+                # The host that has most has this answer alone: no other's has to go for it.
+                if len(self._unread) > 1:
+                    newest.cancel()
+                return
             del self._unread[slowest]
             slowest.cancel()

@@ -46,7 +46,11 @@ class Targets:
 
     def _read(self) -> bytes:
         config = self._config
-        if config.discovery_file.exists():
+        try:
+            there = config.discovery_file.exists()
+        except OSError as error:
+            raise UserError(f"cannot read {config.discovery_file}: {error.strerror}") from error
+        if there:
             return discovery.render(discovery.read(config.discovery_file))
         nodes = discovery.nodes()
         return discovery.render(

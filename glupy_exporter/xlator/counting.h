@@ -304,7 +304,7 @@ glupy_take_seat(struct glupy_segment *segment, const void *connection, int index
     const void *before;
     struct glupy_seat *seat;
 
-    if (index < 0 || index >= (int)GLUPY_SEATS || place.slot == GLUPY_NO_SLOT)
+    if (index < 0 || index >= (int)GLUPY_SEATS || !glupy_holds(&segment->clients, place))
         return place;
     seat = &segment->seats[index];
     before = __atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE);

@@ -353,7 +353,11 @@ late_file(struct glupy_segment *segment, const call_frame_t *frame)
 static __attribute__((cold, noinline)) uint32_t
 late_client(struct glupy_segment *segment, const call_frame_t *frame, uint64_t now)
 {
-    return frame->root->client ? client_place(segment, frame->root, now).slot : GLUPY_NO_SLOT;
+    struct glupy_place place = {.slot = GLUPY_NO_SLOT};
+
+    if (frame->root->client)
+        place = client_place(segment, frame->root, now);
+    return glupy_holds(&segment->clients, place) ? place.slot : GLUPY_NO_SLOT;
 }
 
 /* Adds an application's fop to its file and client, where they have slots. */
@@ -362,15 +366,19 @@ count_places(struct glupy_segment *segment, const call_frame_t *frame, struct co
              uint32_t fop, struct named reply, const struct glupy_outcome *outcome)
 {
     uint32_t file = GLUPY_NO_SLOT, client = GLUPY_NO_SLOT;
+    struct glupy_place place;
+    uint64_t key;
 
     if (cookie.file && cookie.file != FILE_REFUSED) {
         file = cookie.file - 1;
         if (!still_held(&segment->files, file, cookie.file_generation, FILE_GENERATION_BITS))
             file = late_file(segment, frame);
     } else if (!cookie.file && !cookie.shard && reply.gfid && !outcome->failed) {
-        file = glupy_file_place(segment, glupy_file_key(segment, reply.gfid), reply.gfid,
-                                reply.type, outcome->now)
-                   .slot;
+        key = glupy_file_key(segment, reply.gfid);
+        place = glupy_file_place(segment, key, reply.gfid, reply.type, outcome->now);
+        file = place.slot;
+        if (file != GLUPY_NO_SLOT && !glupy_holds(&segment->files, place))
+            file = glupy_file_return(segment, key);
     }
     if (file != GLUPY_NO_SLOT && file + 1 == cookie.file && cookie.shard && reply.gfid &&
         !outcome->failed)

@@ -251,9 +251,10 @@ decay(struct glupy_segment *segment, uint32_t half_life)
 /* Bricks are added and removed while this one runs. The record is read without the mutex, as a disk
  * may be slow. */
 static void
-follow_membership(struct glupy_private *private, struct glupy_header *header)
+follow_membership(struct glupy_private *private)
 {
     struct glupy_membership now = private->membership;
+    struct glupy_segment *segment;
     bool changed;
 
     if (!go_away(private))
@@ -263,8 +264,11 @@ follow_membership(struct glupy_private *private, struct glupy_header *header)
         return;
     pthread_mutex_lock(&private->mutex);
     private->membership = now;
-    __atomic_store_n(&header->subvolume, now.subvolume, __ATOMIC_RELAXED);
-    glupy_store(&header->volume_bricks, now.bricks);
+    segment = private->segment; /* another one perhaps than when this round began */
+    if (segment) {
+        __atomic_store_n(&segment->header->subvolume, now.subvolume, __ATOMIC_RELAXED);
+        glupy_store(&segment->header->volume_bricks, now.bricks);
+    }
     pthread_mutex_unlock(&private->mutex);
 }
 
@@ -313,7 +317,7 @@ look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32
         return;
     decay(segment, half_life);
     if (round % MEMBERSHIP_DELAY == 0)
-        follow_membership(this->private, segment->header);
+        follow_membership(this->private);
 }
 
 static void *
@@ -333,9 +337,11 @@ maintain(void *argument)
         segment = ensure_segment(this, round);
         half_life = private->options.half_life;
         if (segment) {
+            segment->looked_after = true;
             pthread_mutex_unlock(&private->mutex);
             look_after(this, segment, round, half_life);
             pthread_mutex_lock(&private->mutex);
+            segment->looked_after = false;
         }
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;

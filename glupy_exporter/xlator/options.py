@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def segment_paths(volume: Volume, brick: Brick) -> list[Path]:
 
     As the kernel of the brick's node has it, if links there lead as they do here.
     """
-    directory = segment_directory(volume).resolve()
+    directory = Path(os.path.realpath(segment_directory(volume)))  # resolve() fails at a loop
     return [directory / name for name in reversed(naming.names(volume.name, brick.path))]
 
 

@@ -43,7 +43,7 @@ export LC_ALL
 if [ "$1" = forget ]; then
     case $2 in
     "" | *[!A-Za-z0-9_-]*) ;;
-    *) rm -f -- "$3/$2".*.seg ;;
+    *) [ -L "$3" ] || rm -f -- "$3/$2".*.seg ;;
     esac
 fi
 uuid=$(sed -n 's/^UUID=//p' "${GLUSTERD_WORKDIR:-/var/lib/glusterd}/glusterd.info")

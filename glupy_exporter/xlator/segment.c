@@ -384,7 +384,8 @@ take_retired(struct glupy_segment **retired, const struct glupy_segment_options 
     struct glupy_segment *segment;
 
     for (; (segment = *retired); retired = &segment->next)
-        if (segment->size == size && segment->files.sets == options->file_slots / GLUPY_WAYS)
+        if (!segment->looked_after && segment->size == size &&
+            segment->files.sets == options->file_slots / GLUPY_WAYS)
             break;
     if (!segment)
         return NULL;

@@ -81,6 +81,7 @@ struct glupy_segment {
     bool named;              /* it is one that readers look for */
     char *path;
     struct glupy_segment *next; /* in a list of those that are retired */
+    bool looked_after;          /* by the maintenance thread, which does not hold the mutex */
     /* What is written all the time, off the cache lines that every fop reads. */
     uint8_t apart[GLUPY_CACHE_LINE];
     uint32_t names_cursor;

@@ -51,7 +51,11 @@ void
 glupy_table_clear(struct glupy_table *table)
 {
     size_t cells = (size_t)GLUPY_SKETCH_ROWS * table->width;
+    uint32_t slot;
 
+    for (slot = 0; slot < table->sets * GLUPY_WAYS; slot++)
+        glupy_store(&table->meta[slot], ((glupy_load(&table->meta[slot]) >> GLUPY_SCORE_BITS) + 1)
+                                            << GLUPY_SCORE_BITS);
     memset(table->keys, 0, (size_t)table->sets * GLUPY_WAYS * sizeof(*table->keys));
     memset(table->recent, 0, cells * sizeof(*table->recent));
     memset(table->missed, 0, cells * sizeof(*table->missed));

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import errno
 import json
+import os
 import shutil
 import socket
 import stat
@@ -13,8 +17,9 @@ from typing import Any
 import pytest
 from exporters import COMMAND, ask, exporter
 
-from glupy_exporter import discovery
+from glupy_exporter import config, discovery
 from glupy_exporter.errors import UserError
+from glupy_exporter.web.targets import Targets
 
 HERE, PEER, THIRD, GOING = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in "1234")
 
@@ -195,3 +200,14 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 2
     assert "70000" in done.stderr
+
+
+def test_a_file_that_may_not_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stat(*_: object, **__: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    defaults = config.load(argparse.Namespace())
+    served = Targets(dataclasses.replace(defaults, discovery_file=tmp_path / "targets.json"))
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(UserError, match=r"targets\.json: Permission denied"):
+        served.render()

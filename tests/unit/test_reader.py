@@ -590,3 +590,12 @@ def test_escape_round_trips_every_pair_of_bytes() -> None:
     for first in range(256):
         raw = b"".join(bytes((first, second)) for second in range(256))
         assert reader.unescape(reader.escape(raw)) == raw
+
+
+def test_a_segment_keeps_the_identity_that_was_checked(path: Path) -> None:
+    segments.Segment().write(path)
+    with reader.Segment(path) as segment:
+        other = segments.Segment(volume="other", brick="/other").build()
+        with path.open("r+b") as file:
+            file.write(other[: ctypes.sizeof(layout.Header)])
+        assert (segment.brick().volume, segment.brick().brick) == ("v0", "/bricks/b0")

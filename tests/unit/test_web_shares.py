@@ -137,7 +137,8 @@ async def left(
         ([("a", 20), ("b", 40), ("b", 40)], [], "c", [True, False, True, True]),
         # Who has read it does not count.
         ([("a", 100)], [0] * 10, "b", [True, True]),
-        # One that is larger than all drops none, and goes when others want room.
+        # One that is larger than all drops none, and goes if others want room.
+        ([("a", 28), ("b", 27), ("c", 56)], [], "d", [True, True, False, True]),
         ([("a", 20), ("b", 200)], [], "c", [True, False, True]),
         ([("a", 95)], [], "a", [False, True]),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -244,3 +245,10 @@ def test_a_volume_is_not_disabled_while_a_node_is_off(
     monkeypatch.setattr(gluster, "volume", lambda name: make(3, user__xlator__glupy="sdfs"))
     with pytest.raises(UserError, match="node host2, which holds host2:/brick2, is not connected"):
         plan.to_disable("home")
+
+
+def test_a_loop_of_links_is_a_directory_without_segments(tmp_path: Path) -> None:
+    loop = tmp_path / "glupy"
+    loop.symlink_to(loop)
+    volume = make(user__xlator__glupy__segment_dir=str(loop))
+    assert {path.parent for path in options.segment_paths(volume, BRICKS[0])} == {loop}

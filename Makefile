@@ -37,18 +37,14 @@ demo: packages ## show everything on a throw-away volume until Ctrl-C; ONCE=1: c
 demo-clean: $(BIN)/.runtime ## remove what a demo that was killed has left
 	@$(BIN)/python -B deploy/demo/demo.py --clean
 
-# Most of the time a test waits, so two lanes run side by side: what works on this machine and its
-# glusterd, and what makes machines and file systems of its own. Those that need a processor come
-# last in the one, those that wait most in the other.
+# What works on this machine and its glusterd, and what makes machines and file systems of its own.
 HERE := $(addprefix tests/,gluster demo native unit fuzz)
 APART := $(addprefix tests/,versions packages cluster)
 
-.PHONY: test
-test: $(BIN)/.dev ## run all tests; those on real bricks need root and GlusterFS
-	$(MAKE) --no-print-directory --keep-going --jobs=2 test-here test-apart
-
-# sed writes whole lines, where the dots of two lanes would mingle.
-.PHONY: test-here test-apart
+.PHONY: test test-here test-apart
+test: test-here test-apart ## run all tests; those on real bricks need root and GlusterFS
+# `make --jobs=2 test` runs both at once, as tests wait a lot; on two processors some then wait in vain.
+# sed writes whole lines, where the dots of the two would mingle.
 test-here test-apart: SHELL := /bin/bash -o pipefail
 test-here: $(BIN)/.dev
 	$(BIN)/python -m pytest $(HERE) | sed --unbuffered ''

@@ -34,9 +34,9 @@ FILES, CLIENTS = layout.FILE_SLOTS_DEFAULT, layout.CLIENT_SLOTS_DEFAULT
 SCRAPE_EVERY = 0.1
 SECONDS = {"all": 30.0}
 SECONDS_OF_ONE = 6.0
-MOST = 20.0
-"""How many times as long as a scrape usually takes here, alone, the 99th percentile of those beside
-an attack may be. Attacker and exporter share two processors here with whatever else runs."""
+SCRAPE_TIMEOUT = 10.0
+"""Seconds that Prometheus waits unless it is told otherwise. Attacker and exporter share processors
+here, with whatever else runs."""
 
 
 def memory_max() -> int:
@@ -184,13 +184,13 @@ def test_a_scrape_beside_an_attack(attack: str, cgroup: Path, full: Path) -> Non
         up = re.findall(rb"^glupy_brick_up\{.*\} 1$", ask(port, "/metrics"), re.MULTILINE)
         assert len(up) == BRICKS
         alone = scrapes(port, 2)
-        usual = alone[len(alone) // 2]
         with attacked(attack, port):
             beside = scrapes(port, SECONDS.get(attack, SECONDS_OF_ONE))
         assert exporter.process.poll() is None
-        longest = beside[int(len(beside) * 0.99)]
-        print(f"{attack}: {len(beside)} scrapes, {longest:.2f} s at most; alone {usual:.3f} s")
-        assert longest < MOST * usual
+        print(
+            f"{attack}: {len(beside)} scrapes, {beside[-1]:.2f} s at most; alone {alone[-1]:.2f} s"
+        )
+        assert beside[-1] < SCRAPE_TIMEOUT
 
 
 def test_the_largest_table_with_the_longest_names(cgroup: Path, tmp_path: Path) -> None:

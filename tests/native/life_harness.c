@@ -7,7 +7,6 @@
 #include "loading.h"
 
 #include <glusterfs/inode.h>
-#include <dirent.h>
 #include <grp.h>
 #include <pthread.h>
 #include <sys/xattr.h>
@@ -106,19 +105,6 @@ scene_large_group(void)
 {
     group_size = 100000;
     scene_up();
-}
-
-static unsigned int
-threads(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    unsigned int count = 0;
-
-    check(tasks);
-    while (readdir(tasks))
-        count++;
-    closedir(tasks);
-    return count;
 }
 
 /* Goes down while the maintenance thread hangs, which must not hold it up. */

@@ -5,6 +5,7 @@
 #ifndef GLUPY_TEST_LOADING_H
 #define GLUPY_TEST_LOADING_H
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <glusterfs/xlator.h>
 #include <glusterfs/defaults.h>
@@ -50,6 +51,19 @@ seen_by_caller(call_frame_t *frame, int32_t op_ret, int32_t op_errno, dict_t *xd
 }
 
 #include "drivers.inc"
+
+static unsigned int
+threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    unsigned int count = 0;
+
+    check(tasks);
+    while (readdir(tasks))
+        count++;
+    closedir(tasks);
+    return count;
+}
 
 static glusterfs_ctx_t *
 make_context(void)

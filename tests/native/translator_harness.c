@@ -85,12 +85,14 @@ main(int argc, char **argv)
     static client_t client = {.tbl_index = 3};
     unsigned long rounds, fops = sizeof(drivers) / sizeof(drivers[0]);
     glusterfs_ctx_t *ctx = make_context();
+    unsigned int threads_before;
     xlator_t *xl;
     dict_t *options;
 
     check(argc == 4);
     rounds = strtoul(argv[3], NULL, 10);
     gf_log_init(ctx, "/dev/stderr", NULL);
+    threads_before = threads();
     xl = load_brick(ctx, argv[1], "/bricks/harness", argv[2]);
     test_xdata = dict_new();
     if (strcmp(argv[3], "late") == 0) {
@@ -147,5 +149,8 @@ main(int argc, char **argv)
     check(xl->notify(xl, GF_EVENT_PARENT_DOWN, xl) == 0);
     xl->fini(xl);
     dict_unref(test_xdata);
+    /* A thread that fini did not wait for frees what it holds when it ends. */
+    while (threads() > threads_before)
+        usleep(1000);
     return 0;
 }

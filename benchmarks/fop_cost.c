@@ -20,6 +20,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "processor_time.h"
+
 #define FILES 64U
 #define BYTES 4096
 #define WARM_UP 2000UL
@@ -249,15 +251,6 @@ struct worker {
     client_t client;
     double nanoseconds;
 };
-
-static double
-processor_time(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static void *
 work(void *argument)

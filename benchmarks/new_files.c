@@ -10,9 +10,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "counting.h"
+#include "processor_time.h"
 
 #define FILES 64U
 #define WARM_UP 10000UL
@@ -66,15 +66,6 @@ accompany(void *argument)
             computed = glupy_mix(computed);
     glupy_store(&kept, computed);
     return NULL;
-}
-
-static double
-processor_time(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
 static double

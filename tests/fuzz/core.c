@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "../native/fixed_seed.h"
 #include "glupy.h"
 
 #define REQUIRE(condition)    \
@@ -289,17 +290,6 @@ check(const struct glupy_segment *segment, const struct model *model)
         REQUIRE(counted <= model->done[number]);
         REQUIRE(model->done[number] <= counted + file->error_bound);
     }
-}
-
-/* Numbers that are the same in each run. */
-static void
-fix_seed(struct glupy_seed *seed)
-{
-    uint64_t words[sizeof(*seed) / sizeof(uint64_t)], word;
-
-    for (word = 0; word < sizeof(*seed) / sizeof(uint64_t); word++)
-        words[word] = glupy_mix(word + 1);
-    memcpy(seed, words, sizeof(*seed));
 }
 
 static void

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "counting.h"
+#include "fixed_seed.h"
 
 #define FILES 40
 #define HOSTS 3
@@ -65,17 +66,6 @@ set_path(uint8_t number, const char *path)
     uint32_t slot = glupy_file_place(segment, key, gfid, 1, 0).slot;
 
     glupy_segment_set_path(segment, slot, segment->files.seqs[slot], path);
-}
-
-/* Numbers that are the same in each run. */
-static void
-fix_seed(struct glupy_seed *seed)
-{
-    uint64_t words[sizeof(*seed) / sizeof(uint64_t)], word;
-
-    for (word = 0; word < sizeof(*seed) / sizeof(uint64_t); word++)
-        words[word] = glupy_mix(word + 1);
-    memcpy(seed, words, sizeof(*seed));
 }
 
 int

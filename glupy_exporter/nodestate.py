@@ -60,10 +60,10 @@ class NodeState(NamedTuple):
         ]
 
     @property
-    def started(self) -> dict[str, bool]:
-        """Of each volume with bricks here, whether it is started."""
+    def here(self) -> dict[str, Volume]:
+        """The volumes that have bricks on this node, by name."""
         volumes = self.volumes.items()
-        return {name: volume.started for name, volume in volumes if volume and volume.bricks}
+        return {name: volume for name, volume in volumes if volume and volume.bricks}
 
 
 def render(state: NodeState) -> bytes:

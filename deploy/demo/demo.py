@@ -43,6 +43,7 @@ NOT_FED = {
     "glupy_client_untracked_fops_total": "all clients fit into the table",
     "glupy_segment_errors_total": "no segment is broken",
     "glupy_volume_started": "no timer writes the state of the node",
+    "glupy_volume_translator_configured": "no timer writes the state of the node",
 }
 """Families that may be missing or 0 after the workload, and why."""
 

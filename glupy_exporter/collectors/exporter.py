@@ -55,6 +55,16 @@ STARTED = Family(
     ("volume",),
     of_brick=False,
 )
+CONFIGURED = Family(
+    "glupy_volume_translator_configured",
+    "gauge",
+    "1 if this node's glusterd has the option user.xlator.glupy on record for the volume, by which "
+    "the volfiles of its bricks name the translator, 0 if not. Bricks that run the translator while "
+    "it is 0 ignore `gluster volume set`. Only volumes with bricks on this node, and only while "
+    "`glupy-exporter discover --state` runs each minute.",
+    ("volume",),
+    of_brick=False,
+)
 DURATION = Family(
     "glupy_collector_duration_seconds",
     "gauge",
@@ -70,7 +80,15 @@ SUCCESS = Family(
     of_brick=False,
 )
 
-SCRAPE_FAMILIES = (RELOADED, RELOAD_TIME, STARTED, SEGMENT_ERRORS, DURATION, SUCCESS)
+SCRAPE_FAMILIES = (
+    RELOADED,
+    RELOAD_TIME,
+    STARTED,
+    CONFIGURED,
+    SEGMENT_ERRORS,
+    DURATION,
+    SUCCESS,
+)
 """Filled in by the scrape, whatever collectors are switched on."""
 
 

@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 from glupy_exporter import nodestate
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.exporter import (
+    CONFIGURED,
     DURATION,
     RELOAD_TIME,
     RELOADED,
@@ -199,13 +200,15 @@ class Scraper:
             errors: dict[Labels, Value] = {
                 (reason,): count for reason, count in self._errors.items()
             }
-        volumes = state.started if state else {}
-        started_volumes: dict[Labels, Value] = {(name,): int(on) for name, on in volumes.items()}
+        volumes = state.here if state else {}
+        started_volumes: dict[Labels, Value] = {(n,): int(v.started) for n, v in volumes.items()}
+        configured: dict[Labels, Value] = {(n,): int(v.translator) for n, v in volumes.items()}
         return [
             *metrics,
             Exposed.of_node(RELOADED, {(): int(not self.reload_failed)}),
             Exposed.of_node(RELOAD_TIME, {(): self._configured}),
             Exposed.of_node(STARTED, started_volumes),
+            Exposed.of_node(CONFIGURED, configured),
             Exposed.of_node(SEGMENT_ERRORS, errors),
             Exposed.of_node(DURATION, durations),
             Exposed.of_node(SUCCESS, successes),

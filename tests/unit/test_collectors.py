@@ -415,16 +415,20 @@ def test_dead_brick_that_was_removed_is_gone(
         assert values(scrape(source), "glupy_brick_up") == {(): 1}
 
 
-def test_whether_volumes_are_started(tmp_path: Path) -> None:
+def test_whether_volumes_are_started_and_have_the_translator_on_record(tmp_path: Path) -> None:
     state = segments.write_state(
         tmp_path / "state.json",
         {"on": (["/b"], True, False), "off": (["/c"], False, True), "elsewhere": ([], True, True)},
     )
     source = scraper(tmp_path, state_file=state)
-    expected = {("on",): 1, ("off",): 0}
-    assert values(scrape(source), "glupy_volume_started", "volume") == expected
+    configured = "glupy_volume_translator_configured"
+    samples = scrape(source)
+    assert values(samples, "glupy_volume_started", "volume") == {("on",): 1, ("off",): 0}
+    assert values(samples, configured, "volume") == {("on",): 0, ("off",): 1}
     state.unlink()
-    assert values(scrape(source), "glupy_volume_started", "volume") == {}
+    samples = scrape(source)
+    assert values(samples, "glupy_volume_started", "volume") == {}
+    assert values(samples, configured, "volume") == {}
 
 
 def test_collector_drops_only_the_brick_it_cannot_read(tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ CONFIGURED = Family(
     "glupy_volume_translator_configured",
     "gauge",
     "1 if this node's glusterd has the option user.xlator.glupy on record for the volume, by which "
-    "the volfiles of its bricks name the translator, 0 if not. Bricks that run the translator while "
-    "it is 0 ignore `gluster volume set`. Only volumes with bricks on this node, and only while "
-    "`glupy-exporter discover --state` runs each minute.",
+    "the volfiles of its bricks name the translator, 0 if not. Bricks that run the translator "
+    "while it is 0 ignore `gluster volume set`. Only volumes with bricks on this node, and only "
+    "while `glupy-exporter discover --state` runs each minute.",
     ("volume",),
     of_brick=False,
 )

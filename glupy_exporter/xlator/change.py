@@ -12,12 +12,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.xlator import gluster, options, peer, plan, unfinished
 from glupy_exporter.xlator.gluster import Brick, Volume
-from glupy_exporter.xlator.interrupts import Interrupted
 from glupy_exporter.xlator.options import OPTION, POSITION
 from glupy_exporter.xlator.plan import GRANULAR, Plan
 from glupy_exporter.xlator.unfinished import Work, wait
@@ -37,7 +36,9 @@ _KEPT = (
     "geo-replication.ignore-pid-check",
 )
 
-_UNKNOWN = re.compile(r"option : (\S+) does not exist")
+# What glusterd does not know, and what is so without having been set.
+_NEEDLESS = re.compile(r"option : \S+ does not exist|is already 'off'")
+_ONLY_STOPPED = re.compile("stop the volume first", re.IGNORECASE)
 
 Say = Callable[[str], None]
 
@@ -49,20 +50,53 @@ def carry_out(planned: Plan, say: Say, seconds: float = SECONDS) -> None:
         UserError: a step failed or a signal came; the text says what is done, what is not, and how
             to go on.
     """
-    _check_unchanged(planned.volume, gluster.volume(planned.volume.name))
-    if planned.rolling:
-        _restart_bricks(planned, say, seconds)
-        _verify_loaded(planned)
-        return
+    name = planned.volume.name
+    _check_unchanged(planned.volume, gluster.volume(name))
     try:
         if planned.command == "disable":
             _disable(planned, say)
+            return
+        if planned.rolling:
+            _restart_bricks(planned, say, seconds)
         else:
             _restart_volume(planned, say)
-            _verify_loaded(planned)
-    except Interrupted as error:
-        error.args = (f"{error}; `xlator status {planned.volume.name}` shows what is done",)
+        _verify_loaded(planned)
+    except UserError as error:
+        error.args = (f"{error}. Now {_state(name)}; `xlator status {name}` shows its bricks",)
         raise
+
+
+def _state(name: str) -> str:
+    """How the volume is, in words."""
+    try:
+        volume = gluster.volume(name)
+        down = []
+        if volume.started:
+            status = gluster.status(name)
+            down = [str(brick) for brick in volume.bricks if not brick.online(status)]
+    except UserError as error:
+        return f"it is not known how {name} is ({error})"
+    words = [
+        f"{name} is {volume.state.lower()}",
+        f"{OPTION} is {'set' if OPTION in volume.options else 'not set'}",
+    ]
+    if volume.started:
+        words.append(f"bricks that are down: {', '.join(down) or 'none'}")
+    return ", ".join(words)
+
+
+def _command(words: Sequence[str], is_done: Callable[[], bool]) -> None:
+    """Run a ``gluster`` command; if that gives up, wait until glusterd has done it all the same.
+
+    Raises:
+        GlusterError: it failed.
+        UserError: glusterd did not do it in the time that it has for it.
+    """
+    try:
+        gluster.command(*words)
+    except gluster.TimedOutError as error:
+        what = f"{error}, which has not done it in {gluster.PATIENCE:.0f} s more"
+        wait(what, time.monotonic() + gluster.PATIENCE, is_done)
 
 
 def end_earlier(work: Work, say: Say) -> None:
@@ -92,7 +126,10 @@ def _running(planned: Plan) -> tuple[str, ...]:
 def _set_option(volume: Volume, say: Say) -> None:
     if OPTION in volume.options:
         return
-    gluster.command("volume", "set", volume.name, OPTION, POSITION)
+    _command(
+        ("volume", "set", volume.name, OPTION, POSITION),
+        lambda: OPTION in gluster.volume(volume.name).options,
+    )
     # A brick started now would come up without the translator and nobody would know why.
     missing = [
         volfile for volfile in options.volfiles(volume) if not options.names_translator(volfile)
@@ -104,12 +141,22 @@ def _set_option(volume: Volume, say: Say) -> None:
 
 def _restart_volume(planned: Plan, say: Say) -> None:
     volume = planned.volume
-    _set_option(volume, say)
-    if planned.restart:
-        say(f"stopping {volume.name}")
-        with unfinished.promised(Work(volume.name, planned.command, running=_running(planned))):
-            gluster.command("volume", "stop", volume.name)
-            say(f"starting {volume.name}")
+    if not planned.restart:
+        _set_option(volume, say)
+        return
+    say(f"stopping {volume.name}")
+    with unfinished.promised(Work(volume.name, planned.command, running=_running(planned))):
+        _stop(volume)
+        # Not before: a brick ignores all options while its volfile names another graph.
+        _set_option(volume, say)
+        say(f"starting {volume.name}")
+
+
+def _stop(volume: Volume) -> None:
+    _command(
+        ("volume", "stop", volume.name),
+        lambda: not gluster.volume(volume.name).started,
+    )
 
 
 def _restart_bricks(planned: Plan, say: Say, seconds: float) -> None:
@@ -139,16 +186,15 @@ def _restart_brick(planned: Plan, brick: Brick, say: Say, seconds: float) -> Non
     deadline = time.monotonic() + seconds
     after = f"after {seconds:.0f} s"
 
-    def healed() -> bool:
-        return gluster.unhealed(volume.name) == 0
-
-    see = f"see `gluster volume heal {volume.name} info`"
-    wait(f"{volume.name} is not healed {after}; {see}", deadline, healed)
+    _wait_healed(volume, volume.name, deadline, after)
     plan.check_ready(volume, gluster.status(volume.name))
     before = gluster.clients(volume.name).get(str(brick), 0)
     say(f"restarting {brick}")
     with unfinished.promised(Work(volume.name, planned.command, brick)):
-        gluster.command("volume", "reset-brick", volume.name, str(brick), "start")
+        _command(
+            ("volume", "reset-brick", volume.name, str(brick), "start"),
+            lambda: not peer.holding([brick]),
+        )
         wait(
             f"{brick} does not go down",
             time.monotonic() + unfinished.SECONDS,
@@ -167,7 +213,24 @@ def _restart_brick(planned: Plan, brick: Brick, say: Say, seconds: float) -> Non
         return now.get(str(brick), 0) >= min(expected)
 
     wait(f"clients have not come back to {brick} {after}", deadline, connected)
-    wait(f"{brick} is not healed {after}; {see}", deadline, healed)
+    _wait_healed(volume, str(brick), deadline, after)
+
+
+def _wait_healed(volume: Volume, what: str, deadline: float, after: str) -> None:
+    left: gluster.Unhealed | None = None
+
+    def healed() -> bool:
+        nonlocal left
+        left = gluster.unhealed(volume.name)
+        return left is not None and not left
+
+    try:
+        wait(f"{what} is not healed {after}", deadline, healed)
+    except UserError as error:
+        entries = "not every brick can be asked" if left is None else f"entries: {left}"
+        see = f"see `gluster volume heal {volume.name} info`"
+        error.args = (f"{error}; {entries}; {see}",)
+        raise
 
 
 def _verify_loaded(planned: Plan) -> None:
@@ -189,57 +252,85 @@ def _verify_loaded(planned: Plan) -> None:
         time.sleep(1)
 
 
-def _settable(volume: Volume, untouched: Set[str]) -> dict[str, str]:
-    """The volume's options but those ``untouched``, all of which glusterd takes in one command.
+def _settable(volume: Volume, untouched: Set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The volume's options but those ``untouched``: what glusterd takes now, and once stopped.
 
-    For that each is set to the value that it has: this changes nothing and proves that the same
-    command will be taken after the reset. Left out is what glusterd has put there but does not
-    know, like nfs.disable in a GlusterFS 11 that is built without NFS.
+    Each is set to the value that it has: this changes nothing and proves that the same will be
+    taken after the reset. Left out is what glusterd has put there but does not know, like
+    nfs.disable in a GlusterFS 11 that is built without NFS, and ganesha.enable if it is off.
 
     Raises:
         UserError: glusterd refuses to set one that it knows.
     """
     found = {name: value for name, value in volume.options.items() if name not in untouched}
-    while found:
-        try:
-            gluster.command(*options.set_command(volume.name, found))
-            break
-        except gluster.GlusterError as error:
-            unknown = _UNKNOWN.search(str(error))
-            if not unknown or found.pop(unknown[1], None) is None:
-                raise UserError(
-                    f"the translator cannot be taken out, since GlusterFS would not set all other "
-                    f"options back: {error}; nothing has changed. To stop counting: "
-                    f"`gluster volume set {volume.name} {OPTION}.enabled off`"
-                ) from error
-    return found
+    if not found or not _refusal(volume, found):
+        return found, {}
+    stopped: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for name, value in list(found.items()):
+        why = _refusal(volume, {name: value})
+        if not why:
+            continue
+        del found[name]
+        if volume.started and _ONLY_STOPPED.search(why):
+            stopped[name] = value
+        elif not _NEEDLESS.search(why):
+            refused[name] = why
+    if refused:
+        resets = ", ".join(f"`gluster volume reset {volume.name} {name}`" for name in refused)
+        raise UserError(
+            "the translator cannot be taken out, since GlusterFS would not set all other options "
+            f"back: {'; '.join(refused.values())}; nothing has changed. Run {resets}, then this "
+            f"again, and set {', '.join(refused)} afterwards if you want to. To stop counting: "
+            f"`gluster volume set {volume.name} {OPTION}.enabled off`"
+        )
+    return found, stopped
+
+
+def _refusal(volume: Volume, found: Mapping[str, str]) -> str:
+    """Why glusterd does not take options that have these values already; nothing if it does."""
+    try:
+        gluster.command(*options.set_command(volume.name, found))
+    except gluster.UndecidedError:
+        raise
+    except gluster.GlusterError as error:
+        return str(error)
+    return ""
 
 
 def _disable(planned: Plan, say: Say) -> None:
     volume = planned.volume
     ours = options.ours(volume)
     granular = volume.options.get(GRANULAR) if volume.started else None
-    untouched = {*ours, *_KEPT, *gluster.global_options(), *((GRANULAR,) if granular else ())}
-    others = _settable(volume, untouched)
+    scrub = options.of_scrub(volume)
+    by_command = {*scrub, *((GRANULAR,) if granular else ())}
+    untouched = {*ours, *_KEPT, *gluster.global_options(), *by_command}
+    others, stopped = _settable(volume, untouched)
     work = Work(
         volume.name,
         "disable",
         running=_running(planned),
         granular=granular,
+        scrub=scrub,
         segments=str(options.segment_directory(volume)),
     )
     if volume.started:
         say(f"stopping {volume.name}")
     with unfinished.promised(work):
         if volume.started:
-            gluster.command("volume", "stop", volume.name)
+            _stop(volume)
         now = gluster.volume(volume.name)
         _check_unchanged(dataclasses.replace(volume, state=now.state), now)
-        unfinished.write(dataclasses.replace(work, options=others))
-        gluster.command("volume", "reset", volume.name)
+        if stopped:
+            gluster.command(*options.set_command(volume.name, stopped))
+        unfinished.write(dataclasses.replace(work, options={**others, **stopped}))
+        _command(
+            ("volume", "reset", volume.name),
+            lambda: not options.ours(gluster.volume(volume.name)),
+        )
         say(f"unset {', '.join(ours)}")
         say(f"setting the other options back{' and starting it' if volume.started else ''}")
-    _verify_disabled(volume, volume.options.keys() - untouched - others.keys())
+    _verify_disabled(volume, volume.options.keys() - untouched - others.keys() - stopped.keys())
 
 
 def _verify_disabled(before: Volume, unknown: Set[str]) -> None:

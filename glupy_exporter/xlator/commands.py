@@ -4,4 +4,7 @@ The current directory, ``PYTHONPATH`` and ``PATH`` may lead to code that another
 """
 
 DIRECTORY = "/"
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+"""``/usr/local``, where a GlusterFS built from its source is, comes last: it hides nothing."""
+
+ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C"}

@@ -19,13 +19,29 @@ from glupy_exporter.xlator import commands
 ON = ("on", "enable", "yes", "true", "1")
 """What GlusterFS shows for an option that is switched on."""
 
+_PROGRAM = ("gluster", "--mode=script")
 _BUSY = ("Another transaction", "Locking failed", "Unable to acquire lock")
 _BUSY_SECONDS = 120.0
+# `gluster` itself gives up after two minutes.
 _COMMAND_SECONDS = 300.0
+# Where it runs glfsheal, which looks at every entry that may need heal, it waits for that.
+_HEAL_SECONDS = 6 * 3600.0
+
+PATIENCE = 660.0
+"""Seconds in which glusterd does what it was asked or gives it up: for a node that does not answer
+it waits ten minutes."""
 
 
 class GlusterError(UserError):
     """``gluster`` could not be run or refused; the text holds the command and its answer."""
+
+
+class UndecidedError(GlusterError):
+    """glusterd took too long or was busy with something else for too long."""
+
+
+class TimedOutError(UndecidedError):
+    """``gluster`` gave up waiting. glusterd may do what it was asked all the same."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +122,9 @@ class Peer:
     connected: bool
 
 
-def _run(words: Sequence[str]) -> str:
+def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
     """Standard output of ``gluster`` for ``words``, retried while glusterd is busy."""
-    command = ["gluster", "--mode=script", *words]
+    command = [*_PROGRAM, *words]
     shown = "gluster " + " ".join(word for word in words if word != "--xml")
     give_up = time.monotonic() + _BUSY_SECONDS
     pause = 0.1
@@ -122,7 +138,7 @@ def _run(words: Sequence[str]) -> str:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
-                timeout=_COMMAND_SECONDS,
+                timeout=seconds,
                 start_new_session=True,
                 # Python's own descriptors end here; what `unfinished` marks as inheritable goes on.
                 close_fds=False,
@@ -132,9 +148,7 @@ def _run(words: Sequence[str]) -> str:
                 "gluster is not installed; run this on a GlusterFS server"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise GlusterError(
-                f"`{shown}` did not answer in {_COMMAND_SECONDS:.0f} s; is glusterd well?"
-            ) from error
+            raise TimedOutError(f"`{shown}` did not end in {seconds:.0f} s") from error
         except OSError as error:
             raise GlusterError(f"`{shown}` cannot be run: {error.strerror}") from error
         output = done.stdout.decode("utf-8", "replace")
@@ -142,11 +156,13 @@ def _run(words: Sequence[str]) -> str:
         if not any(text in answer for text in _BUSY):
             break
         if time.monotonic() > give_up:
-            raise GlusterError(
+            raise UndecidedError(
                 f"`{shown}`: glusterd was busy for {_BUSY_SECONDS:.0f} s; try again later"
             )
         time.sleep(pause)
         pause = min(2.0, pause * 2)
+    if "Request timed out" in answer:
+        raise TimedOutError(f"`{shown}` gave up waiting for glusterd")
     if "Connection failed" in answer:
         raise GlusterError("glusterd does not answer; start it and try again")
     if done.returncode != 0:
@@ -154,13 +170,14 @@ def _run(words: Sequence[str]) -> str:
     return output
 
 
-def command(*words: str) -> ElementTree.Element:
+def command(*words: str, seconds: float = _COMMAND_SECONDS) -> ElementTree.Element:
     """Run one ``gluster`` command and return its ``cliOutput`` element.
 
     Raises:
+        TimedOutError: it did not end in ``seconds``, or gave up itself.
         GlusterError: it cannot be run, or it failed.
     """
-    output = _run(("--xml", *words))
+    output = _run(("--xml", *words), seconds)
     try:
         root = ElementTree.fromstring(output)
     except ElementTree.ParseError as error:
@@ -258,27 +275,97 @@ def clients(name: str) -> dict[str, int]:
     return parse_clients(command("volume", "status", name, "clients"))
 
 
-def parse_unhealed(root: ElementTree.Element) -> int | None:
-    """Entries that wait for heal, from ``gluster volume heal VOLUME info summary``.
+@dataclass(frozen=True)
+class Unhealed:
+    """How many entries of a volume are not the same on all bricks, by what ``heal info`` says.
+
+    A brick lacks something of those "possibly undergoing heal" as of the others: GlusterFS calls an
+    entry so if a brick is blamed for it while somebody holds self-heal's lock on it. What is only
+    being written is not among them.
+    """
+
+    pending: int = 0
+    healing: int = 0
+    split_brain: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.pending or self.healing or self.split_brain)
+
+    def __str__(self) -> str:
+        counts = (
+            (self.pending, "waiting for heal"),
+            (self.healing, "possibly undergoing heal"),
+            (self.split_brain, "in split-brain"),
+        )
+        return ", ".join(f"{count} {what}" for count, what in counts if count) or "none"
+
+
+def parse_unhealed(root: ElementTree.Element) -> Unhealed | None:
+    """The answer of ``gluster volume heal VOLUME info summary``.
 
     None while not every brick could be asked.
     """
-    total = 0
-    for brick in root.iter("brick"):
-        if _text(brick, "status") != "Connected":
-            return None
-        total += _number(brick, "totalNumberOfEntries")
-    return total
+    bricks = list(root.iter("brick"))
+    if any(_text(brick, "status") != "Connected" for brick in bricks):
+        return None
+
+    def total(name: str) -> int:
+        return sum(_number(brick, name) for brick in bricks)
+
+    return Unhealed(
+        total("numberOfEntriesInHealPending"),
+        total("numberOfEntriesPossiblyHealing"),
+        total("numberOfEntriesInSplitBrain"),
+    )
 
 
-def unhealed(name: str) -> int | None:
-    """Entries of the volume that wait for heal; None while not every brick could be asked."""
-    return parse_unhealed(command("volume", "heal", name, "info", "summary"))
+def unhealed(name: str) -> Unhealed | None:
+    """Entries of the volume that are not healed; None while not every brick could be asked."""
+    return parse_unhealed(command("volume", "heal", name, "info", "summary", seconds=_HEAL_SECONDS))
 
 
-def all_bricks() -> dict[str, Process]:
-    """The brick processes of every started volume, by ``HOST:PATH``."""
-    return dict(parse_status(command("volume", "status", "all")).bricks)
+def processes() -> dict[Brick, tuple[str, int]]:
+    """Of each brick that runs, whichever its volume: the UUID of its node and its process's pid.
+
+    A node may go by one name in one volume and by another in the next.
+    """
+    running = parse_status(command("volume", "status", "all")).bricks
+    found = {}
+    for brick in (brick for volume in volumes() for brick in volume.bricks):
+        process = running.get(str(brick))
+        if process and process.pid:
+            found[brick] = (brick.node, process.pid)
+    return found
+
+
+def parse_geo_replication(root: ElementTree.Element) -> list[str]:
+    """The remote sides of sessions that glusterd takes for active.
+
+    From ``gluster volume geo-replication VOLUME status``.
+    """
+    return sorted(
+        {
+            # Since release 10 secondary, before slave.
+            _text(pair, "secondary") or _text(pair, "slave")
+            for pair in root.iter("pair")
+            if _text(pair, "status") not in ("Stopped", "Created")
+        }
+    )
+
+
+def geo_replication(name: str) -> list[str]:
+    """Where the volume is replicated to by sessions that are not stopped.
+
+    Raises:
+        UndecidedError: glusterd is busy, or takes too long.
+    """
+    try:
+        return parse_geo_replication(command("volume", "geo-replication", name, "status"))
+    except UndecidedError:
+        raise
+    except GlusterError:
+        # So it answers, in XML without any reason, also where there is no session.
+        return []
 
 
 def parse_options(root: ElementTree.Element) -> dict[str, str]:
@@ -301,7 +388,8 @@ def set_granular_entry_heal(name: str, on: bool) -> None:
         GlusterError: a brick is offline or has something to heal.
     """
     # This command answers no XML, whatever it was asked for.
-    _run(("volume", "heal", name, "granular-entry-heal", "enable" if on else "disable"))
+    switch = "enable" if on else "disable"
+    _run(("volume", "heal", name, "granular-entry-heal", switch), _HEAL_SECONDS)
 
 
 def parse_pool(root: ElementTree.Element) -> dict[str, Peer]:

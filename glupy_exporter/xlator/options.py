@@ -18,6 +18,26 @@ not in the graph. Of the positions it accepts, ``sdfs`` is the one directly unde
 else is switched on: ``quota`` would be below sdfs, namespace and cdc."""
 
 
+_SCRUB = {"features.scrub-freq": "scrub-frequency", "features.scrub-throttle": "scrub-throttle"}
+"""What ``volume set`` refuses and ``volume bitrot`` sets, by the words of the latter."""
+
+
+def of_scrub(volume: Volume) -> dict[str, str]:
+    """The volume's options that only :func:`set_scrub` sets."""
+    if volume.options.get("features.bitrot") not in gluster.ON:
+        return {}
+    return {name: value for name, value in volume.options.items() if name in _SCRUB}
+
+
+def set_scrub(volume: str, option: str, value: str) -> None:
+    """Set one of :func:`of_scrub`.
+
+    Raises:
+        GlusterError: glusterd refuses, as while the volume is not started.
+    """
+    gluster.command("volume", "bitrot", volume, _SCRUB[option], value)
+
+
 def ours(volume: Volume) -> list[str]:
     """The options of the volume that are the translator's, its position first."""
     return sorted(o for o in volume.options if o == OPTION or o.startswith(OPTION + "."))

@@ -19,12 +19,16 @@ from glupy_exporter.xlator import commands, gluster
 
 NAME = "glupy"
 
+FUSE = "/dev/fuse"
+"""What glusterd opens on every node before it stops a single brick."""
+
 STATE = Path("/var/lib/glupy-exporter")
 """Where commands note, on the node on which they run, which volumes they work on: ``VOLUME.lock``
 is locked by the one at work, ``VOLUME.json`` says what it has not brought back yet."""
 
 # glusterd takes any exit code but 0 as the failure of the whole command, on all nodes.
-SCRIPT = r"""#!/bin/sh
+SCRIPT = (
+    r"""#!/bin/sh
 # Written by `glupy-exporter xlator install`. glusterd runs this on every node of the pool for
 # `gluster system:: execute glupy`; it prints a line for each of these:
 #   node UUID GLUSTERFS_VERSION STAMP    who this is and which translator is installed
@@ -33,10 +37,11 @@ SCRIPT = r"""#!/bin/sh
 #   segment UUID PID PATH                a segment that a brick process here is counting into
 #   busy UUID - VOLUME                   a command on this node works on the volume
 #   unfinished UUID COMMAND VOLUME       a command on this node did not bring the volume back
+#   lacks UUID - FILE                    what glusterd cannot open, but needs for `reset-brick`
 # With the arguments `forget VOLUME DIRECTORY` it first removes what the volume's bricks left there;
 # with `holding PATH...` it also prints
 #   holding UUID PID PATH                a brick process that still works on the brick PATH
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
+PATH=@PATH@
 # Names are bytes: a pattern must not pass over what is no character of a locale.
 LC_ALL=C
 export LC_ALL
@@ -54,8 +59,13 @@ stamp_of() {
 }
 stamp=$(stamp_of "$library")
 echo "node $uuid $version ${stamp:--}"
+# Where there is no such device, opening it so would make a file.
+[ -c @FUSE@ ] && (: <>@FUSE@) 2>/dev/null || echo "lacks $uuid - @FUSE@"
 me=$(id -u)
-for pid in $(pidof glusterfsd); do
+for directory in /proc/[0-9]*; do
+    # pidof is not everywhere.
+    { read -r program <"$directory/comm"; } 2>/dev/null && [ "$program" = glusterfsd ] || continue
+    pid=${directory#/proc/}
     # Whoever is on this node may call a program so, and have a name of a segment in its own /run.
     user=$(sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null)
     [ "$user" = "$me" ] || continue
@@ -93,6 +103,9 @@ for file in @STATE@/*.lock @STATE@/*.json; do
 done
 exit 0
 """.replace("@STATE@", str(STATE))
+    .replace("@FUSE@", FUSE)
+    .replace("@PATH@", commands.PATH)
+)
 
 _STAMP = "glupy-stamp:"
 _STAMP_SIZE_MAX = 256
@@ -133,6 +146,8 @@ class Node:
     """Volumes that a command on this node works on."""
     unfinished: Mapping[str, str] = field(default_factory=dict)
     """The command that has not brought a volume back yet, at work or ended, by the volume."""
+    lacks: frozenset[str] = frozenset()
+    """Of :data:`FUSE`, what glusterd cannot open there."""
 
 
 class NoScriptError(UserError):
@@ -179,6 +194,7 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
     loaded: dict[str, dict[int, Loaded]] = {}
     busy: dict[str, set[str]] = {}
     unfinished: dict[str, dict[str, str]] = {}
+    lacks: dict[str, set[str]] = {}
     for line in lines:
         kind, _, rest = line.partition(" ")
         fields = rest.split(" ", 2)
@@ -196,6 +212,8 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
             busy.setdefault(uuid, set()).add(third)
         elif kind == "unfinished":
             unfinished.setdefault(uuid, {})[third] = second
+        elif kind == "lacks":
+            lacks.setdefault(uuid, set()).add(third)
     return {
         uuid: Node(
             version,
@@ -204,6 +222,7 @@ def parse(lines: Iterable[str]) -> dict[str, Node]:
             loaded.get(uuid, {}),
             frozenset(busy.get(uuid, ())),
             unfinished.get(uuid, {}),
+            frozenset(lacks.get(uuid, ())),
         )
         for uuid, (version, stamp) in found.items()
     }

@@ -8,18 +8,22 @@ are restarted one at a time; elsewhere the volume is stopped and started.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.xlator import gluster, install, peer
+from glupy_exporter.xlator import commands, gluster, install, peer
 from glupy_exporter.xlator.gluster import Brick, Volume
-from glupy_exporter.xlator.options import OPTION, POSITION, ours, segment_paths
+from glupy_exporter.xlator.options import OPTION, POSITION, of_scrub, ours, segment_paths
 
 OLDEST_GLUSTERFS = 10
 """The first release that knows the options user.xlator.*."""
 
 GRANULAR = "cluster.granular-entry-heal"
+
+# Developers' builds call themselves 9dev and the like.
+_RELEASE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Plan:
     """The bricks to restart, in this order."""
     pids: Mapping[str, int] = field(default_factory=dict)
     """Of the bricks that run now, by ``HOST:PATH``."""
-    unhealed: int = 0
+    unhealed: gluster.Unhealed = field(default_factory=gluster.Unhealed)
     """Entries that have to be healed before a brick may be taken down."""
 
     def describe(self) -> list[str]:
@@ -56,7 +60,7 @@ class Plan:
             )
             return lines
         if self.unhealed:
-            lines.append(f"  wait until {self.unhealed} entries are healed")
+            lines.append(f"  wait until all entries are healed ({self.unhealed})")
         if self.rolling:
             lines.append(
                 "  restart bricks one at a time; each is back, healed and reconnected to its "
@@ -70,6 +74,11 @@ class Plan:
         for number, brick in enumerate(self.restart, 1):
             lines.append(
                 f"    {number}. {brick} (pid {self.pids.get(str(brick)) or 'not running'})"
+            )
+        if self.command == "enable" and self.rolling:
+            lines.append(
+                "  until its restart each of them ignores what `gluster volume set` changes, "
+                "though that says success: change options before or afterwards"
             )
         if self.command == "disable":
             lines.append(
@@ -99,13 +108,14 @@ def _check_translators(volume: Volume, nodes: Mapping[str, peer.Node]) -> None:
         remedy = "run `glupy-exporter xlator install` there"
         if node is None:
             raise UserError(f"{where} did not answer; see its glusterd's log")
-        release = node.glusterfs_version.partition(".")[0]
-        if not release.isdigit():
+        release = _RELEASE.match(node.glusterfs_version)
+        if not release:
+            told = node.glusterfs_version or "nothing"
             raise UserError(
-                f"{where} does not tell its GlusterFS's version; see that `glusterfsd --version` "
-                "works there with PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+                f"{where} does not tell its GlusterFS's version, but {told!r}; see that "
+                f"`glusterfsd --version` works there with PATH={commands.PATH}"
             )
-        if int(release) < OLDEST_GLUSTERFS:
+        if int(release[0]) < OLDEST_GLUSTERFS:
             raise UserError(
                 f"{where} runs GlusterFS {node.glusterfs_version}, whose glusterd cannot insert a "
                 f"translator into bricks; update it to {OLDEST_GLUSTERFS} or later"
@@ -179,32 +189,64 @@ def check_ready(volume: Volume, status: gluster.Status) -> None:
                 f"no self-heal daemon runs for {volume.name} on {brick.host}, so a restarted brick "
                 "would not be healed; switch cluster.self-heal-daemon on"
             )
+    _check_idle(volume, status)
+
+
+def _check_idle(volume: Volume, status: gluster.Status) -> None:
+    """Raise UserError while a task runs with which glusterd stops nothing."""
     if status.tasks:
         raise UserError(f"{volume.name} is busy ({', '.join(status.tasks)}); try again afterwards")
 
 
-def _unhealed(volume: Volume) -> int:
-    """Entries that wait for heal. Raises UserError if that cannot be told."""
+def _check_stops(volume: Volume, status: gluster.Status) -> None:
+    """Raise UserError if glusterd would refuse to stop the volume or any of its bricks."""
+    _check_idle(volume, status)
+    sessions = gluster.geo_replication(volume.name)
+    if sessions:
+        raise UserError(
+            f"geo-replication of {volume.name} to {', '.join(sessions)} is not stopped; run "
+            f"`gluster volume geo-replication {volume.name} {sessions[0]} stop`, try again, and "
+            "start it afterwards"
+        )
+
+
+def _check_fuse(nodes: Mapping[str, peer.Node]) -> None:
+    """Raise UserError if glusterd would refuse to stop one brick, as a node has no FUSE."""
+    pool = gluster.pool()
+    for uuid, node in nodes.items():
+        if peer.FUSE in node.lacks:
+            host = pool[uuid].host if uuid in pool else uuid
+            raise UserError(
+                f"node {host} cannot open {peer.FUSE}, without which GlusterFS stops no single "
+                "brick; run `modprobe fuse` there, or let its container have the device"
+            )
+
+
+def _unhealed(volume: Volume) -> gluster.Unhealed:
+    """Entries that wait for heal. Raises UserError if that cannot be told, or would not end."""
     found = gluster.unhealed(volume.name)
     if found is None:
         raise UserError(
             f"`gluster volume heal {volume.name} info summary` cannot ask every brick; wait until "
             "it can and try again"
         )
+    if found.split_brain:
+        raise UserError(
+            f"entries of {volume.name} are in split-brain ({found.split_brain}), which self-heal "
+            f"does not end; see `gluster volume heal {volume.name} info split-brain`"
+        )
     return found
 
 
-def _shared_processes(volume: Volume) -> dict[Brick, str]:
+def _shared_processes(volume: Volume) -> dict[Brick, Brick]:
     """Another brick that lives in the same process, for each brick of the volume that has one."""
-    processes = gluster.all_bricks()
-    shared = {}
-    for brick in volume.bricks:
-        mine = processes.get(str(brick))
-        for other, process in processes.items():
-            same_host = other.startswith(f"{brick.host}:")
-            if mine and mine.pid and process.pid == mine.pid and same_host and other != str(brick):
-                shared[brick] = other
-    return shared
+    processes = gluster.processes()
+    return {
+        brick: other
+        for brick in volume.bricks
+        for other, process in processes.items()
+        if other != brick and process == processes.get(brick)
+    }
 
 
 def _check_processes(volume: Volume) -> None:
@@ -226,26 +268,32 @@ def _pids(status: gluster.Status) -> dict[str, int]:
     return {name: process.pid for name, process in status.bricks.items() if process.pid}
 
 
-def _restarting(volume: Volume, command: str, bricks: tuple[Brick, ...]) -> Plan:
+def _restarting(
+    volume: Volume, command: str, bricks: tuple[Brick, ...], nodes: Mapping[str, peer.Node]
+) -> Plan:
     """The plan to restart some bricks of a started volume.
 
     Raises:
-        UserError: they must not be restarted one at a time now, though the volume is of that kind.
+        UserError: glusterd would refuse to stop them, or they must not be restarted one at a time
+            now, though the volume is of that kind.
     """
     _check_processes(volume)
     status = gluster.status(volume.name)
     rolling = survives_restart(volume)
     if rolling:
         check_ready(volume, status)
-    unhealed = _unhealed(volume) if rolling else 0
+        _check_fuse(nodes)
+    _check_stops(volume, status)
+    unhealed = _unhealed(volume) if rolling else gluster.Unhealed()
     return Plan(volume, command, rolling, bricks, _pids(status), unhealed)
 
 
 def to_enable(name: str) -> Plan:
     """What enabling the volume ``name`` takes.
 
-    An enabling that did not come to its end leaves the option set and some bricks without the
-    translator; then the plan is to restart only those.
+    Bricks that run the translator already are left alone: an enabling that did not come to its
+    end leaves the option set and some bricks without the translator, and after `volume reset` all
+    bricks run it though the option is gone.
 
     Raises:
         UserError: no such volume, it is enabled already, a node that holds one of its bricks has no
@@ -254,19 +302,16 @@ def to_enable(name: str) -> Plan:
     volume = gluster.volume(name)
     _check_connected(volume)
     nodes = peer.nodes()
-    enabled = OPTION in volume.options
-    restart = tuple(
-        b for b in volume.bricks if volume.started and not (enabled and counts(volume, b, nodes))
-    )
-    if enabled and not restart:
+    restart = tuple(b for b in volume.bricks if volume.started and not counts(volume, b, nodes))
+    if OPTION in volume.options and not restart:
         raise UserError(
             f"volume {name} has the translator already; `xlator status {name}` shows which, "
             f"`xlator restart {name}` restarts bricks that run an older one"
         )
     _check_translators(volume, nodes)
-    if not volume.started:
+    if not restart:
         return Plan(volume, "enable")
-    return _restarting(volume, "enable", restart)
+    return _restarting(volume, "enable", restart, nodes)
 
 
 def to_restart(name: str) -> Plan:
@@ -297,26 +342,29 @@ def to_restart(name: str) -> Plan:
                 "volume start VOLUME force` for each volume of that process; wait for self-heal; "
                 "go on with the next node"
             )
-    return _restarting(volume, "restart", restart)
+    return _restarting(volume, "restart", restart, nodes)
 
 
 def to_disable(name: str) -> Plan:
     """What disabling the volume ``name`` takes.
 
     Raises:
-        UserError: no such volume, it is not enabled, or a node that holds one of its bricks is not
-            connected.
+        UserError: no such volume, it is not enabled, a node that holds one of its bricks is not
+            connected, or glusterd would refuse to stop the volume.
     """
     volume = gluster.volume(name)
     if not ours(volume):
         raise UserError(f"volume {name} does not have the translator; nothing to disable")
     _check_connected(volume)
-    if GRANULAR in volume.options and volume.state == "Stopped":
+    of_started = [*of_scrub(volume), *((GRANULAR,) if GRANULAR in volume.options else ())]
+    if of_started and volume.state == "Stopped":
         raise UserError(
-            f"GlusterFS sets {GRANULAR} back only on a started volume; "
+            f"GlusterFS sets {', '.join(of_started)} back only on a started volume; "
             f"`gluster volume start {name}` first"
         )
     if not volume.started:
         return Plan(volume, "disable")
     _check_processes(volume)
-    return Plan(volume, "disable", False, volume.bricks, _pids(gluster.status(name)))
+    status = gluster.status(name)
+    _check_stops(volume, status)
+    return Plan(volume, "disable", False, volume.bricks, _pids(status))

@@ -162,12 +162,21 @@ def _offline(owner: Volume, brick: Brick, pool: _Pool) -> str:
 
 def _note(owner: Volume, wanted: bool, in_volfile: bool | None, loaded: bool | None) -> str:
     """What is wrong with a brick that runs and what to do, or nothing."""
+    ignores = "brick ignores changed options"
     if not wanted:
-        return "brick still runs the translator: restart it" if loaded else ""
+        if not loaded:
+            return ""
+        return (
+            f"{ignores}, as it runs the translator and its volfile lacks it: run `xlator enable "
+            f"{owner.name}`, which restarts nothing"
+        )
     if not in_volfile:
         return "volfile lacks the translator: see glusterd's log"
     if not loaded:
-        return f"not loaded: run `xlator enable {owner.name}` or see the brick's log"
+        return (
+            f"not loaded; {ignores} if it has not been restarted since: run `xlator enable "
+            f"{owner.name}` or see the brick's log"
+        )
     return ""
 
 

@@ -22,7 +22,7 @@ import signal
 import syslog
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from glupy_exporter import atomic
@@ -56,6 +56,8 @@ class Work:
     """The value of ``cluster.granular-entry-heal``, which only a started volume takes."""
     segments: str | None = None
     """The directory with segments that nobody needs once the volume is without the translator."""
+    scrub: Mapping[str, str] = field(default_factory=dict)
+    """What :func:`options.set_scrub` has to set again on the started volume."""
 
     @property
     def what(self) -> str:
@@ -108,8 +110,13 @@ def write(work: Work) -> None:
 
 
 def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
-    """Poll ``ready`` once a second. Raises UserError with ``what`` when the deadline is over."""
+    """Poll ``ready`` once a second. Raises UserError with ``what`` when the deadline is over.
+
+    While glusterd is at something else, or does not answer, nothing is known: for that the deadline
+    is put off, up to :data:`gluster.PATIENCE` from now.
+    """
     trouble = ""
+    latest = max(deadline, time.monotonic() + gluster.PATIENCE)
     while True:
         try:
             if ready():
@@ -117,6 +124,8 @@ def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
             trouble = ""
         except gluster.GlusterError as error:
             trouble = f" ({error})"
+            if isinstance(error, gluster.UndecidedError):
+                deadline = latest
         if time.monotonic() > deadline:
             raise UserError(f"{what}{trouble}")
         time.sleep(1)
@@ -167,6 +176,8 @@ def _is_back(name: str, gone_by: float) -> bool:
         return False
     if work.granular:
         gluster.set_granular_entry_heal(name, work.granular in gluster.ON)
+    for option, value in work.scrub.items():
+        options.set_scrub(name, option, value)
     if work.segments and not options.ours(gluster.volume(name)):
         # They would look like dead bricks. Without a node's help its exporter shows them until
         # they expire.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -76,20 +78,93 @@ def test_clients_by_brick() -> None:
     assert parsed == {"a:/b": 3}
 
 
+SUMMARY = """<cliOutput><healInfo><bricks>
+    <brick><status>Connected</status><totalNumberOfEntries>3</totalNumberOfEntries>
+        <numberOfEntriesInHealPending>2</numberOfEntriesInHealPending>
+        <numberOfEntriesInSplitBrain>0</numberOfEntriesInSplitBrain>
+        <numberOfEntriesPossiblyHealing>1</numberOfEntriesPossiblyHealing></brick>
+    <brick><status>{status}</status><totalNumberOfEntries>-</totalNumberOfEntries>
+        <numberOfEntriesInHealPending>-</numberOfEntriesInHealPending>
+        <numberOfEntriesInSplitBrain>5</numberOfEntriesInSplitBrain>
+        <numberOfEntriesPossiblyHealing>-</numberOfEntriesPossiblyHealing></brick>
+    </bricks></healInfo></cliOutput>"""
+
+
 @pytest.mark.parametrize(
-    ("second", "expected"),
+    ("status", "expected"),
     [
-        ("<status>Connected</status><totalNumberOfEntries>2</totalNumberOfEntries>", 5),
-        ("<status>Transport endpoint is not connected</status>", None),
+        ("Connected", gluster.Unhealed(pending=2, healing=1, split_brain=5)),
+        ("Transport endpoint is not connected", None),
     ],
 )
-def test_unhealed_counts_all_bricks_or_cannot_tell(second: str, expected: int | None) -> None:
-    root = ElementTree.fromstring(
-        "<cliOutput><healInfo><bricks><brick><status>Connected</status>"
-        "<totalNumberOfEntries>3</totalNumberOfEntries></brick>"
-        f"<brick>{second}</brick></bricks></healInfo></cliOutput>"
-    )
+def test_unhealed_counts_all_bricks_or_cannot_tell(
+    status: str, expected: gluster.Unhealed | None
+) -> None:
+    root = ElementTree.fromstring(SUMMARY.format(status=status))
     assert gluster.parse_unhealed(root) == expected
+
+
+def test_what_is_unhealed_in_words() -> None:
+    assert not gluster.Unhealed()
+    assert gluster.Unhealed(healing=1), "a brick lacks part of it"
+    assert str(gluster.Unhealed(2, 0, 5)) == "2 waiting for heal, 5 in split-brain"
+
+
+def test_geo_replication_that_is_not_stopped() -> None:
+    pairs = "".join(
+        f"<pair><{side}>ssh://{host}::away</{side}><status>{status}</status></pair>"
+        for side, host, status in (
+            ("secondary", "n1", "Active"),
+            ("secondary", "n1", "Passive"),
+            ("secondary", "n2", "Stopped"),
+            ("secondary", "n3", "Created"),
+            ("slave", "n4", "Faulty"),
+        )
+    )
+    root = ElementTree.fromstring(f"<cliOutput><geoRep>{pairs}</geoRep></cliOutput>")
+    assert gluster.parse_geo_replication(root) == ["ssh://n1::away", "ssh://n4::away"]
+
+
+STAND_IN = """#!/bin/sh
+if [ "$3" = hang ]; then
+    exec sleep 600
+fi
+echo "Error : Request timed out"
+exit 1
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `gluster` that gives up at once, or hangs."""
+    program = tmp_path / "gluster"
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    monkeypatch.setattr(gluster, "_PROGRAM", (str(program), "--mode=script"))
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_gluster_that_gives_up_is_no_refusal() -> None:
+    with pytest.raises(gluster.TimedOutError, match="`gluster volume stop home` gave up waiting"):
+        gluster.command("volume", "stop", "home")
+    with pytest.raises(gluster.TimedOutError, match="`gluster hang` did not end in 0 s"):
+        gluster.command("hang", seconds=0.2)
+    with pytest.raises(gluster.UndecidedError):
+        gluster.geo_replication("home")
+
+
+def test_a_slow_look_for_what_to_heal_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gluster` has no time limit for it, so ours is one against a hang only."""
+    limits: list[float] = []
+
+    def run(words: Sequence[str], seconds: float = 0) -> str:
+        limits.append(seconds)
+        return "<cliOutput/>"
+
+    monkeypatch.setattr(gluster, "_run", run)
+    gluster.unhealed("home")
+    gluster.set_granular_entry_heal("home", True)
+    assert min(limits) > 3600
 
 
 def test_global_options() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ import pytest
 import glupy_exporter
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
-from glupy_exporter.xlator import build, gluster, install, peer, plan
+from glupy_exporter.xlator import build, commands, gluster, install, peer, plan
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
 Need = Callable[[object, str], None]
@@ -70,6 +71,7 @@ def test_answers_of_nodes() -> None:
             "busy u2 - home",
             "unfinished u2 enable home",
             "unfinished u2 disable other",
+            "lacks u2 - /dev/fuse",
             "Command executed successfully.",
             "",
         ]
@@ -86,6 +88,7 @@ def test_answers_of_nodes() -> None:
             None,
             busy=frozenset({"home"}),
             unfinished={"home": "enable", "other": "disable"},
+            lacks=frozenset({"/dev/fuse"}),
         ),
     }
 
@@ -257,9 +260,13 @@ def brick_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def run(words: Sequence[str]) -> str:
         assert words[:3] == ("system::", "execute", "glupy")
-        find = "$(pidof glusterfsd)"
-        assert find in peer.SCRIPT
-        script = peer.SCRIPT.replace(find, " ".join(map(str, pids)))
+        script = peer.SCRIPT
+        for mark, stand_in in (
+            ("/proc/[0-9]*", " ".join(f"/proc/{pid}" for pid in pids)),
+            ('"$program" = glusterfsd', '"$program"'),
+        ):
+            assert mark in script
+            script = script.replace(mark, stand_in)
         done = subprocess.run(
             ["/bin/sh", "-s", *words[3:]], input=script.encode(), stdout=subprocess.PIPE
         )
@@ -267,6 +274,34 @@ def brick_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(gluster, "_run", run)
     return pids
+
+
+def test_bricks_are_found_without_pidof(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sed", "grep", "head", "id", "find", "readlink", "cmp", "rm", "flock", "true"):
+        (tools / tool).symlink_to(shutil.which(tool) or tool)
+    program = tmp_path / "glusterfsd"
+    shutil.copy(shutil.which("sleep") or "sleep", program)
+    script = peer.SCRIPT.replace(f"PATH={commands.PATH}", f"PATH={tools}")
+    with (tmp_path / "v.b.seg").open("w") as segment:
+        brick = subprocess.Popen([program, "60"], pass_fds=[segment.fileno()])
+    try:
+        done = subprocess.run(["/bin/sh", "-s"], input=script, capture_output=True, text=True)
+        assert "pidof" not in done.stderr
+        assert f" {brick.pid} {tmp_path / 'v.b.seg'}\n" in done.stdout
+    finally:
+        brick.kill()
+        brick.wait()
+
+
+def test_a_node_without_fuse_says_so(tmp_path: Path) -> None:
+    missing = tmp_path / "fuse"
+    for device, lacks in (("/dev/null", False), (str(missing), True)):
+        script = peer.SCRIPT.replace(peer.FUSE, device)
+        done = subprocess.run(["/bin/sh", "-s"], input=script, capture_output=True, text=True)
+        assert (f"- {device}\n" in done.stdout) is lacks, done.stdout
+    assert not missing.exists()
 
 
 @pytest.mark.parametrize("name", SEPARATORS)

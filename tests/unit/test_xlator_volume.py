@@ -46,15 +46,19 @@ def test_bricks_restart_one_at_a_time_where_clients_may_go_on_writing(
 
 def test_the_plan_of_a_rolling_enable_names_every_brick_in_order() -> None:
     made = make(replica=3)
-    planned = plan.Plan(made, "enable", True, made.bricks[1:], {"host1:/brick1": 11}, 7)
+    planned = plan.Plan(
+        made, "enable", True, made.bricks[1:], {"host1:/brick1": 11}, gluster.Unhealed(7, 2)
+    )
     assert planned.describe() == [
         "volume home (Kind, 3 bricks):",
         "  set user.xlator.glupy sdfs",
-        "  wait until 7 entries are healed",
+        "  wait until all entries are healed (7 waiting for heal, 2 possibly undergoing heal)",
         "  restart bricks one at a time; each is back, healed and reconnected to its clients "
         "before the next:",
         "    1. host1:/brick1 (pid 11)",
         "    2. host2:/brick2 (pid not running)",
+        "  until its restart each of them ignores what `gluster volume set` changes, though that "
+        "says success: change options before or afterwards",
     ]
 
 

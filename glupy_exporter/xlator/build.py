@@ -93,6 +93,11 @@ def xlator_dir() -> Path:
     return Path(_run("glusterfsd", "--print-xlatordir").strip())
 
 
+def libexec_dir() -> Path:
+    """Where the installed glusterd looks for ``peer_NAME``; RPM systems have it elsewhere."""
+    return Path(_run("glusterfsd", "--print-libexecdir").strip())
+
+
 def find() -> GlusterFS:
     """Find the installed GlusterFS, its headers and its library.
 
@@ -104,7 +109,10 @@ def find() -> GlusterFS:
             f"{platform.machine()} is not supported: the translator needs a 64-bit Linux"
         )
     xlators = xlator_dir()
-    version = _run("glusterfsd", "--version").split(None, 2)[1]
+    told = _run("glusterfsd", "--version").partition("\n")[0].split()
+    if len(told) < 2:
+        raise UserError("`glusterfsd --version` does not tell the version of GlusterFS")
+    version = told[1]
     library = xlators.parents[2] / "libglusterfs.so.0"
     if not library.exists():
         raise UserError(f"{library} does not exist; is GlusterFS installed completely?")

@@ -25,7 +25,7 @@ def library() -> Path:
 
 def peer_script() -> Path:
     """Where glusterd looks for what ``gluster system:: execute glupy`` runs."""
-    return build.xlator_dir().parents[1] / f"peer_{NAME}"
+    return build.libexec_dir() / f"peer_{NAME}"
 
 
 def gluster_version() -> str:

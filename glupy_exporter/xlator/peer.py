@@ -52,6 +52,8 @@ if [ "$1" = forget ]; then
     esac
 fi
 uuid=$(sed -n 's/^UUID=//p' "${GLUSTERD_WORKDIR:-/var/lib/glusterd}/glusterd.info")
+# Where there is no such device, opening it so would make a file.
+[ -c @FUSE@ ] && (: <>@FUSE@) 2>/dev/null || echo "lacks $uuid - @FUSE@"
 version=$(glusterfsd --version | sed -n '1s/^glusterfs \([^ ]*\).*/\1/p')
 library=$(glusterfsd --print-xlatordir)/user/glupy.so
 stamp_of() {
@@ -59,8 +61,6 @@ stamp_of() {
 }
 stamp=$(stamp_of "$library")
 echo "node $uuid $version ${stamp:--}"
-# Where there is no such device, opening it so would make a file.
-[ -c @FUSE@ ] && (: <>@FUSE@) 2>/dev/null || echo "lacks $uuid - @FUSE@"
 me=$(id -u)
 for directory in /proc/[0-9]*; do
     # pidof is not everywhere.

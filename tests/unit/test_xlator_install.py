@@ -122,7 +122,25 @@ def xlator_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "glusterfs" / "10.3" / "xlator"
     directory.mkdir(parents=True)
     monkeypatch.setattr(build, "xlator_dir", lambda: directory)
+    monkeypatch.setattr(build, "libexec_dir", lambda: tmp_path / "libexec" / "glusterfs")
     return directory
+
+
+def test_files_are_where_an_rpm_system_looks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "--print-xlatordir": "/usr/lib64/glusterfs/10.3/xlator\n",
+        "--print-libexecdir": "/usr/libexec/glusterfs\n",
+    }
+    monkeypatch.setattr(build, "_run", lambda program, flag: told[flag])
+    assert install.library() == Path("/usr/lib64/glusterfs/10.3/xlator/user/glupy.so")
+    assert install.peer_script() == Path("/usr/libexec/glusterfs/peer_glupy")
+
+
+def test_a_glusterfs_without_a_version_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"--print-xlatordir": "/lib/xlator\n", "--version": "glusterfs \nRepository revision:\n"}
+    monkeypatch.setattr(build, "_run", lambda program, flag: told[flag])
+    with pytest.raises(UserError, match="does not tell the version of GlusterFS"):
+        build.find()
 
 
 def test_install_refuses_a_missing_file(tmp_path: Path, xlator_dir: Path) -> None:

@@ -222,10 +222,45 @@ def test_a_command_that_has_not_ended_is_named(
         assert not any(row.ok for row in rows)
 
 
-def test_a_node_that_does_not_tell_its_version_is_named() -> None:
-    nodes = {"uuid0": peer.Node("", STAMP)}
-    with pytest.raises(UserError, match=r"node host0 .* does not tell its GlusterFS's version"):
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [
+        ("", r"does not tell its GlusterFS's version, but 'nothing'"),
+        ("git-0123abc", r"does not tell its GlusterFS's version, but 'git-0123abc'"),
+        ("9dev", r"runs GlusterFS 9dev, whose .* to 10 or later"),
+        ("10dev", None),
+        ("20240101.0", None),
+    ],
+)
+def test_a_node_with_an_unusual_version_is_named_or_works(
+    version: str, problem: str | None
+) -> None:
+    nodes = {"uuid0": peer.Node(version, peer.Stamp("0.1.0", version, layout.VERSION))}
+    if problem is None:
         plan._check_translators(make(), nodes)
+        return
+    with pytest.raises(UserError, match=f"node host0 .* {problem}"):
+        plan._check_translators(make(), nodes)
+
+
+def test_a_brick_that_ignores_options_is_told_apart(
+    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its graph and its volfile differ: as after `volume reset`, and before its restart."""
+    made = make()
+    segments = {str(options.segment_path(made, made.bricks[0])): 7}
+    pool["uuid0"] = peer.Node("10.3", STAMP, segments, {7: peer.Loaded(STAMP, True)})
+    (row,) = shown(monkeypatch, made)
+    assert not row.ok and row.note == (
+        "brick ignores changed options, as it runs the translator and its volfile lacks it: run "
+        "`xlator enable home`, which restarts nothing"
+    )
+    pool["uuid0"] = peer.Node("10.3", STAMP)
+    (row,) = shown(monkeypatch, make(user__xlator__glupy="sdfs"))
+    assert not row.ok and row.note == (
+        "not loaded; brick ignores changed options if it has not been restarted since: run "
+        "`xlator enable home` or see the brick's log"
+    )
 
 
 def test_a_node_without_the_script_is_named_and_not_the_others(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from cluster import HOST, Volume, gluster, pending_heals, volume, wait_for
 
+from glupy_exporter import discovery
 from glupy_exporter.xlator import build, install, peer, unfinished
 from glupy_exporter.xlator.gluster import Brick
 from glupy_exporter.xlator.gluster import volume as find_volume
@@ -437,6 +439,76 @@ def test_disable_refuses_when_an_option_could_not_be_set_back(installed: None) -
         said = command("disable", made.name, "--yes", status=2)
         assert "nothing has changed" in said and "Path bin exists" in said
         assert (options(made), pids(made)) == before
+
+
+def test_disable_sets_back_what_volume_set_refuses(installed: None) -> None:
+    """Options that only a stopped volume takes, and those with a command of their own."""
+    aio = {"storage.linux-aio": "on"}
+    with volume("replica", "2", bricks=2, options=aio) as made:
+        gluster("volume", "bitrot", made.name, "enable")
+        gluster("volume", "bitrot", made.name, "scrub-frequency", "daily")
+        try:
+            before = options(made)
+            assert before["features.scrub-freq"] == "daily"
+            command("disable", made.name, "--yes")
+            del before[OPTION]
+            granular = {"cluster.granular-entry-heal": "enable"}
+            assert {**options(made), **granular} == {**before, **granular}
+            assert all(pids(made))
+        finally:
+            gluster("volume", "bitrot", made.name, "disable")
+
+
+def test_bricks_that_ignore_options_are_named_and_mended_without_a_restart(installed: None) -> None:
+    with volume("replica", "2", bricks=2) as made, made.mount() as mount:
+
+        def writable() -> bool:
+            try:
+                (mount / "file").write_bytes(b"content")
+            except OSError as error:
+                assert error.errno == errno.EROFS
+                return False
+            return True
+
+        def on_record() -> bool:
+            """As the exporter is told."""
+            found = discovery.volumes()[made.name]
+            return bool(found and found.translator)
+
+        assert writable() and on_record()
+        before = pids(made)
+        gluster("volume", "reset", made.name)
+        assert not on_record()
+        for row in rows(made, status=1):
+            assert "brick ignores changed options" in row["note"]
+            assert f"run `xlator enable {made.name}`, which restarts nothing" in row["note"]
+        gluster("volume", "set", made.name, "features.read-only", "on")
+        assert writable(), "GlusterFS has learnt to change graphs: say so in docs/install.md"
+        assert "restart nothing" in command("enable", made.name, "--yes")
+        wait_for(lambda: not writable(), "the bricks to follow the option")
+        assert pids(made) == before and on_record()
+        assert all(row["ok"] for row in rows(made))
+
+
+SLOW = """#!/bin/sh
+case "$*" in *"--volname={name} "*) sleep 15 ;; esac
+"""
+
+
+def test_what_glusterd_does_after_gluster_gave_up_is_waited_for(installed: None) -> None:
+    hook = Path("/var/lib/glusterd/hooks/1/stop/pre/S00glupytest.sh")
+    impatient = (
+        "import sys; from glupy_exporter import cli; from glupy_exporter.xlator import gluster; "
+        "gluster._PROGRAM += ('--timeout=5',); sys.exit(cli.main(sys.argv[1:]))"
+    )
+    with volume(bricks=1, counted=False) as made, kept(hook):
+        hook.parent.mkdir(parents=True, exist_ok=True)
+        hook.write_text(SLOW.format(name=made.name))
+        hook.chmod(0o755)
+        words = [sys.executable, "-c", impatient, "xlator", "enable", made.name, "--yes"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert all(row["ok"] and row["loaded"] for row in rows(made))
 
 
 def test_every_node_answers_with_its_translator_and_open_segments(installed: None) -> None:

@@ -62,12 +62,13 @@ def carry_out(planned: Plan, say: Say, seconds: float = SECONDS) -> None:
             _restart_volume(planned, say)
         _verify_loaded(planned)
     except UserError as error:
-        error.args = (f"{error}. Now {_state(name)}; `xlator status {name}` shows its bricks",)
+        error.args = (f"{error}. Now {_state(planned)}; `xlator status {name}` shows its bricks",)
         raise
 
 
-def _state(name: str) -> str:
+def _state(planned: Plan) -> str:
     """How the volume is, in words."""
+    name = planned.volume.name
     try:
         volume = gluster.volume(name)
         down = []
@@ -76,10 +77,10 @@ def _state(name: str) -> str:
             down = [str(brick) for brick in volume.bricks if not brick.online(status)]
     except UserError as error:
         return f"it is not known how {name} is ({error})"
-    words = [
-        f"{name} is {volume.state.lower()}",
-        f"{OPTION} is {'set' if OPTION in volume.options else 'not set'}",
-    ]
+    is_set = OPTION in volume.options
+    words = [f"{name} is {volume.state.lower()}", f"{OPTION} is {'set' if is_set else 'not set'}"]
+    if is_set and planned.command == "enable":
+        words.append("bricks that have not been restarted since ignore changed options")
     if volume.started:
         words.append(f"bricks that are down: {', '.join(down) or 'none'}")
     return ", ".join(words)
@@ -94,7 +95,7 @@ def _command(words: Sequence[str], is_done: Callable[[], bool]) -> None:
     """
     try:
         gluster.command(*words)
-    except gluster.TimedOutError as error:
+    except gluster.GaveUpError as error:
         what = f"{error}, which has not done it in {gluster.PATIENCE:.0f} s more"
         wait(what, time.monotonic() + gluster.PATIENCE, is_done)
 

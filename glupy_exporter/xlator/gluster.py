@@ -40,8 +40,8 @@ class UndecidedError(GlusterError):
     """glusterd took too long or was busy with something else for too long."""
 
 
-class TimedOutError(UndecidedError):
-    """``gluster`` gave up waiting. glusterd may do what it was asked all the same."""
+class GaveUpError(UndecidedError):
+    """``gluster`` ended without an answer. glusterd may do what it was asked all the same."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
                 "gluster is not installed; run this on a GlusterFS server"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise TimedOutError(f"`{shown}` did not end in {seconds:.0f} s") from error
+            raise GaveUpError(f"`{shown}` did not end in {seconds:.0f} s") from error
         except OSError as error:
             raise GlusterError(f"`{shown}` cannot be run: {error.strerror}") from error
         output = done.stdout.decode("utf-8", "replace")
@@ -162,7 +162,9 @@ def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
         time.sleep(pause)
         pause = min(2.0, pause * 2)
     if "Request timed out" in answer:
-        raise TimedOutError(f"`{shown}` gave up waiting for glusterd")
+        raise GaveUpError(f"`{shown}` gave up waiting for glusterd")
+    if done.returncode < 0:
+        raise GaveUpError(f"`{shown}` was ended by signal {-done.returncode}")
     if "Connection failed" in answer:
         raise GlusterError("glusterd does not answer; start it and try again")
     if done.returncode != 0:
@@ -174,7 +176,7 @@ def command(*words: str, seconds: float = _COMMAND_SECONDS) -> ElementTree.Eleme
     """Run one ``gluster`` command and return its ``cliOutput`` element.
 
     Raises:
-        TimedOutError: it did not end in ``seconds``, or gave up itself.
+        GaveUpError: it did not end in ``seconds``, gave up waiting for glusterd, or was killed.
         GlusterError: it cannot be run, or it failed.
     """
     output = _run(("--xml", *words), seconds)

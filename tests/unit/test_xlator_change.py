@@ -126,7 +126,7 @@ class Pool:
             return
         if seconds:
             self._later.append((self._elapsed + seconds, lambda: self._take_effect(*words)))
-        raise gluster.TimedOutError(f"`gluster {said}` gave up waiting for glusterd")
+        raise gluster.GaveUpError(f"`gluster {said}` gave up waiting for glusterd")
 
     def _take_effect(self, _: str, verb: str, name: str, *words: str) -> None:
         if verb == "set":
@@ -242,8 +242,11 @@ def test_what_glusterd_never_does_is_given_up_and_the_state_named(
 
 def test_what_is_down_is_named(pool: Pool) -> None:
     pool.never = "start Started"
-    with pytest.raises(UserError, match=f"bricks that are down: {BRICKS[0]};"):
+    with pytest.raises(UserError, match=f"bricks that are down: {BRICKS[0]};") as caught:
         enable()
+    assert "user.xlator.glupy is set, bricks that have not been restarted since ignore" in str(
+        caught.value
+    )
     assert unfinished.read("home"), "the next command has to bring it back"
 
 

@@ -126,9 +126,10 @@ def test_geo_replication_that_is_not_stopped() -> None:
 
 
 STAND_IN = """#!/bin/sh
-if [ "$3" = hang ]; then
-    exec sleep 600
-fi
+case $3 in
+hang) exec sleep 600 ;;
+die) kill -9 $$ ;;
+esac
 echo "Error : Request timed out"
 exit 1
 """
@@ -145,10 +146,12 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_gluster_that_gives_up_is_no_refusal() -> None:
-    with pytest.raises(gluster.TimedOutError, match="`gluster volume stop home` gave up waiting"):
+    with pytest.raises(gluster.GaveUpError, match="`gluster volume stop home` gave up waiting"):
         gluster.command("volume", "stop", "home")
-    with pytest.raises(gluster.TimedOutError, match="`gluster hang` did not end in 0 s"):
+    with pytest.raises(gluster.GaveUpError, match="`gluster hang` did not end in 0 s"):
         gluster.command("hang", seconds=0.2)
+    with pytest.raises(gluster.GaveUpError, match="`gluster die` was ended by signal 9"):
+        gluster.command("die")
     with pytest.raises(gluster.UndecidedError):
         gluster.geo_replication("home")
 

@@ -154,10 +154,7 @@ def _restart_volume(planned: Plan, say: Say) -> None:
 
 
 def _stop(volume: Volume) -> None:
-    _command(
-        ("volume", "stop", volume.name),
-        lambda: not gluster.volume(volume.name).started,
-    )
+    _command(("volume", "stop", volume.name), lambda: not gluster.volume(volume.name).started)
 
 
 def _restart_bricks(planned: Plan, say: Say, seconds: float) -> None:
@@ -187,20 +184,16 @@ def _restart_brick(planned: Plan, brick: Brick, say: Say, seconds: float) -> Non
     deadline = time.monotonic() + seconds
     after = f"after {seconds:.0f} s"
 
+    def is_down() -> bool:
+        return not peer.holding([brick])
+
     _wait_healed(volume, volume.name, deadline, after)
     plan.check_ready(volume, gluster.status(volume.name))
     before = gluster.clients(volume.name).get(str(brick), 0)
     say(f"restarting {brick}")
     with unfinished.promised(Work(volume.name, planned.command, brick)):
-        _command(
-            ("volume", "reset-brick", volume.name, str(brick), "start"),
-            lambda: not peer.holding([brick]),
-        )
-        wait(
-            f"{brick} does not go down",
-            time.monotonic() + unfinished.SECONDS,
-            lambda: not peer.holding([brick]),
-        )
+        _command(("volume", "reset-brick", volume.name, str(brick), "start"), is_down)
+        wait(f"{brick} does not go down", time.monotonic() + unfinished.SECONDS, is_down)
         say(f"{brick} is down")
         # While the first brick is down: if it could not be stopped, nothing has changed.
         if brick == planned.restart[0]:
@@ -285,6 +278,8 @@ def _settable(volume: Volume, untouched: Set[str]) -> tuple[dict[str, str], dict
             f"again, and set {', '.join(refused)} afterwards if you want to. To stop counting: "
             f"`gluster volume set {volume.name} {OPTION}.enabled off`"
         )
+    if found:
+        gluster.command(*options.set_command(volume.name, found))
     return found, stopped
 
 
@@ -292,9 +287,7 @@ def _refusal(volume: Volume, found: Mapping[str, str]) -> str:
     """Why glusterd does not take options that have these values already; nothing if it does."""
     try:
         gluster.command(*options.set_command(volume.name, found))
-    except gluster.UndecidedError:
-        raise
-    except gluster.GlusterError as error:
+    except gluster.RefusedError as error:
         return str(error)
     return ""
 
@@ -322,16 +315,17 @@ def _disable(planned: Plan, say: Say) -> None:
             _stop(volume)
         now = gluster.volume(volume.name)
         _check_unchanged(dataclasses.replace(volume, state=now.state), now)
+        others.update(stopped)
         if stopped:
-            gluster.command(*options.set_command(volume.name, stopped))
-        unfinished.write(dataclasses.replace(work, options={**others, **stopped}))
+            gluster.command(*options.set_command(volume.name, others))
+        unfinished.write(dataclasses.replace(work, options=others))
         _command(
             ("volume", "reset", volume.name),
             lambda: not options.ours(gluster.volume(volume.name)),
         )
         say(f"unset {', '.join(ours)}")
         say(f"setting the other options back{' and starting it' if volume.started else ''}")
-    _verify_disabled(volume, volume.options.keys() - untouched - others.keys() - stopped.keys())
+    _verify_disabled(volume, volume.options.keys() - untouched - others.keys())
 
 
 def _verify_disabled(before: Volume, unknown: Set[str]) -> None:

@@ -36,6 +36,10 @@ class GlusterError(UserError):
     """``gluster`` could not be run or refused; the text holds the command and its answer."""
 
 
+class RefusedError(GlusterError):
+    """glusterd answered, and does not do it."""
+
+
 class UndecidedError(GlusterError):
     """glusterd took too long or was busy with something else for too long."""
 
@@ -168,7 +172,7 @@ def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
     if "Connection failed" in answer:
         raise GlusterError("glusterd does not answer; start it and try again")
     if done.returncode != 0:
-        raise GlusterError(f"`{shown}` failed: {answer}")
+        raise RefusedError(f"`{shown}` failed: {answer}")
     return output
 
 
@@ -186,7 +190,7 @@ def command(*words: str, seconds: float = _COMMAND_SECONDS) -> ElementTree.Eleme
         raise GlusterError(f"`gluster {' '.join(words)}` answered no XML: {output!r}") from error
     if root.findtext("opRet", "0") != "0":
         reason = root.findtext("opErrstr") or root.findtext("output") or "no reason given"
-        raise GlusterError(f"`gluster {' '.join(words)}` failed: {' '.join(reason.split())}")
+        raise RefusedError(f"`gluster {' '.join(words)}` failed: {' '.join(reason.split())}")
     return root
 
 
@@ -356,16 +360,10 @@ def parse_geo_replication(root: ElementTree.Element) -> list[str]:
 
 
 def geo_replication(name: str) -> list[str]:
-    """Where the volume is replicated to by sessions that are not stopped.
-
-    Raises:
-        UndecidedError: glusterd is busy, or takes too long.
-    """
+    """Where the volume is replicated to by sessions that are not stopped."""
     try:
         return parse_geo_replication(command("volume", "geo-replication", name, "status"))
-    except UndecidedError:
-        raise
-    except GlusterError:
+    except RefusedError:
         # So it answers, in XML without any reason, also where there is no session.
         return []
 

@@ -118,7 +118,7 @@ class Pool:
                 if option in self.refused and not (
                     "stop the volume" in self.refused[option] and self.state != "Started"
                 ):
-                    raise gluster.GlusterError(f"`gluster {said}` failed: {self.refused[option]}")
+                    raise gluster.RefusedError(f"`gluster {said}` failed: {self.refused[option]}")
         what = f"{words[1]} {self.state}"
         seconds = self.slow.pop(what, None)
         if seconds is None and what != self.never:
@@ -273,7 +273,7 @@ def test_a_stopped_volume_that_refuses_is_started_as_it_was(
 
     def refuse(*words: str) -> None:
         if "storage.linux-aio" in words and pool.state == "Stopped":
-            raise gluster.GlusterError("it changed its mind")
+            raise gluster.RefusedError("it changed its mind")
         command(*words)
 
     monkeypatch.setattr(gluster, "command", refuse)
@@ -289,6 +289,37 @@ def test_options_with_a_command_of_their_own_are_set_back_by_it(pool: Pool) -> N
     pool.refused = {"features.scrub-freq": "Use 'gluster volume bitrot' instead."}
     disable()
     assert pool.options == {**SHARD, **scrub}
+
+
+def test_a_glusterd_that_does_not_answer_refuses_no_option(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.options[options.OPTION] = "sdfs"
+    planned = plan.to_disable("home")
+
+    def unanswered(*words: str) -> None:
+        raise gluster.GlusterError("glusterd does not answer; start it and try again")
+
+    monkeypatch.setattr(gluster, "command", unanswered)
+    with pytest.raises(UserError, match=r"^glusterd does not answer; start it and try again\. Now"):
+        change.carry_out(planned, quiet)
+
+
+def test_options_that_are_refused_only_together_change_nothing(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.options.update({options.OPTION: "sdfs", "x.y": "z"})
+    command = gluster.command
+
+    def refuse(*words: str) -> None:
+        if words[1] == "set" and len(words) > 5:
+            raise gluster.RefusedError("one at a time")
+        command(*words)
+
+    monkeypatch.setattr(gluster, "command", refuse)
+    with pytest.raises(UserError, match="one at a time"):
+        disable()
+    assert not {"volume stop home", "volume reset home"} & set(pool.said)
 
 
 def test_an_option_that_is_off_anyway_does_not_stand_in_the_way(pool: Pool) -> None:

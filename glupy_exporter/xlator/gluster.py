@@ -392,6 +392,16 @@ def set_granular_entry_heal(name: str, on: bool) -> None:
     _run(("volume", "heal", name, "granular-entry-heal", switch), _HEAL_SECONDS)
 
 
+def set_scrub(name: str, option: str, value: str) -> None:
+    """Set what ``volume set`` leaves to ``volume bitrot``, like ``scrub-frequency``.
+
+    Raises:
+        GlusterError: the volume is not started, or has no bitrot detection.
+    """
+    # It answers no XML either.
+    _run(("volume", "bitrot", name, option, value))
+
+
 def parse_pool(root: ElementTree.Element) -> dict[str, Peer]:
     """The answer of ``gluster pool list``, by the UUID of the node."""
     return {

@@ -35,7 +35,7 @@ def set_scrub(volume: str, option: str, value: str) -> None:
     Raises:
         GlusterError: glusterd refuses, as while the volume is not started.
     """
-    gluster.command("volume", "bitrot", volume, _SCRUB[option], value)
+    gluster.set_scrub(volume, _SCRUB[option], value)
 
 
 def ours(volume: Volume) -> list[str]:

@@ -47,6 +47,7 @@ class Pool:
         monkeypatch.setattr(gluster, "global_options", dict)
         monkeypatch.setattr(gluster, "pool", self._pool)
         monkeypatch.setattr(gluster, "set_granular_entry_heal", self._granular)
+        monkeypatch.setattr(gluster, "set_scrub", self._scrub)
         monkeypatch.setattr(peer, "nodes", self._nodes)
         monkeypatch.setattr(peer, "holding", lambda bricks: not self.online.isdisjoint(bricks))
         monkeypatch.setattr(peer, "forget", lambda name, path: None)
@@ -108,6 +109,9 @@ class Pool:
 
     def _granular(self, name: str, on: bool) -> None:
         self._command("volume", "heal", name, "granular-entry-heal", "on" if on else "off")
+
+    def _scrub(self, name: str, option: str, value: str) -> None:
+        self._command("volume", "bitrot", name, option, value)
 
     def _command(self, *words: str) -> None:
         self._lock()

@@ -100,7 +100,7 @@ class Pool:
             b.node: peer.Node(
                 "10.3",
                 STAMP,
-                {str(options.segment_path(volume, b)): 7} if b in self.loaded else {},
+                {str(options.segment_paths(volume, b)[0]): 7} if b in self.loaded else {},
                 {7: peer.Loaded(STAMP, True)},
                 lacks=self.lacks,
             )

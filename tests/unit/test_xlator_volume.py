@@ -248,7 +248,7 @@ def test_a_brick_that_ignores_options_is_told_apart(
 ) -> None:
     """Its graph and its volfile differ: as after `volume reset`, and before its restart."""
     made = make()
-    segments = {str(options.segment_path(made, made.bricks[0])): 7}
+    segments = {str(options.segment_paths(made, made.bricks[0])[0]): 7}
     pool["uuid0"] = peer.Node("10.3", STAMP, segments, {7: peer.Loaded(STAMP, True)})
     (row,) = shown(monkeypatch, made)
     assert not row.ok and row.note == (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,16 +67,7 @@ class GlusterFS:
 def _run(*command: str) -> str:
     """Standard output of ``command``. Raises UserError if it is missing or fails."""
     try:
-        done = subprocess.run(
-            command,
-            cwd=commands.DIRECTORY,
-            env=commands.ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=300,
-        )
+        done = commands.run(command, 300)
     except FileNotFoundError as error:
         raise UserError(
             f"{command[0]} is not installed; see README.md for what a build needs"

@@ -134,19 +134,9 @@ def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
     pause = 0.1
     while True:
         try:
-            # A session of its own: Ctrl-C must not end a transaction half-way.
-            done = subprocess.run(
-                command,
-                cwd=commands.DIRECTORY,
-                env=commands.ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=seconds,
-                start_new_session=True,
-                # Python's own descriptors end here; what `unfinished` marks as inheritable goes on.
-                close_fds=False,
-            )
+            # Ctrl-C must not end a transaction half-way, and what `unfinished` marks as inheritable
+            # goes on.
+            done = commands.run(command, seconds, undisturbed=True)
         except FileNotFoundError as error:
             raise GlusterError(
                 "gluster is not installed; run this on a GlusterFS server"
@@ -155,8 +145,8 @@ def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
             raise GaveUpError(f"`{shown}` did not end in {seconds:.0f} s") from error
         except OSError as error:
             raise GlusterError(f"`{shown}` cannot be run: {error.strerror}") from error
-        output = done.stdout.decode("utf-8", "replace")
-        answer = " ".join((output + done.stderr.decode("utf-8", "replace")).split())
+        output = done.stdout
+        answer = " ".join((output + done.stderr).split())
         if not any(text in answer for text in _BUSY):
             break
         if time.monotonic() > give_up:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -95,18 +94,8 @@ def _check_loads(source: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         copy = f"/proc/self/fd/{descriptor}"
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", code, copy],
-            cwd=commands.DIRECTORY,
-            env=commands.ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[descriptor],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=60,
-        )
+        command = [sys.executable, "-I", "-c", code, copy]
+        done = commands.run(command, 60, descriptors=[descriptor])
     if done.returncode != 0:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         reason = reason.replace(copy, build.SHARED_OBJECT)

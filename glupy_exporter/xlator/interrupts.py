@@ -46,6 +46,19 @@ def raised() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
+def held(wanted: bool = True) -> Iterator[None]:
+    """Have :data:`SIGNALS` come once the block has ended, if ``wanted``.
+
+    A program that is started in the block never gets them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS if wanted else ())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def deferred(until: str) -> Iterator[None]:
     """Have :data:`SIGNALS` wait until the block has ended, and tell standard error so.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -279,12 +278,5 @@ def nodes() -> dict[str, Node]:
 
 def this_node() -> dict[str, Node]:
     """What this node answers, asked without glusterd; empty where GlusterFS is not installed."""
-    done = subprocess.run(
-        ["/bin/sh", "-s"],
-        input=SCRIPT.encode("ascii"),
-        cwd=commands.DIRECTORY,
-        env=commands.ENVIRONMENT,
-        capture_output=True,
-        timeout=60,
-    )
-    return parse(gluster.lines(done.stdout.decode("utf-8", "replace")))
+    done = commands.run(["/bin/sh", "-s"], 60, given=SCRIPT)
+    return parse(gluster.lines(done.stdout))

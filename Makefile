@@ -31,11 +31,11 @@ packages: # Debian's packages for the demo, if they are missing
 .PHONY: demo
 demo: packages ## show everything on a throw-away volume until Ctrl-C; ONCE=1: check and exit
 	@$(MAKE) --no-print-directory --silent $(BIN)/.runtime
-	@$(BIN)/python -B deploy/demo/demo.py $(if $(ONCE),--once)
+	@$(BIN)/python -B -m deploy.demo $(if $(ONCE),--once)
 
 .PHONY: demo-clean
 demo-clean: $(BIN)/.runtime ## remove what a demo that was killed has left
-	@$(BIN)/python -B deploy/demo/demo.py --clean
+	@$(BIN)/python -B -m deploy.demo --clean
 
 # What works on this machine and its glusterd, and what makes machines and file systems of its own.
 HERE := $(addprefix tests/,gluster demo native unit fuzz)
@@ -69,19 +69,18 @@ BOUND := timeout --foreground --kill-after=1m --verbose 1h
 
 .PHONY: bench
 bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
-	$(BOUND) $(BIN)/python benchmarks/heavy_hitters.py
-	$(BOUND) $(BIN)/python benchmarks/fop_cost.py
-	$(BOUND) $(BIN)/python benchmarks/new_files.py
-	$(BOUND) $(BIN)/python benchmarks/collect.py
-	PYTHONPATH=tests/gluster $(BOUND) $(BIN)/python benchmarks/brick_cost.py
-	PYTHONPATH=tests/gluster:tests/unit $(BOUND) $(BIN)/python benchmarks/scrape_cost.py
+	$(BOUND) $(BIN)/python -m benchmarks.heavy_hitters
+	$(BOUND) $(BIN)/python -m benchmarks.fop_cost
+	$(BOUND) $(BIN)/python -m benchmarks.new_files
+	$(BOUND) $(BIN)/python -m benchmarks.collect
+	$(BOUND) $(BIN)/python -m benchmarks.brick_cost
+	$(BOUND) $(BIN)/python -m benchmarks.scrape_cost
 
 .PHONY: lint
 lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheus rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=deploy/demo $(BIN)/mypy deploy/demo/*.py deploy/release.py
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	promtool check config prometheus/prometheus.yml
 	promtool test rules prometheus/tests/*.yml
@@ -112,7 +111,7 @@ ifdef PROMETHEUS
 else
 	@deploy/demo/packages.sh chromium
 	@$(MAKE) --no-print-directory --silent $(BIN)/.runtime
-	$(BIN)/python -B deploy/demo/demo.py --then 'node $(PREVIEW)/preview.mjs --set volume=glupy-demo'
+	$(BIN)/python -B -m deploy.demo --then 'node $(PREVIEW)/preview.mjs --set volume=glupy-demo'
 endif
 
 .PHONY: build-deps

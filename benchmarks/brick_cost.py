@@ -11,7 +11,7 @@ with 95 % confidence intervals by Student's t.
 
 Exits with 1 if the interval of a ratio of ours lies above what it may be at most.
 
-Needs root and GlusterFS. Usage: ``PYTHONPATH=tests/gluster python benchmarks/brick_cost.py``
+Needs root and GlusterFS. Usage: ``python -m benchmarks.brick_cost``
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import cluster
-from samples import SAMPLES, interval, processor_time
+from benchmarks.samples import SAMPLES, interval, processor_time
+from tests.support.gluster import volumes
 
 VARIANTS: dict[str, dict[str, bool]] = {
     "without": {"counted": False, "profiled": False},
@@ -76,7 +76,7 @@ WORK: dict[str, tuple[Callable[[Path], None], int]] = {
 class Subject(NamedTuple):
     """A variant's volume."""
 
-    volume: cluster.Volume
+    volume: volumes.Volume
     mount: Path
 
     def cost(self, work: Callable[[Path], None]) -> float:
@@ -120,7 +120,7 @@ def generation() -> dict[tuple[str, str], float]:
         for name in random.sample(list(VARIANTS), len(VARIANTS)):
             disk = stack.enter_context(tmpfs())
             volume = stack.enter_context(
-                cluster.volume(bricks=1, options=OPTIONS, parents=[disk], **VARIANTS[name])
+                volumes.volume(bricks=1, options=OPTIONS, parents=[disk], **VARIANTS[name])
             )
             mount = stack.enter_context(volume.mount("direct-io-mode=enable"))
             subjects[name] = Subject(volume, mount)
@@ -159,8 +159,8 @@ def main() -> int:
     """Print the table."""
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(cluster.glusterd())
-        stack.enter_context(cluster.translator(work))
+        stack.enter_context(volumes.glusterd())
+        stack.enter_context(volumes.translator(work))
         missed = report([generation() for _ in range(SAMPLES)])
     for what in missed:
         print(f"MISSED: {what}")

@@ -9,7 +9,7 @@ resident memory at the end.
 Says by how much the slowest scrapes of 24 bricks miss their goal, and exits with 1 if the exporter
 takes more memory than it may.
 
-Usage: ``python benchmarks/collect.py``
+Usage: ``python -m benchmarks.collect``
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import bricks
+from benchmarks.harness import bricks
 
 BRICKS = (6, 12, 24)
 SCRAPES = 200

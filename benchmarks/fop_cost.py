@@ -12,7 +12,7 @@ to cost no more than a part of it. Of a lookup it only counts and times the fop.
 
 Exits with 1 if ours misses a target.
 
-Usage: ``python benchmarks/fop_cost.py``
+Usage: ``python -m benchmarks.fop_cost``
 """
 
 from __future__ import annotations

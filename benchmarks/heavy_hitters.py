@@ -14,7 +14,7 @@ it prints
 
 Exits with 1 if the table misses a target.
 
-Usage: ``python benchmarks/heavy_hitters.py``
+Usage: ``python -m benchmarks.heavy_hitters``
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import compile_harness
+from benchmarks.harness import compile_harness
 
 BOUNDED = ("table", "Space-Saving")
 TOP = 20

@@ -9,7 +9,7 @@ Grafana would at a time range of an hour.
 Everything runs on one machine, so that exporters and Prometheus compete for its processors. It
 takes 4 MiB of /dev/shm a brick, 50 MB of memory an exporter, and for Prometheus what it prints.
 
-Usage: ``python benchmarks/many_bricks.py [--nodes N] [--interval SECONDS] [--minutes N] ...``
+Usage: ``python -m benchmarks.many_bricks [--nodes N] [--interval SECONDS] [--minutes N] ...``
 """
 
 from __future__ import annotations
@@ -32,14 +32,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from harness import bricks
 
+from benchmarks.harness import bricks
+from deploy.demo.panels import Question, questions
 from glupy_exporter import discovery
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "deploy" / "demo"))
-
-from panels import Question, questions  # noqa: E402
 
 BRICKS_A_NODE = 24
 PORT = 19714

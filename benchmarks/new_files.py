@@ -8,7 +8,7 @@ of both, and of the ratio of a round the median and the quartiles.
 
 Needs two processors. Exits with 1 if the ratio misses the target.
 
-Usage: ``python benchmarks/new_files.py``
+Usage: ``python -m benchmarks.new_files``
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import compile_harness
+from benchmarks.harness import compile_harness
 
 ROUNDS = 101
 FOPS_A_ROUND = 200_000

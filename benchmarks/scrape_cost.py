@@ -18,7 +18,7 @@ Exits with 1 if the interval of a ratio to scrapes of the copy lies above 1, or 
 their own that of the ratio to no scrapes.
 
 Needs root, GlusterFS and fio.
-Usage: ``PYTHONPATH=tests/gluster:tests/unit python benchmarks/scrape_cost.py``
+Usage: ``python -m benchmarks.scrape_cost``
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cluster
-import segments
-from monitored import exporter, get
-from samples import SAMPLES, interval, processor_time
+from benchmarks.samples import SAMPLES, interval, processor_time
+from tests.support import segments
+from tests.support.gluster import volumes
+from tests.support.gluster.monitored import exporter, get
 
 SECONDS_A_ROUND = 10
 RATE = 500
@@ -97,7 +97,7 @@ def latency(workers: set[int], watchers: set[int]) -> list[str]:
     """Print fio's latencies, on these processors; what misses its target."""
     found: dict[str, list[float]] = {"none": [], "of the brick": [], "of a copy": []}
     with contextlib.ExitStack() as stack:
-        volume = stack.enter_context(cluster.volume(bricks=1))
+        volume = stack.enter_context(volumes.volume(bricks=1))
         mount = stack.enter_context(volume.mount())
         p99(mount, workers)  # lays the files out
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
@@ -138,9 +138,9 @@ def latency(workers: set[int], watchers: set[int]) -> list[str]:
 
 def ask_gluster(name: str) -> None:
     """What operators have without the translator."""
-    cluster.gluster("volume", "profile", name, "info", "cumulative", "--xml")
+    volumes.gluster("volume", "profile", name, "info", "cumulative", "--xml")
     for top in TOPS:
-        cluster.gluster("volume", "top", name, top, "list-cnt", "50", "--xml")
+        volumes.gluster("volume", "top", name, top, "list-cnt", "50", "--xml")
 
 
 def costs(ask: Callable[[], object], pids: list[int]) -> tuple[float, float]:
@@ -159,7 +159,7 @@ def costs(ask: Callable[[], object], pids: list[int]) -> tuple[float, float]:
 def comparison() -> None:
     """Print what it costs to ask for the state of many bricks."""
     (glusterd,) = map(int, subprocess.check_output(["pgrep", "--exact", "glusterd"]).split())
-    with cluster.volume(bricks=BRICKS) as volume, volume.mount() as mount, exporter() as served:
+    with volumes.volume(bricks=BRICKS) as volume, volume.mount() as mount, exporter() as served:
         for number in range(FILES):
             (mount / f"file{number}").write_bytes(os.urandom(4096))
             (mount / f"file{number}").read_bytes()
@@ -185,8 +185,8 @@ def main() -> int:
     """Print both."""
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(cluster.glusterd())
-        stack.enter_context(cluster.translator(work))
+        stack.enter_context(volumes.glusterd())
+        stack.enter_context(volumes.translator(work))
         every = os.sched_getaffinity(0)
         missed = latency(every, every)
         if len(every) > 1:

@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-import limits
 import pytest
-from roots import NAMES
+
+from tests.support import limits
+from tests.support.roots import NAMES
 
 Need = Callable[[object, str], None]
 

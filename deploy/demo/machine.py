@@ -7,7 +7,6 @@ there. So cleaning up needs no memory of the run that is cleaned up after, howev
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import reader
 from glupy_exporter.xlator import gluster, install
+from tests.support.mounts import abandon, mounts
 
 DIRECTORY = Path("/var/lib/glupy-demo")
 MOUNT_POINTS = {
@@ -44,8 +44,6 @@ _SAVED = DIRECTORY / "saved-translator"
 _BUILD = DIRECTORY / "build"
 _VOLFILES = Path("/var/lib/glusterd/vols") / VOLUME
 _MARK = "GLUPY_DEMO"
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_MNT_FORCE, _MNT_DETACH = 1, 2
 _GLUSTER_LOGS = Path("/var/log/glusterfs")
 _GLUSTER_RUN = Path("/run/gluster")
 _SEGMENTS = _GLUSTER_RUN / "glupy"
@@ -183,23 +181,6 @@ def _end(pid: int) -> None:
         os.close(process)
 
 
-def _mounts() -> list[str]:
-    """Mount points under the demo's directory, also those whose file system is dead."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [point for point in points if point.startswith(f"{DIRECTORY}/")]
-
-
-def _abandon(mount_point: str) -> None:
-    """Unmount a file system in whatever state it is: all who wait for it get an error.
-
-    Not by umount(8), since a child of a process with files there may hang before it becomes that
-    program, when it closes those files.
-    """
-    if _LIBC.umount2(os.fsencode(mount_point), _MNT_FORCE | _MNT_DETACH) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), mount_point)
-
-
 def host() -> str:
     """A name or address of this node that glusterd takes for a brick."""
     name = socket.gethostname()
@@ -287,8 +268,8 @@ def _remove_services() -> None:
 
 def _remove_mount() -> None:
     def gone() -> bool:  # an interrupted mount may still be on its way
-        for point in _mounts():
-            _abandon(point)
+        for point in mounts(f"{DIRECTORY}/"):
+            abandon(point)
         return not any(map(_started_for, MOUNT_POINTS))
 
     try:

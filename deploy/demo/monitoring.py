@@ -11,9 +11,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-import machine
 import yaml
 
+from deploy.demo import machine
 from glupy_exporter.errors import UserError
 
 _REPOSITORY = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from monitoring import Prometheus
+    from deploy.demo.monitoring import Prometheus
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
 _ALL = ".*"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pool import Volume
-from running import Running
+from tests.cluster.pool import Volume
+from tests.cluster.running import Running
 
 APPLICATION = Path(__file__).with_name("application.py")
 ANSWER_SECONDS = 150

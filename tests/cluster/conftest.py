@@ -7,16 +7,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pool as pools
 import pytest
-from client_work import Work
-from client_work import work as working
-from cluster import wait_for
-from expected import GAP, PING_TIMEOUT
-from machine import Machine
-from monitor import Monitor, hurry_timer
-from monitor import monitor as monitoring
-from pool import Pool, Volume
+
+from tests.cluster import pool as pools
+from tests.cluster.client_work import Work
+from tests.cluster.client_work import work as working
+from tests.cluster.expected import GAP, PING_TIMEOUT
+from tests.cluster.machine import Machine
+from tests.cluster.monitor import Monitor, hurry_timer
+from tests.cluster.monitor import monitor as monitoring
+from tests.cluster.pool import Pool, Volume
+from tests.support.gluster.volumes import wait_for
 
 Need = Callable[[object, str], None]
 

@@ -9,10 +9,10 @@ import signal
 import subprocess
 from pathlib import Path
 
-from cluster import wait_for
-from nodes import Node, children
-from roots import Root
-from running import Running
+from tests.cluster.running import Running
+from tests.support.gluster.nodes import Node, children
+from tests.support.gluster.volumes import wait_for
+from tests.support.roots import Root
 
 ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",

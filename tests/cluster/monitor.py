@@ -10,10 +10,10 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from cluster import wait_for
-from machine import Machine
-from monitored import HURRIED, Prometheus, prometheus, seed_with
-from pool import NODES, Pool
+from tests.cluster.machine import Machine
+from tests.cluster.pool import NODES, Pool
+from tests.support.gluster.monitored import HURRIED, Prometheus, prometheus, seed_with
+from tests.support.gluster.volumes import wait_for
 
 SPEED = 10
 """How much faster than as shipped all goes. What takes longer than something else still does: a

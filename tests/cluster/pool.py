@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from cluster import wait_for
-from machine import Machine, end_all, remove_control_groups
-from nodes import ip
-from roots import Root
+from tests.cluster.machine import Machine, end_all, remove_control_groups
+from tests.support.gluster.nodes import ip
+from tests.support.gluster.volumes import wait_for
+from tests.support.roots import Root
 
 HOME = Path("/var/tmp")
 PREFIX = "glupy-cluster-"

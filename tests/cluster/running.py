@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from nodes import children
+from tests.support.gluster.nodes import children
 
 
 class Running:

@@ -6,11 +6,11 @@ import contextlib
 import json
 import re
 
-from client_work import Work
-from expected import DISABLE_GAP, GAP, NODE_ALERTS, NODE_LOST_GAP
-from machine import Machine
-from monitor import Monitor
-from pool import Pool, Volume, volume
+from tests.cluster.client_work import Work
+from tests.cluster.expected import DISABLE_GAP, GAP, NODE_ALERTS, NODE_LOST_GAP
+from tests.cluster.machine import Machine
+from tests.cluster.monitor import Monitor
+from tests.cluster.pool import Pool, Volume, volume
 
 OPTION = "user.xlator.glupy"
 

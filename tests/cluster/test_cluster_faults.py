@@ -6,12 +6,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from client_work import Work
-from cluster import wait_for
-from expected import NODE_ALERTS, NODE_LOST_GAP
-from machine import Machine
-from monitor import Monitor
-from pool import NODES, Volume
+from tests.cluster.client_work import Work
+from tests.cluster.expected import NODE_ALERTS, NODE_LOST_GAP
+from tests.cluster.machine import Machine
+from tests.cluster.monitor import Monitor
+from tests.cluster.pool import NODES, Volume
+from tests.support.gluster.volumes import wait_for
 
 
 def wait_until_up(monitor: Monitor) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from cluster import wait_for
-from machine import Machine
-from monitor import watching
-from monitored import get, ready
-from pool import NODES, Pool
+
+from tests.cluster.machine import Machine
+from tests.cluster.monitor import watching
+from tests.cluster.pool import NODES, Pool
+from tests.support.gluster.monitored import get, ready
+from tests.support.gluster.volumes import wait_for
 
 SERVICE = "glupy-exporter.service"
 SOCKET = "glupy-exporter.socket"

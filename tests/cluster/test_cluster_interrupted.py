@@ -6,12 +6,13 @@ import os
 import signal
 
 import pytest
-from client_work import Work
-from cluster import wait_for
-from expected import DISABLE_GAP, GAP
-from machine import Machine
-from monitor import Monitor
-from pool import Volume
+
+from tests.cluster.client_work import Work
+from tests.cluster.expected import DISABLE_GAP, GAP
+from tests.cluster.machine import Machine
+from tests.cluster.monitor import Monitor
+from tests.cluster.pool import Volume
+from tests.support.gluster.volumes import wait_for
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 # Enabling is interrupted twice, so that bricks are left to go on with, then disabling once.

@@ -9,11 +9,12 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from client_work import work as working
-from cluster import wait_for
-from expected import GAP, NODE_LOST_GAP, PING_TIMEOUT
-from monitor import Monitor
-from pool import GLUSTER, NODES, Pool, Volume, volume
+
+from tests.cluster.client_work import work as working
+from tests.cluster.expected import GAP, NODE_LOST_GAP, PING_TIMEOUT
+from tests.cluster.monitor import Monitor
+from tests.cluster.pool import GLUSTER, NODES, Pool, Volume, volume
+from tests.support.gluster.volumes import wait_for
 
 
 def status(made: Volume) -> dict[str, str]:

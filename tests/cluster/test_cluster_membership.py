@@ -6,12 +6,13 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from client_work import work as working
-from cluster import wait_for
-from expected import GAP, NODE_LOST_GAP, PING_TIMEOUT
-from monitor import Monitor
-from pool import CLIENT, GLUSTER, NODES, Pool, Volume, volume
-from test_cluster_kinds import status, up
+
+from tests.cluster.client_work import work as working
+from tests.cluster.expected import GAP, NODE_LOST_GAP, PING_TIMEOUT
+from tests.cluster.monitor import Monitor
+from tests.cluster.pool import CLIENT, GLUSTER, NODES, Pool, Volume, volume
+from tests.cluster.test_cluster_kinds import status, up
+from tests.support.gluster.volumes import wait_for
 
 
 def known(pool: Pool) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from client_work import Work
-from expected import NODE_LOST_GAP
-from machine import Machine
-from monitor import leave_timer
-from pool import Pool, Volume, side_by_side
-from roots import NAMES
+from tests.cluster.client_work import Work
+from tests.cluster.expected import NODE_LOST_GAP
+from tests.cluster.machine import Machine
+from tests.cluster.monitor import leave_timer
+from tests.cluster.pool import Pool, Volume, side_by_side
+from tests.support.roots import NAMES
 
 TRANSLATOR = NAMES[1]
 

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import wait_for
-from machine import Machine
-from monitored import get, ready
-from pool import Pool
-from roots import NAMES, newer
-from test_cluster_install import (
+
+from tests.cluster.machine import Machine
+from tests.cluster.pool import Pool
+from tests.cluster.test_cluster_install import (
     CONFIG,
     SERVICE,
     SOCKET,
@@ -24,6 +22,9 @@ from test_cluster_install import (
     use_address,
     use_socket,
 )
+from tests.support.gluster.monitored import get, ready
+from tests.support.gluster.volumes import wait_for
+from tests.support.roots import NAMES, newer
 
 UNITS = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
 DISCOVER = "glupy-discover.service"

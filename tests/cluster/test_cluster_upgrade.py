@@ -7,15 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
-from client_work import Work
-from cluster import wait_for
-from expected import GAP, NODE_LOST_GAP
-from machine import Machine
-from monitor import Monitor
-from monitored import get
-from pool import NODES, Volume
-from roots import NAMES, newer
-from test_cluster_install import SERVICE, SOCKET, state, url, use_address, use_socket
+
+from tests.cluster.client_work import Work
+from tests.cluster.expected import GAP, NODE_LOST_GAP
+from tests.cluster.machine import Machine
+from tests.cluster.monitor import Monitor
+from tests.cluster.pool import NODES, Volume
+from tests.cluster.test_cluster_install import SERVICE, SOCKET, state, url, use_address, use_socket
+from tests.support.gluster.monitored import get
+from tests.support.gluster.volumes import wait_for
+from tests.support.roots import NAMES, newer
 
 GLUSTERFS = ("glusterfs-cli", "glusterfs-client", "glusterfs-common", "glusterfs-server")
 GLUSTERFS += ("libgfapi0", "libgfchangelog0", "libgfrpc0", "libgfxdr0", "libglusterd0")

@@ -26,9 +26,14 @@ def demo(need: Callable[[object, str], None]) -> Iterator[subprocess.Popen[str]]
     for program in ("glusterd", "mount.glusterfs", "prometheus"):
         need(shutil.which(program), program)
     need(not DIRECTORY.exists(), "that no other demo runs")
-    command = [sys.executable, "-B", REPOSITORY / "deploy" / "demo" / "demo.py", "--once"]
+    command = [sys.executable, "-B", "-m", "deploy.demo", "--once"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
     )
     guard = threading.Timer(300, process.send_signal, [signal.SIGTERM])  # it cleans up
     guard.start()

@@ -31,7 +31,7 @@ from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout, naming
 from glupy_exporter.web import api, negotiation, webconfig
-from tests.unit import segments
+from tests.support import segments
 
 CUT = 255
 

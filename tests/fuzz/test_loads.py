@@ -17,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fuzz.hostile import ATTACKS
-from unit import segments
-from unit.exporters import COMMAND, Exporter
 
 from glupy_exporter.segment import layout, naming
 from glupy_exporter.web import api
+from tests.fuzz.hostile import ATTACKS
+from tests.support import segments
+from tests.support.exporters import COMMAND, Exporter
 
 pytestmark = pytest.mark.timeout(300)
 Need = Callable[[object, str], None]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import Profile, Volume, wait_for
-from workload import COPY
-
 from glupy_exporter.segment import reader
+from tests.gluster.workload import COPY
+from tests.support.gluster.volumes import Profile, Volume, wait_for
 
 NOT_FOPS = {
     "forget": "io-stats counts its callback for an inode that leaves the inode table",

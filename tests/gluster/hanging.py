@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Volume, volume
+
+from tests.support.gluster.volumes import Volume, volume
 
 pytestmark = [pytest.mark.timeout(20), pytest.mark.usefixtures("glusterd")]
 

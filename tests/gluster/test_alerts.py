@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import RUN, Volume, gluster, volume, wait_for
-from monitored import HURRIED, SHIPPED, Prometheus, hurried, monitored
+
+from tests.support.gluster.monitored import HURRIED, SHIPPED, Prometheus, hurried, monitored
+from tests.support.gluster.volumes import RUN, Volume, gluster, volume, wait_for
 
 DIRECT = "direct-io-mode=enable"
 DELAY = {

@@ -21,7 +21,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster import Volume, volume, wait_for
+
+from tests.support.gluster.volumes import Volume, volume, wait_for
 
 SOURCES = 20
 WRITERS, INSERTS = 3, 20

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cluster import HOST, Volume, gluster, heal, volume, wait_for
-from compare import files, settled
-
 from glupy_exporter.segment import layout, reader
+from tests.gluster.compare import files, settled
+from tests.support.gluster.volumes import HOST, Volume, gluster, heal, volume, wait_for
 
 TOP = 20
 CHURN_FILES = int(os.environ.get("GLUPY_TEST_CHURN_FILES", "3000"))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from cluster import Volume, volume, wait_for
-
 from glupy_exporter.segment import layout
+from tests.support.gluster.volumes import Volume, volume, wait_for
 
 WRITES = (30, 70)
 

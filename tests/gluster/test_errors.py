@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import HOST, Volume, volume, wait_for
-from gfapi import Gfapi
 
+from tests.gluster.gfapi import Gfapi
+from tests.support.gluster.volumes import HOST, Volume, volume, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
 TRIES = 7
 NOBODY = 65534
 
@@ -89,7 +91,8 @@ def test_eacces(subject: Volume) -> None:
     with direct_mount(subject) as mount:
         (mount / "secret").touch(mode=0o600)
     before = errors(subject)
-    subprocess.run([sys.executable, __file__, subject.name], check=True, timeout=60)
+    command = [sys.executable, "-m", __name__, subject.name]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
     assert new_errors(subject, before) == {("open", errno.EACCES): TRIES}
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import workload
-from cluster import Profile, Volume, volume, wait_for
-from compare import Counts, read_counts, settled
-from monitored import free_port, get, prometheus, scrape_one, service
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.gluster import workload
+from tests.gluster.compare import Counts, read_counts, settled
+from tests.support.gluster.monitored import free_port, get, prometheus, scrape_one, service
+from tests.support.gluster.volumes import Profile, Volume, volume, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

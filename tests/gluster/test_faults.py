@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cluster import (
+from prometheus_client.parser import text_string_to_metric_families
+
+from glupy_exporter.segment import layout, naming, reader
+from glupy_exporter.xlator import build, install
+from tests.gluster.work import Work, work
+from tests.support.gluster.monitored import bricks_up, exporter, free_port, get
+from tests.support.gluster.volumes import (
     HOST,
     Volume,
     end_glusterd,
@@ -28,12 +34,6 @@ from cluster import (
     volume,
     wait_for,
 )
-from monitored import bricks_up, exporter, free_port, get
-from prometheus_client.parser import text_string_to_metric_families
-from work import Work, work
-
-from glupy_exporter.segment import layout, naming, reader
-from glupy_exporter.xlator import build, install
 
 OPTIONS = {"user.xlator.glupy.file-slots": "64", "user.xlator.glupy.client-slots": "16"}
 STALE = 1000

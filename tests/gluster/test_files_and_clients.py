@@ -7,11 +7,10 @@ import re
 import socket
 from pathlib import Path
 
-import workload
-from cluster import HOST, Volume, gluster, volume, wait_for
-from compare import clients, files, settled
-
 from glupy_exporter.segment import layout, reader
+from tests.gluster import workload
+from tests.gluster.compare import clients, files, settled
+from tests.support.gluster.volumes import HOST, Volume, gluster, volume, wait_for
 
 FILES = {"/few": 3, "/many": 50, "/deep/down/some": 20}
 """How many times each file is written and read back."""

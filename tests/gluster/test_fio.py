@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
-from cluster import volume
-from compare import settled
+from tests.gluster.compare import settled
+from tests.support.gluster.volumes import volume
 
 BLOCK = 4096
 JOB = [

@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster import wait_for
-from monitored import monitored
-
 from glupy_exporter.web.connections import MAX_CONNECTIONS
+from tests.support.gluster.monitored import monitored
+from tests.support.gluster.volumes import wait_for
 
 CONNECTIONS = 10_000
 SCRAPES = 10

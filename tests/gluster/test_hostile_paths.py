@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import SEGMENTS, Volume, volume, wait_for
 from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter import config, exposition
@@ -19,6 +18,7 @@ from glupy_exporter.collectors.files import Files
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.segment import reader
 from glupy_exporter.web import api
+from tests.support.gluster.volumes import SEGMENTS, Volume, volume, wait_for
 
 EVERY = bytes(byte for byte in range(1, 256) if byte != ord("/"))
 DEEP = 1000

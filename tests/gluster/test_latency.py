@@ -8,9 +8,8 @@ import time
 from concurrent import futures
 from pathlib import Path
 
-from cluster import Volume, volume, wait_for
-
 from glupy_exporter.segment import layout, reader
+from tests.support.gluster.volumes import Volume, volume, wait_for
 
 CALLS = 300
 

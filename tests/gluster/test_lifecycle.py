@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import HOST, RUN, Volume, gluster, heal, volume, wait_for
-from compare import assert_equal, read_counts, settled
 
 from glupy_exporter.segment import layout, reader
+from tests.gluster.compare import assert_equal, read_counts, settled
+from tests.support.gluster.volumes import HOST, RUN, Volume, gluster, heal, volume, wait_for
 
 OPTION = "user.xlator.glupy"
 

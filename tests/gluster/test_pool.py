@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import wait_for
-from monitored import Prometheus, prometheus, seed_with
-from nodes import NETWORK, Node, network, node
 
 from glupy_exporter.xlator import build, install
+from tests.support.gluster.monitored import Prometheus, prometheus, seed_with
+from tests.support.gluster.nodes import NETWORK, Node, network, node
+from tests.support.gluster.volumes import wait_for
 
 VOLUME = "pool"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 
-import workload
-from cluster import heal, pending_heals, volume, wait_for
-from compare import NOT_FOPS, assert_equal, settled
+from tests.gluster import workload
+from tests.gluster.compare import NOT_FOPS, assert_equal, settled
+from tests.support.gluster.volumes import heal, pending_heals, volume, wait_for
 
 UNREACHABLE = {
     **NOT_FOPS,

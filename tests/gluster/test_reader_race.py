@@ -9,10 +9,9 @@ import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from cluster import volume
-from compare import clients, files
-
 from glupy_exporter.segment import reader
+from tests.gluster.compare import clients, files
+from tests.support.gluster.volumes import volume
 
 SECONDS = 12
 WRITERS = 2

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster import volume
+
+from tests.support.gluster.volumes import volume
 
 CALLS = 1000
 KINDS = {

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cluster import Volume, volume, wait_for
-from compare import files
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,6 +19,8 @@ from glupy_exporter.collectors.files import FOPS, Files
 from glupy_exporter.collectors.resolver import Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.segment.layout import KINDS
+from tests.gluster.compare import files
+from tests.support.gluster.volumes import Volume, volume, wait_for
 
 IMAGE = "/vms/a name.img"
 MOVED = "/images/b.img"

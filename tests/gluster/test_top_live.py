@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cluster import HOST, Volume, volume, wait_for
-from compare import files
-from terminal import Terminal
+
+from tests.gluster.compare import files
+from tests.support.gluster.volumes import HOST, Volume, volume, wait_for
+from tests.support.terminal import Terminal
 
 COMMAND = [str(Path(sys.executable).with_name("glupy-exporter")), "top"]
 DIRECT = "direct-io-mode=enable"

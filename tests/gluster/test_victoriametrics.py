@@ -9,11 +9,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import demo_panels
 import yaml
-from cluster import volume, wait_for
-from monitored import SHIPPED, Prometheus, free_port, hurried, monitored, service
-from test_alerts import DIRECT, fio, meanwhile
+
+from deploy.demo import panels
+from tests.gluster.test_alerts import DIRECT, fio, meanwhile
+from tests.support.gluster.monitored import (
+    SHIPPED,
+    Prometheus,
+    free_port,
+    hurried,
+    monitored,
+    service,
+)
+from tests.support.gluster.volumes import volume, wait_for
 
 Need = Callable[[object, str], None]
 Answer = dict[frozenset[tuple[str, str]], float]
@@ -24,7 +32,7 @@ ESTIMATED = re.compile(r"\b(?:rate|increase|\w+_over_time)\(")
 
 def expressions() -> set[str]:
     """All that dashboards and recording rules ask."""
-    asked = {q.expression for q in demo_panels.questions({"path": "/work/a", "client": "x"})}
+    asked = {q.expression for q in panels.questions({"path": "/work/a", "client": "x"})}
     groups = yaml.safe_load((SHIPPED / "rules" / "recording.yml").read_text())["groups"]
     asked |= {rule["expr"] for group in groups for rule in group["rules"]}
     # A window that is longer than there are data ends where each store thinks best, and where two

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster import HOST, gluster, volume, wait_for
-from monitored import bricks_up, exporter, get
+from tests.support.gluster.monitored import bricks_up, exporter, get
+from tests.support.gluster.volumes import HOST, gluster, volume, wait_for
 
 
 def test_bricks_added_and_removed_are_noticed(xlator: None) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import workload
-from cluster import Volume, gluster, volume, wait_for
-from compare import assert_equal, settled
-from monitored import bricks_up, exporter
-from work import work
+
+from tests.gluster import workload
+from tests.gluster.compare import assert_equal, settled
+from tests.gluster.work import work
+from tests.support.gluster.monitored import bricks_up, exporter
+from tests.support.gluster.volumes import Volume, gluster, volume, wait_for
 
 
 def exercise(subject: Volume) -> None:

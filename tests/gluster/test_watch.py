@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import watch
+from tests.support.mounts import mounts
 
 HANGING = Path(__file__).with_name("hanging.py")
 
@@ -27,6 +27,6 @@ def test_a_test_that_hangs_fails_and_the_next_one_runs(glusterd: None) -> None:
     abandoned = re.findall(r"^watch: over the limit of 20 s; (\S+) is abandoned$", printed, re.M)
     assert len(set(abandoned)) == 2
     left = f"/var/tmp/glupytest-{session.pid}-"
-    assert watch.mounts(left) == []
+    assert mounts(left) == []
     words = ["pgrep", "--full", f"glupytest-{session.pid}-"]
     assert subprocess.run(words, capture_output=True, text=True).stdout == ""

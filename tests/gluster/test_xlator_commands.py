@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import HOST, Volume, gluster, pending_heals, volume, wait_for
 
 from glupy_exporter import discovery
 from glupy_exporter.xlator import build, install, peer, unfinished
 from glupy_exporter.xlator.gluster import Brick
 from glupy_exporter.xlator.gluster import volume as find_volume
+from tests.support.gluster.volumes import HOST, Volume, gluster, pending_heals, volume, wait_for
 
 OPTION = "user.xlator.glupy"
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster import wait_for
+from tests.support.gluster.volumes import wait_for
 
 
 class Work:

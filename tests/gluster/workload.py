@@ -1,6 +1,6 @@
 """A client that issues every fop it can, through a FUSE mount and through libgfapi.
 
-``python3 workload.py HOST VOLUME`` runs the libgfapi part in a process of its own.
+``python3 -m tests.gluster.workload HOST VOLUME`` runs the libgfapi part in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gfapi import Gfapi
+from tests.gluster.gfapi import Gfapi
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SIZES = (1, 2, 3, 511, 512, 4096, 5000, 65536, 100_000)
 """I/O sizes on both sides of several powers of two, all below FUSE's 128 KiB a request."""
@@ -80,8 +82,8 @@ def through_mount(root: Path) -> None:
 
 def through_gfapi(volume: str) -> None:
     """Run :func:`gfapi_calls` in a process of its own and wait for its end."""
-    command = [sys.executable, __file__, socket.gethostname(), volume]
-    subprocess.run(command, check=True, timeout=120)
+    command = [sys.executable, "-m", __name__, socket.gethostname(), volume]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
 
 
 def gfapi_calls(host: str, volume: str) -> None:

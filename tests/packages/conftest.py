@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from roots import Root
+
+from tests.support.roots import Root
 
 Need = Callable[[object, str], None]
 

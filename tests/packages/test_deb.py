@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from roots import NAMES, Root, newer
+
+from tests.support.roots import NAMES, Root, newer
 
 XLATOR = "glusterfs-xlator-glupy"
 CONFIG = "etc/glupy-exporter/config.yml"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from roots import Root
+
+from tests.support.roots import Root
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ANSIBLE = DEPLOY / "ansible"

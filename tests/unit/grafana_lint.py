@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import promql
+from tests.unit import promql
 
 Json = dict[str, Any]
 

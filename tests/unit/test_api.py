@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import segments
 
 from glupy_exporter import config
 from glupy_exporter.collectors.resolver import ROOT, Resolver
 from glupy_exporter.web import api
+from tests.support import segments
 
 HOT, COLD, LOST = (uuid.UUID(int=(number + 1) << 64) for number in range(3))
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}

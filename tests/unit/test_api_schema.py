@@ -9,10 +9,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import segments
-from exporters import exporter
-
 from glupy_exporter.web.api import OPENAPI_PATH
+from tests.support import segments
+from tests.support.exporters import exporter
 
 
 def test_answers_are_as_documented(need: Callable[[object, str], None], tmp_path: Path) -> None:

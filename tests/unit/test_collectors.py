@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import segments
 from prometheus_client import generate_latest
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import (
@@ -29,6 +28,7 @@ from glupy_exporter.collectors.family import single
 from glupy_exporter.collectors.scrape import REASONS, Scraper
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout, naming
+from tests.support import segments
 
 DAY = 86400.0
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import demo_panels
-import grafana_lint
 import pytest
+
+from deploy.demo import panels
+from tests.unit import grafana_lint
 
 Json = dict[str, Any]
 Need = Callable[[object, str], None]
@@ -190,10 +191,10 @@ def test_what_may_be_empty_is_far_down() -> None:
         name: [panel["title"] for panel in grafana_lint.panels(dashboard)]
         for name, dashboard in zip(NAMES, dashboards())
     }
-    for (dashboard, panel), reason in demo_panels.NO_ANSWER.items():
+    for (dashboard, panel), reason in panels.NO_ANSWER.items():
         assert panel in titles[dashboard][5:]
         assert reason
-    asked = list(demo_panels.questions({"path": "/a.b", "client": "192.0.2.1"}))
+    asked = list(panels.questions({"path": "/a.b", "client": "192.0.2.1"}))
     assert {(question.dashboard, question.panel) for question in asked} == {
         (name, title) for name in titles for title in titles[name]
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import segments
-from exporters import COMMAND, Exporter, ask
+from tests.support import segments
+from tests.support.exporters import COMMAND, Exporter, ask
 
 SEGMENTS = 1200
 LIMIT = 1024

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporters import COMMAND, ask, exporter
 
 from glupy_exporter import config, discovery
 from glupy_exporter.errors import UserError
 from glupy_exporter.web.targets import Targets
+from tests.support.exporters import COMMAND, ask, exporter
 
 HERE, PEER, THIRD, GOING = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in "1234")
 

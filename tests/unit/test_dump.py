@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import segments
 from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter import __version__
 from glupy_exporter.collectors.resolver import ROOT
+from tests.support import segments
 
 COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
 

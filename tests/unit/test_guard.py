@@ -17,13 +17,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import certificates
 import pytest
-from exporters import COMMAND, Exporter, ask, exporter
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from glupy_exporter.web import tls
 from glupy_exporter.web.guard import Guard, Refusal
+from tests.support.exporters import COMMAND, Exporter, ask, exporter
+from tests.unit import certificates
 
 pytestmark = pytest.mark.timeout(60)
 Need = Callable[[object, str], None]

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import segments
-from exporters import ask, exporter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from tests.support import segments
+from tests.support.exporters import ask, exporter
 
 NAMES = {
     b"/<script>alert(1)</script>": "/<script>alert(1)</script>",

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HANGING = Path(__file__).resolve().parents[1] / "hanging.py"
+HANGING = Path(__file__).with_name("uninterruptible.py")
 
 
 def test_a_session_ends_if_a_test_cannot_be_interrupted() -> None:

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import segments
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -21,6 +20,7 @@ from glupy_exporter.collectors.resolver import ROOT, Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
+from tests.support import segments
 
 IMAGE = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
 OTHER = uuid.UUID("11111111-70f2-4bd5-9a86-3b3c0b7a5c11")

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import segments
 
 from glupy_exporter.segment import layout, reader
+from tests.support import segments
 
 GFID = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
 

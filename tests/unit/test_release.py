@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
+from deploy import release
+
 ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("release", ROOT / "deploy" / "release.py")
-assert _spec and _spec.loader
-release = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(release)
 
 
 def item(name: str, version: str, digest: str) -> dict[str, Any]:

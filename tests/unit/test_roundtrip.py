@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import segments
 from hypothesis import given
 from hypothesis import strategies as st
 
 from glupy_exporter.segment import layout, reader
+from tests.support import segments
 
 WORD = 2**64 - 1
 counts = st.integers(0, WORD)

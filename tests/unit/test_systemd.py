@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporters import COMMAND, Exporter, ask
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.exporters import COMMAND, Exporter, ask
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy/systemd/glupy-exporter.service"
 pytestmark = pytest.mark.timeout(60)

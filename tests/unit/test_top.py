@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import segments
-from terminal import ENVIRONMENT, Terminal
 
 from glupy_exporter.top import app, text, view
 from glupy_exporter.top.model import ClientRate, FileRate, FopRate, Rates
+from tests.support import segments
+from tests.support.terminal import ENVIRONMENT, Terminal
 
 COMMAND = (sys.executable, "-m", "glupy_exporter.cli", "top")
 

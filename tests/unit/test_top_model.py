@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import segments
 
 from glupy_exporter.collectors.resolver import Name, Resolver
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
 from glupy_exporter.top.model import Rates, Sampler, quantile
+from tests.support import segments
 
 GFID = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
 OTHER = uuid.UUID("11111111-70f2-4bd5-9a86-3b3c0b7a5c11")

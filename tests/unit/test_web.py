@@ -20,8 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import segments
-from exporters import COMMAND, ask, exporter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
@@ -34,6 +32,8 @@ from glupy_exporter.errors import UserError
 from glupy_exporter.web import answers, connections, server
 from glupy_exporter.web import app as web
 from glupy_exporter.web.turns import MAX_WAITING, MAX_WAITING_OF_HOST
+from tests.support import segments
+from tests.support.exporters import COMMAND, ask, exporter
 
 pytestmark = pytest.mark.timeout(60)
 

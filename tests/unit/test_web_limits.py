@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import segments
-from exporters import Exporter, ask, exporter
 
 from glupy_exporter.web.connections import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_HOST
+from tests.support import segments
+from tests.support.exporters import Exporter, ask, exporter
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("many_files")]
 REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"

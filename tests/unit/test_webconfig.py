@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import certificates
 import pytest
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.web import tls, webconfig
 from glupy_exporter.web.guard import Guard
+from tests.unit import certificates
 
 HASH = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 PAIR = "cert_file: server.crt, key_file: server.key"

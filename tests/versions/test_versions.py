@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from roots import Root
+
+from tests.support.roots import Root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # promtool is a package of its own. On GlusterFS 11.1 the heal of a dispersed volume that is written

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from cluster import wait_for
 from prometheus_client.parser import text_string_to_metric_families
 
-SHIPPED = Path(__file__).resolve().parents[2] / "prometheus"
+from tests.support.gluster.volumes import wait_for
+
+SHIPPED = Path(__file__).resolve().parents[3] / "prometheus"
 
 _DURATION = r"(?:\d+[smhdwy])+"
 HURRIED = (

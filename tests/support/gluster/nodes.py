@@ -12,8 +12,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster import wait_for
-from monitored import ready
+from tests.support.gluster.monitored import ready
+from tests.support.gluster.volumes import wait_for
 
 NETWORK = "198.18.200"
 BRIDGE = f"glb{os.getpid() % 10**6}"

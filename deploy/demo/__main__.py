@@ -11,12 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import machine
-import monitoring
-import panels
-from machine import say
-from workload import HangError, Workload
-
+from deploy.demo import machine, monitoring, panels
+from deploy.demo.machine import say
+from deploy.demo.workload import HangError, Workload
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 from glupy_exporter.collectors.family import Family
@@ -215,7 +212,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def main() -> int:
     """Run, or clean up after, a demo and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("python -m deploy.demo", description=__doc__)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--once", action="store_true", help="exit after the check")
     mode.add_argument("--clean", action="store_true", help="remove what an earlier demo left")

@@ -1,0 +1,1 @@
+"""What the product costs, as ratios within one run; `make bench` runs it."""

@@ -1,0 +1,1 @@
+"""The whole chain on one machine; `make demo` runs it."""

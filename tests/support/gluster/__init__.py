@@ -1,0 +1,1 @@
+"""Real bricks on this machine."""

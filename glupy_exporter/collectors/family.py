@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple, Union
 
-from prometheus_client.samples import Sample as Line
 from prometheus_client.utils import INF, floatToGoString
 
 UNITS = ("seconds", "bytes")
@@ -85,11 +83,7 @@ def single(family: Family, value: Value, *labels: str) -> Block:
 
 @dataclass(frozen=True)
 class Exposed:
-    """A family and its rows in one scrape.
-
-    It has what prometheus_client's encoders ask of a Metric, so that they take it as well; the
-    exporter's own reads the columns, as an object for each sample would be most of a scrape's cost.
-    """
+    """A family and its rows in one scrape; an object a row would be most of a scrape's cost."""
 
     family: Family
     blocks: Sequence[tuple[Labels, Block]]
@@ -99,45 +93,3 @@ class Exposed:
     def of_node(cls, family: Family, rows: Mapping[Labels, Value]) -> Exposed:
         """A family that is of no brick."""
         return cls(family, [((), Block(family, list(rows), list(rows.values())))])
-
-    @property
-    def name(self) -> str:
-        """As OpenMetrics has it."""
-        return self.family.base
-
-    @property
-    def documentation(self) -> str:
-        """The help text."""
-        return self.family.help
-
-    @property
-    def type(self) -> str:
-        """The kind of metric."""
-        return self.family.type
-
-    @property
-    def unit(self) -> str:
-        """The unit, empty if there is none."""
-        return self.family.unit
-
-    @property
-    def samples(self) -> Iterator[Line]:
-        """What a scrape's lines say."""
-        name, names, edges = self.family.name, self.family.label_names, self.family.edges
-        for values, value in (
-            (key + own, value)
-            for key, block in self.blocks
-            for own, value in zip(block.labels, block.values)
-        ):
-            labels = dict(zip(names, values))
-            if isinstance(value, Histogram):
-                counts = list(accumulate(value.buckets))
-                for edge, count in zip(edges, counts):
-                    yield Line(f"{name}_bucket", {**labels, "le": edge}, count)
-                yield Line(f"{name}_count", labels, counts[-1])
-                yield Line(f"{name}_sum", labels, value.sum)
-            elif isinstance(value, tuple):
-                for part, number in zip(self.family.parts, value):
-                    yield Line(name, {**labels, names[-1]: part}, number)
-            else:
-                yield Line(name, labels, value)

@@ -20,6 +20,7 @@ from glupy_exporter.collectors.resolver import Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.segment.layout import KINDS
 from tests.gluster.compare import files
+from tests.support import scrapes
 from tests.support.gluster.volumes import Volume, volume, wait_for
 
 IMAGE = "/vms/a name.img"
@@ -38,6 +39,10 @@ def served(subject: Volume, image: str, metrics: Iterable[Metric]) -> dict[Path,
         if sample.name == FOPS.name
         and (sample.labels["volume"], sample.labels["gfid"]) == (subject.name, image)
     }
+
+
+def scraped(source: Scraper) -> list[Metric]:
+    return list(text_string_to_metric_families(scrapes.text(source)))
 
 
 def dump(*capabilities: str) -> tuple[list[Metric], str]:
@@ -96,7 +101,7 @@ def test_shards_have_the_name_of_their_file(xlator: None) -> None:
         merging = Scraper(subject.segment_path(base).parent, 60, [Files()])
         wait_for(
             lambda: (
-                served(subject, image, merging.collect()) == dict.fromkeys(subject.bricks, IMAGE)
+                served(subject, image, scraped(merging)) == dict.fromkeys(subject.bricks, IMAGE)
             ),
             "the name on all bricks",
         )
@@ -107,7 +112,7 @@ def test_shards_have_the_name_of_their_file(xlator: None) -> None:
         (mount / IMAGE[1:]).rename(mount / MOVED[1:])
         wait_for(
             lambda: (
-                served(subject, image, merging.collect()) == dict.fromkeys(subject.bricks, MOVED)
+                served(subject, image, scraped(merging)) == dict.fromkeys(subject.bricks, MOVED)
             ),
             "the new name on all bricks",
         )
@@ -159,13 +164,13 @@ def test_disks_know_what_no_brick_does(xlator: None) -> None:
         nameless = dict.fromkeys(others, f"<gfid:{image}>")
         named = dict.fromkeys(others, IMAGE)
         directory = subject.segment_path(base).parent
-        assert served(subject, image, Scraper(directory, 60, [Files()]).collect()) == nameless
+        assert served(subject, image, scraped(Scraper(directory, 60, [Files()]))) == nameless
 
         resolver = Resolver(lifetime=0.0)
         resolving = Scraper(directory, 60, [Files(Options(resolver=resolver))], resolver)
         resolving.collect()
         resolver.wait()
-        assert served(subject, image, resolving.collect()) == named
+        assert served(subject, image, scraped(resolving)) == named
 
         metrics, log = dump("dac_read_search")
         assert served(subject, image, metrics) == nameless

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from glupy_exporter.collectors import resolver as resolving
@@ -20,7 +19,7 @@ from glupy_exporter.collectors.resolver import ROOT, Name, Resolver, find
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
-from tests.support import segments
+from tests.support import scrapes, segments
 
 IMAGE = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
 OTHER = uuid.UUID("11111111-70f2-4bd5-9a86-3b3c0b7a5c11")
@@ -31,7 +30,7 @@ GRANDPARENT = uuid.UUID("8c1c07a1-70f2-4bd5-9a86-3b3c0b7a5c13")
 def paths(scraper: Scraper) -> dict[str, set[str]]:
     """The paths that are served, by brick."""
     found: dict[str, set[str]] = {}
-    for family in parse_text(generate_latest(scraper).decode("utf-8")):
+    for family in parse_text(scrapes.text(scraper)):
         for sample in family.samples:
             if sample.name == "glupy_file_fops_total":
                 found.setdefault(sample.labels["brick"], set()).add(sample.labels["path"])
@@ -64,7 +63,7 @@ def scraper(sharded: Path) -> Callable[..., Scraper]:
 def test_a_sibling_knows_the_name(scraper: Callable[..., Scraper]) -> None:
     """Only a brick of the same volume is asked."""
     found = {}
-    for family in parse_text(generate_latest(scraper()).decode("utf-8")):
+    for family in parse_text(scrapes.text(scraper())):
         for sample in family.samples:
             if sample.name == "glupy_file_fops_total" and sample.labels["kind"] == "read":
                 labels = sample.labels

@@ -1,0 +1,15 @@
+"""What the exporter serves, from its own encoder."""
+
+from __future__ import annotations
+
+from glupy_exporter import exposition
+
+
+def text(source: exposition.Source) -> str:
+    """One scrape in Prometheus's text format."""
+    return b"".join(exposition.text(source)).decode()
+
+
+def openmetrics(source: exposition.Source) -> str:
+    """One scrape in OpenMetrics."""
+    return b"".join(exposition.openmetrics(source)).decode()

@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] tests/native/*.[ch] tests/fuzz/*.[ch] benchmarks/*.[ch])
+C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] benchmarks/*.[ch] \
+	tests/native/*.[ch] tests/fuzz/*.[ch] tests/support/core/*.[ch])
 
 .DELETE_ON_ERROR:
 

@@ -17,6 +17,7 @@
 
 #include "counting.h"
 #include "rivals.h"
+#include "segment_options.h"
 #include "streams.h"
 
 #define FILES 1000000U
@@ -224,18 +225,8 @@ run(const char *stream)
 int
 main(int argc, char **argv)
 {
-    static const char *const names[] = {"read"};
     static uint32_t order[2 * FILES];
-    struct glupy_segment_options options = {
-        .volume = "benchmark",
-        .brick = "/b",
-        .host = "localhost",
-        .glusterfs_version = "none",
-        .fop_names = names,
-        .fop_count = 1,
-        .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
-        .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
-    };
+    struct glupy_segment_options options = segment_options(argv[1]);
     struct glupy_segment *retired = NULL;
     double total = 0;
     uint32_t file;
@@ -244,7 +235,6 @@ main(int argc, char **argv)
 
     if (argc != 7)
         return 2;
-    options.directory = argv[1];
     fops = strtoul(argv[4], NULL, 10);
     rate = strtod(argv[5], NULL);
     half_life = (uint32_t)strtoul(argv[6], NULL, 10);

@@ -13,6 +13,7 @@
 
 #include "counting.h"
 #include "processor_time.h"
+#include "segment_options.h"
 
 #define FILES 64U
 #define WARM_UP 10000UL
@@ -86,17 +87,7 @@ measure(uint32_t beside_new_files, unsigned long fops)
 int
 main(int argc, char **argv)
 {
-    static const char *const names[] = {"read"};
-    struct glupy_segment_options options = {
-        .volume = "benchmark",
-        .brick = "/b",
-        .host = "localhost",
-        .glusterfs_version = "none",
-        .fop_names = names,
-        .fop_count = 1,
-        .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
-        .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
-    };
+    struct glupy_segment_options options = segment_options(argv[1]);
     unsigned long rounds, fops, round;
     double alone, beside;
     pthread_t companion;
@@ -105,7 +96,6 @@ main(int argc, char **argv)
 
     if (argc != 4)
         return 2;
-    options.directory = argv[1];
     rounds = strtoul(argv[2], NULL, 10);
     fops = strtoul(argv[3], NULL, 10);
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));

@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "../native/fixed_seed.h"
+#include "fixed_seed.h"
 #include "glupy.h"
+#include "segment_options.h"
 
 #define REQUIRE(condition)    \
     do {                      \
@@ -295,26 +296,17 @@ check(const struct glupy_segment *segment, const struct model *model)
 static void
 fuzz_table(void)
 {
-    static const char *const names[] = {"read"};
     char brick[2048] = "/";
-    const struct glupy_segment_options options = {
-        .directory = "/dev/shm/glupy-fuzz",
-        .volume = "fuzz",
-        .brick = brick,
-        .host = "h",
-        .glusterfs_version = "none",
-        .fop_names = names,
-        .fop_count = 1,
-        .file_slots = SLOTS,
-        .client_slots = SLOTS,
-        .half_life = 60,
-    };
+    struct glupy_segment_options options = segment_options("/dev/shm/glupy-fuzz");
     struct glupy_segment *segment, *retired = NULL;
     struct model model;
     char error[512];
     const char *name;
 
     text(brick + 1, GLUPY_PATH_SIZE);
+    options.brick = brick;
+    options.file_slots = options.client_slots = SLOTS;
+    options.half_life = 60;
     do {
         memset(&model, 0, sizeof(model));
         segment = glupy_segment_create(&options, &retired, error, sizeof(error));

@@ -11,25 +11,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from glupy_exporter.segment import header
 from glupy_exporter.xlator import build
+from tests.support.core import with_core
 
 HERE = Path(__file__).parent
-SOURCES = Path(build.__file__).parent
 SEGMENTS = Path("/dev/shm/glupy-fuzz")
 
 
 def compile_fuzzer(directory: Path) -> Path:
     """Build the fuzzer in ``directory``."""
     gluster = build.find()
-    (directory / "layout.h").write_text(header.render(), encoding="utf-8")
     program = directory / "fuzzer"
-    core = [SOURCES / name for name in ("segment.c", "guard.c", "table.c", "alias.c")]
-    flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=fuzzer,address,undefined"]
-    flags += ["-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror", "-pthread"]
-    flags += [*build.defines(gluster), *build.includes(gluster), f"-I{directory}", f"-I{SOURCES}"]
-    library = [f"-L{gluster.library.parent}", "-l:libglusterfs.so.0", "-lm"]
-    command = ["clang", *flags, HERE / "core.c", *core, *library, "-o", program]
+    flags = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+    flags += [*build.defines(gluster), *build.includes(gluster)]
+    library = [f"-L{gluster.library.parent}", "-l:libglusterfs.so.0"]
+    command = ["clang", *flags, HERE / "core.c", *with_core(directory), *library, "-o", program]
     subprocess.run(command, check=True)
     return program
 

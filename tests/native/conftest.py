@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.segment import header, reader
+from glupy_exporter.segment import reader
 from glupy_exporter.xlator import build, codegen
 from tests.native import generate
+from tests.support.core import with_core
 
 NATIVE = Path(__file__).parent
-CORE = Path(build.__file__).parent
 WARNINGS = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"]
 
 Need = Callable[[object, str], None]
@@ -37,28 +37,12 @@ def core_harness(
 
     def make(name: str, option: str) -> Path:
         work = tmp_path_factory.mktemp(name)
-        (work / "layout.h").write_text(header.render(), encoding="utf-8")
+        program = work / "harness"
+        flags = ["-g", "-O1", *option.split(), '-DGLUPY_XLATOR_VERSION="test"']
         subprocess.run(
-            [
-                compiler,
-                *WARNINGS,
-                *option.split(),
-                "-D_GNU_SOURCE",
-                '-DGLUPY_XLATOR_VERSION="test"',
-                f"-I{work}",
-                f"-I{CORE}",
-                str(NATIVE / f"{name}.c"),
-                str(CORE / "segment.c"),
-                str(CORE / "guard.c"),
-                str(CORE / "table.c"),
-                str(CORE / "alias.c"),
-                "-lm",
-                "-o",
-                str(work / "harness"),
-            ],
-            check=True,
+            [compiler, *flags, NATIVE / f"{name}.c", *with_core(work), "-o", program], check=True
         )
-        return work / "harness"
+        return program
 
     return make
 

@@ -13,6 +13,7 @@
 
 #include "counting.h"
 #include "fixed_seed.h"
+#include "segment_options.h"
 
 #define FILES 40
 #define HOSTS 3
@@ -72,18 +73,7 @@ int
 main(int argc, char **argv)
 {
     static const char *const names[] = {NULL, "read", "lookup"};
-    struct glupy_segment_options options = {
-        .volume = "harness",
-        .brick = "/bricks/h",
-        .host = "localhost",
-        .glusterfs_version = "none",
-        .subvolume = 7,
-        .fop_names = names,
-        .fop_count = 3,
-        .file_slots = 64,
-        .client_slots = 8,
-        .enabled = true,
-    };
+    struct glupy_segment_options options = segment_options(argv[1]);
     struct glupy_segment *retired = NULL;
     pthread_t threads[64];
     char error[512], path[3 * GLUPY_PATH_SIZE];
@@ -91,7 +81,12 @@ main(int argc, char **argv)
 
     if (argc != 4 || (count = strtoul(argv[2], NULL, 10)) > 64)
         return 2;
-    options.directory = argv[1];
+    options.subvolume = 7;
+    options.fop_names = names;
+    options.fop_count = 3;
+    options.file_slots = 64;
+    options.client_slots = 8;
+    options.enabled = true;
     rounds = strtoul(argv[3], NULL, 10);
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));
     if (!segment || glupy_segment_publish(segment, (gid_t)-1, error, sizeof(error)) < 0) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "counting.h"
+#include "segment_options.h"
 
 #define SLOTS 64U
 
@@ -166,24 +167,14 @@ static const struct {
 int
 main(int argc, char **argv)
 {
-    static const char *const names[] = {"read"};
-    struct glupy_segment_options options = {
-        .volume = "harness",
-        .brick = "/bricks/h",
-        .host = "localhost",
-        .glusterfs_version = "none",
-        .fop_names = names,
-        .fop_count = 1,
-        .file_slots = SLOTS,
-        .client_slots = SLOTS,
-    };
+    struct glupy_segment_options options = segment_options(argv[1]);
     struct glupy_segment *retired = NULL;
     char error[512];
     size_t index;
 
     if (argc != 3)
         return 2;
-    options.directory = argv[1];
+    options.file_slots = options.client_slots = SLOTS;
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));
     if (!segment) {
         fprintf(stderr, "%s\n", error);

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import CORE, NATIVE, WARNINGS
+from tests.native.conftest import NATIVE, WARNINGS
+from tests.support.core import CORE
 
 
 @pytest.mark.parametrize(

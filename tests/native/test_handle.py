@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.collectors import resolver
-
-from .conftest import CORE, NATIVE, WARNINGS, Need
+from tests.native.conftest import NATIVE, WARNINGS, Need
+from tests.support.core import CORE
 
 ROOT = uuid.UUID(resolver.ROOT)
 Find = Callable[[uuid.UUID], bytes]

@@ -1,0 +1,20 @@
+"""Programs with the translator's C core in them, and without GlusterFS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glupy_exporter.segment import header
+from glupy_exporter.xlator import build
+
+CORE = Path(build.__file__).parent
+_HEADERS = Path(__file__).parent
+_SOURCES = ("segment.c", "guard.c", "table.c", "alias.c")
+
+
+def with_core(directory: Path) -> list[str]:
+    """What a compiler is told after the program's own sources; ``directory`` gets a header."""
+    (directory / "layout.h").write_text(header.render(), encoding="utf-8")
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread"]
+    includes = [f"-I{directory}", f"-I{CORE}", f"-I{_HEADERS}"]
+    return [*flags, *includes, *(str(CORE / name) for name in _SOURCES), "-lm"]

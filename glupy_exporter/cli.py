@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import resource
 import sys
@@ -14,7 +15,6 @@ from pathlib import Path
 from glupy_exporter import __version__, config, discovery, exposition, log, nodestate
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.base import Options
-from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import reader
@@ -36,18 +36,21 @@ from glupy_exporter.xlator import (
     unfinished,
 )
 
+LOG = logging.getLogger(__name__)
 
-def _configure(args: argparse.Namespace, resolver: Resolver) -> tuple[config.Config, Scraper]:
+
+def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
     settings = config.load(args)
     log.configure(settings.log_level, settings.log_format)
-    names = resolver if settings.resolve else None
+    for line in settings.ignored:
+        LOG.warning(line)
     collectors = [
-        collector(Options(settings.limits.get(collector.name), settings.privacy, names))
+        collector(Options(settings.limits.get(collector.name), settings.privacy))
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]
     where = (settings.segment_dir, settings.segment_expiry)
-    return settings, Scraper(*where, collectors, names, settings.state_file)
+    return settings, Scraper(*where, collectors, settings.state_file)
 
 
 def _open_many() -> None:
@@ -62,18 +65,14 @@ def _open_many() -> None:
 def serve(args: argparse.Namespace) -> int:
     """Serve metrics over HTTP until SIGTERM or SIGINT."""
     _open_many()
-    resolver = Resolver()  # has a thread, of which a reload must not make another one
-    server.serve(lambda: _configure(args, resolver))
+    server.serve(lambda: _configure(args))
     return 0
 
 
 def dump(args: argparse.Namespace) -> int:
     """Write one scrape to standard output."""
     _open_many()
-    _, scraper = _configure(args, Resolver())
-    if scraper.resolver:  # what a scrape asks for is there at the next one
-        scraper.collect()
-        scraper.resolver.wait()
+    _, scraper = _configure(args)
     _write(b"".join(exposition.text(scraper)))
     return 0
 
@@ -99,7 +98,8 @@ def top(args: argparse.Namespace) -> int:
         if once and not args.view:
             raise UserError("--sort needs --view, as each view has other columns")
         sort_by(state, args.sort)
-    resolver = Resolver() if settings.resolve else None
+    for line in settings.ignored:
+        print(f"glupy-exporter: {line}", file=sys.stderr)
     try:
         reader.scan(settings.segment_dir)
     except OSError as error:
@@ -111,7 +111,6 @@ def top(args: argparse.Namespace) -> int:
         settings.segment_dir,
         settings.segment_expiry,
         settings.privacy,
-        resolver,
         state_file=settings.state_file,
     )
     rates = sampler.sample()

@@ -66,10 +66,10 @@ class Config:
     limits: Mapping[str, int]
     """How many rows a brick a collector exports, for those collectors that have a limit."""
     privacy: Privacy
-    resolve: bool
-    """Whether the file systems of the bricks are asked for names that no brick knows."""
     log_level: str
     log_format: str
+    ignored: tuple[str, ...] = ()
+    """A line for each setting that was given but has no effect any more."""
 
 
 class _Setting(NamedTuple):
@@ -271,12 +271,6 @@ def _settings() -> dict[str, _Setting]:
             "do not show files whose path matches, or may match if it is cut; may be repeated",
             "GLOB",
         ),
-        "files.resolve": _Setting(
-            _switch,
-            False,
-            "look for names that no brick of this node knows in .glusterfs of the bricks, which "
-            "needs CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN",
-        ),
         "log.level": _Setting(
             _one_of(log.LEVELS), "info", f"least level to log: {', '.join(log.LEVELS)}", "LEVEL"
         ),
@@ -298,6 +292,12 @@ def _settings() -> dict[str, _Setting]:
 
 
 _SETTINGS = _settings()
+
+# What earlier releases knew stays without effect, so that an upgrade breaks no configuration.
+_IGNORED = {
+    "files.resolve": "each brick finds the names of its files on its own disk; remove the setting, "
+    "and CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN where the exporter was given them for it"
+}
 
 
 def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
@@ -324,6 +324,10 @@ def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
             options["metavar"] = setting.metavar
             options["help"] = f"{setting.help} (default {'none' if default == '' else default})"
         parser.add_argument(f"--{key}", **options)
+    for key in _IGNORED:
+        if key.startswith(prefixes or ""):
+            flags = (f"--{key}", f"--no-{key}")
+            parser.add_argument(*flags, dest=key, action="store_true", help=argparse.SUPPRESS)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -343,9 +347,13 @@ def load(args: argparse.Namespace) -> Config:
     """
     values = {key: setting.check(setting.default) for key, setting in _SETTINGS.items()}
     flags = {key: value for key, value in vars(args).items() if key in _SETTINGS}
+    ignored = [f"--{key}" for key in _IGNORED if getattr(args, key, False)]
     path: Path | None = getattr(args, "config.file", None)
     if path is not None:
         for key, value in _read(path).items():
+            if key in _IGNORED:
+                ignored.append(key)
+                continue
             if key not in _SETTINGS:
                 known = ", ".join(_SETTINGS)
                 raise UserError(f"config file {path}: unknown key {key!r}; the keys are {known}")
@@ -376,9 +384,9 @@ def load(args: argparse.Namespace) -> Config:
             include=values["files.include"],
             exclude=values["files.exclude"],
         ),
-        resolve=values["files.resolve"],
         log_level=values["log.level"],
         log_format=values["log.format"],
+        ignored=tuple(f"{given} is ignored: {_IGNORED[given.lstrip('-')]}" for given in ignored),
     )
 
 

@@ -9,7 +9,6 @@ from typing import ClassVar
 from prometheus_client.core import Metric
 
 from glupy_exporter.collectors.family import Block, Exposed, Family
-from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import Brick, Segment
 
@@ -36,7 +35,6 @@ class Options:
     limit: int | None = None
     """The N of one that has a ``default_limit``; None for that."""
     privacy: Privacy = Privacy()
-    resolver: Resolver | None = None
 
 
 class Collector:
@@ -56,7 +54,6 @@ class Collector:
     def __init__(self, options: Options = Options()) -> None:
         self.limit = options.limit or self.default_limit or 0
         self.privacy = options.privacy
-        self.resolver = options.resolver
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick that runs."""

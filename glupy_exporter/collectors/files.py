@@ -124,7 +124,7 @@ class Files(Collector):
         )
         # Asked again: a file may have got another name since its slot was judged.
         known = segment.files(table, slots, self._known.of(brick, now))
-        named = names.complete(brick, known, self.resolver)
+        named = names.complete(brick, known)
         files = activity.merge_files(filter(self.privacy.shown, named))
         yield single(ERROR_BOUND, max((file.error_bound for file in files), default=0))
         paths = {file.gfid: self.privacy.path(file) for file in files}
@@ -162,7 +162,7 @@ class Files(Collector):
                 known[version] = verdict
             shown = verdict
             if isinstance(verdict, File):
-                (file,) = names.complete(brick, [(row, verdict)], self.resolver)
+                (file,) = names.complete(brick, [(row, verdict)])
                 shown = self.privacy.shown(file)
             if not shown:
                 tags[slot] = 0

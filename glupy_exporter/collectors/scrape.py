@@ -26,7 +26,6 @@ from glupy_exporter.collectors.exporter import (
     SUCCESS,
 )
 from glupy_exporter.collectors.family import Block, Exposed, Family, Labels, Value
-from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.nodestate import NodeState
 from glupy_exporter.segment import reader
 
@@ -165,10 +164,8 @@ class Scraper:
         directory: Path,
         expiry: float,
         collectors: Sequence[Collector],
-        resolver: Resolver | None = None,
         state_file: Path | None = None,
     ) -> None:
-        self.resolver = resolver
         self.reload_failed = False
         """Whether a later configuration than this scraper's was refused."""
         self._configured = time.time()

@@ -12,7 +12,6 @@ from glupy_exporter import nodestate
 from glupy_exporter.collectors import names
 from glupy_exporter.collectors.activity import merge_files
 from glupy_exporter.collectors.base import OpenBrick
-from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
@@ -130,7 +129,7 @@ class Sampler:
     """Looks at the bricks whose segments are in ``directory``, and remembers the last look.
 
     Bricks dead for more than ``expiry`` seconds are left out, and files that ``privacy`` does not
-    let be shown. ``resolver`` is asked for names that no brick knows. ``clock`` gives seconds.
+    let be shown. ``clock`` gives seconds.
     """
 
     def __init__(
@@ -138,13 +137,11 @@ class Sampler:
         directory: Path,
         expiry: float,
         privacy: Privacy | None = None,
-        resolver: Resolver | None = None,
         clock: Callable[[], float] = time.monotonic,
         state_file: Path | None = None,
     ) -> None:
         self._clock = clock
         self._privacy = privacy or Privacy()
-        self._resolver = resolver
         self._directory = directory
         self._expiry = expiry
         self._state_file = state_file
@@ -170,7 +167,7 @@ class Sampler:
                     continue
                 before = self._looks.get(brick.key)
                 try:
-                    look = _look(brick, before, self._clock(), self._resolver)
+                    look = _look(brick, before, self._clock())
                 except SegmentError as error:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))
                     continue
@@ -193,12 +190,12 @@ class Sampler:
         )
 
 
-def _look(brick: OpenBrick, before: _Look | None, taken: float, resolver: Resolver | None) -> _Look:
+def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
     segment = brick.segment
 
     def named(table: FileTable, row: Row) -> File | None:
         file = segment.file(table, row)
-        return next(names.complete(brick, [(row, file)], resolver)) if file else None
+        return next(names.complete(brick, [(row, file)])) if file else None
 
     written_by = brick.brick.pid, brick.brick.created
     if before and before.written_by != written_by:

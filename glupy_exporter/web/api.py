@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from glupy_exporter import __version__, nodestate
 from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import OpenBrick
-from glupy_exporter.collectors.resolver import Resolver
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.config import API_PATH, Config
 from glupy_exporter.privacy import Privacy, glob
@@ -172,7 +171,7 @@ class Resource:
     help: str
     columns: tuple[Column, ...]
     filters: tuple[Parameter, ...]
-    items: Callable[[OpenBrick, Privacy, Resolver | None], Iterator[Item]]
+    items: Callable[[OpenBrick, Privacy], Iterator[Item]]
     """Everything in a brick's table that may be shown."""
 
     @property
@@ -203,12 +202,12 @@ class Resource:
         )
 
 
-def _files(brick: OpenBrick, privacy: Privacy, resolver: Resolver | None) -> Iterator[Item]:
+def _files(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
     segment = brick.segment
     table = segment.file_table()
     slots, twins = _twins(table.tags)
-    files = names.complete(brick, segment.files(table, slots), resolver)
-    two_slots = names.complete(brick, segment.files(table, twins), resolver)
+    files = names.complete(brick, segment.files(table, slots))
+    two_slots = names.complete(brick, segment.files(table, twins))
     shown = filter(privacy.shown, chain(activity.merge_files(two_slots), files))
     while batch := list(islice(shown, _BATCH)):
         clients = activity.top_clients(segment, batch)
@@ -228,7 +227,7 @@ def _twins(tags: Sequence[int]) -> tuple[list[int], list[int]]:
     return [slot for slot, tag in enumerate(tags) if tag and slot not in others], twins
 
 
-def _clients(brick: OpenBrick, _: Privacy, __: Resolver | None) -> Iterator[Item]:
+def _clients(brick: OpenBrick, _: Privacy) -> Iterator[Item]:
     segment = brick.segment
     found = (client for _, client in segment.clients(segment.client_table()))
     for client in activity.merge_clients(found):
@@ -357,7 +356,6 @@ def answer(
     resource: Resource,
     wanted: Query,
     config: Config,
-    resolver: Resolver | None = None,
     give_way: Callable[[], None] = lambda: None,
 ) -> Iterator[bytes]:
     """The answer to a request, as JSON in pieces; ``give_way`` is called every few rows."""
@@ -371,7 +369,7 @@ def answer(
                 and wanted.get("volume", volume) == volume
                 and wanted.get("brick", path) == path
             ):
-                items = resource.items(brick, config.privacy, resolver)
+                items = resource.items(brick, config.privacy)
                 try:
                     found.add(_matching(items, wanted, give_way))
                 except SegmentError as error:

@@ -270,7 +270,7 @@ class Api(OpenApi):
 
     async def body(self) -> list[bytes]:
         """The rows that were asked for, or what is wrong with the question."""
-        config, resolver = self.application.config, self.application.scraper.resolver
+        config = self.application.config
         if self._resource not in api.served(config):
             raise HTTPError(404)
         try:
@@ -282,7 +282,7 @@ class Api(OpenApi):
         def answer() -> Iterator[bytes]:
             memory.trim()  # what answers before have left in pieces
             give_way = partial(self.application.scrapes.give_way, _GIVE_WAY_SECONDS)
-            return api.answer(self._resource, query, config, resolver, give_way)
+            return api.answer(self._resource, query, config, give_way)
 
         return await self.compressed(self.application.pages, answer)
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.collectors import resolver
 from tests.native.conftest import NATIVE, WARNINGS, Need
 from tests.support.core import CORE
 
-ROOT = uuid.UUID(resolver.ROOT)
+ROOT = uuid.UUID(int=1)
 Find = Callable[[uuid.UUID], bytes]
 
 

@@ -46,7 +46,6 @@ def test_defaults() -> None:
         collectors=("bricks", "fops", "files", "clients", "internal", "exporter"),
         limits={"files": 50, "clients": 100},
         privacy=Privacy(),
-        resolve=False,
         log_level="info",
         log_format="logfmt",
     )
@@ -73,7 +72,6 @@ def test_file(file: Path) -> None:
         privacy.hash-key: secret
         files.include: /vm/*
         files.exclude: ["*.tmp", /scratch/*]
-        files.resolve: true
         log.level: debug
         log.format: json
     """
@@ -93,7 +91,6 @@ def test_file(file: Path) -> None:
         collectors=("bricks", "fops", "files", "internal", "exporter"),
         limits={"files": 7, "clients": 100},
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),
-        resolve=True,
         log_level="debug",
         log_format="json",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter import __version__
-from glupy_exporter.collectors.resolver import ROOT
 from tests.support import segments
 
 COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
@@ -74,17 +72,19 @@ def test_dump_obeys_flags_and_file(tmp_path: Path) -> None:
     assert not any(name.startswith(("python_", "process_", "glupy_file")) for name in names)
 
 
-def test_dump_has_the_names_that_it_looks_up(tmp_path: Path) -> None:
-    gfid = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
-    entry = tmp_path / ".glusterfs" / "6a" / "1c" / str(gfid)
-    entry.parent.mkdir(parents=True)
-    entry.symlink_to(f"../../00/00/{ROOT}/dir")
-    files = {0: segments.File(b"", gfid, (1, 0, 0), type="")}
-    with segments.Segment(brick=str(tmp_path), files=files).live(tmp_path):
-        for flags, path in ((), f"<gfid:{gfid}>"), (("--files.resolve",), "/dir"):
-            done = run("dump", f"--segment.dir={tmp_path}", *flags)
-            assert f'path="{path}"' in done.stdout
-            assert done.stderr == ""
+@pytest.mark.parametrize("given", ["--files.resolve", "--no-files.resolve", "files.resolve"])
+@pytest.mark.parametrize("command", [("dump",), ("top", "--once", "--interval=0.1")])
+def test_a_setting_of_the_previous_release_is_ignored_and_said_to_be(
+    tmp_path: Path, command: tuple[str, ...], given: str
+) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text("" if given.startswith("-") else f"{given}: true\n", encoding="utf-8")
+    flags = [given] * given.startswith("-")
+    done = run(*command, f"--segment.dir={tmp_path}", "--config.file", str(config), *flags)
+    assert done.returncode == 0
+    assert "files.resolve is ignored: each brick finds the names" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout
 
 
 def test_dump_without_a_directory_says_so_and_serves_the_rest(tmp_path: Path) -> None:

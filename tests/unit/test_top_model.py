@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from glupy_exporter.collectors.resolver import Name, Resolver
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
 from glupy_exporter.top.model import Rates, Sampler, quantile
@@ -134,30 +133,6 @@ def test_a_hidden_file_with_two_slots_is_hidden_in_both(tmp_path: Path) -> None:
     assert two_looks(tmp_path, slots(1), slots(5), Privacy(exclude=("/a",))).files == ()
     (rate,) = two_looks(tmp_path, slots(1), slots(5), Privacy(include=("/a",))).files
     assert rate.fops_per_second == 2
-
-
-class Names(Resolver):
-    """Knows the path of every file the second time that it is asked."""
-
-    def __init__(self) -> None:
-        self.asked: set[str] = set()
-
-    def name(self, volume: str, gfid: str, bricks: Iterable[str]) -> Name | None:
-        known = gfid in self.asked
-        self.asked.add(gfid)
-        return Name(f"/{volume}/found", "file") if known else None
-
-
-def test_the_first_look_asks_for_names(tmp_path: Path) -> None:
-    before, after = (
-        segments.Segment(files={1: replace(file((count, 0, 0)), path=b"")}) for count in (1, 5)
-    )
-    sampler = Sampler(tmp_path, EXPIRY, Privacy(exclude=("*.tmp",)), Names())
-    with before.live(tmp_path) as path:
-        sampler.sample()
-        change(path, after)
-        (rate,) = sampler.sample().files
-    assert (rate.path, rate.type) == ("/v0/found", "file")
 
 
 def test_the_top_client_of_a_file(tmp_path: Path) -> None:

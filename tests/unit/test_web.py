@@ -359,8 +359,6 @@ REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 class Slow:
     """A source of metrics that gives its answer when it is told to."""
 
-    resolver = None
-
     def __init__(self, size: int = 1) -> None:
         self.go = threading.Event()
         self._size = size

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from glupy_exporter import __version__, config, discovery, exposition, log, nodestate
+from glupy_exporter import __version__, config, discovery, exposition, log, nodestate, values
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.base import Options
 from glupy_exporter.collectors.scrape import Scraper
@@ -45,7 +45,7 @@ def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
     for line in settings.ignored:
         LOG.warning(line)
     collectors = [
-        collector(Options(settings.limits.get(collector.name), settings.privacy))
+        collector(Options(settings.collectors[collector.name], settings.privacy))
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]
@@ -245,19 +245,6 @@ def _say(line: str) -> None:
         print(line, flush=True)
 
 
-def _number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
-    def parse(value: str) -> float:
-        try:
-            number = kind(value)
-        except ValueError:
-            number = most + 1
-        if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{value!r} is not from {least} to {most}")
-        return number
-
-    return parse
-
-
 def _add_top(command: argparse.ArgumentParser) -> None:
     config.add_flags(command, "segment.", "state.", "privacy.", "files.")
     command.add_argument(
@@ -266,7 +253,7 @@ def _add_top(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="the same as one JSON object")
     command.add_argument(
         "--interval",
-        type=_number(float, 0.1, 3600),
+        type=values.argument(values.number(0.1, 3600)),
         default=2.0,
         metavar="SECONDS",
         help="time between two looks (default: %(default)g)",
@@ -280,7 +267,7 @@ def _add_top(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--limit",
-        type=_number(int, 1, 1_000_000),
+        type=values.argument(values.whole(1, 1_000_000)),
         metavar="N",
         help="of --once and --json: print at most this many rows of a view",
     )
@@ -316,13 +303,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--cluster",
+        type=values.argument(discovery.SETTINGS["discovery.cluster"].check),
         default=discovery.CLUSTER,
         metavar="NAME",
         help="what to call the cluster (default: %(default)s)",
     )
     command.add_argument(
         "--port",
-        type=_number(int, 1, 65535),
+        type=values.argument(discovery.SETTINGS["discovery.port"].check),
         default=discovery.PORT,
         metavar="PORT",
         help="where the exporters listen (default: %(default)s)",
@@ -367,7 +355,7 @@ def _parser() -> argparse.ArgumentParser:
     changing.add_argument("--yes", action="store_true", help="do not ask")
     changing.add_argument(
         "--timeout",
-        type=float,
+        type=values.argument(values.number(0, 604_800)),
         default=change.SECONDS,
         metavar="SECONDS",
         help="how long a brick may take to be reconnected and healed (default: %(default).0f)",

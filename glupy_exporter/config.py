@@ -11,32 +11,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from glupy_exporter import discovery, log, yamlfile
+from glupy_exporter import discovery, log, privacy, values, yamlfile
 from glupy_exporter.collectors import COLLECTORS
+from glupy_exporter.collectors.base import Collector
 from glupy_exporter.errors import UserError
-from glupy_exporter.privacy import HASH_KEY_MAX, PATHS, Privacy, glob
+from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment import layout
+from glupy_exporter.values import Address, Setting, Settings
 
 API_PATH = "/api/"
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
 SD_PATH = "/sd"
-
-_UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-_DURATION = re.compile(r"0|(?:[0-9]+(?:ms|[smhdwy]))+")
-
-
-class Address(NamedTuple):
-    """Where to listen; an empty host means every address of IPv4 and IPv6."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -62,9 +50,8 @@ class Config:
     """What `discover` writes, of which /sd tells; without it glusterd's files are read."""
     discovery_cluster: str
     discovery_port: int
-    collectors: tuple[str, ...]
-    limits: Mapping[str, int]
-    """How many rows a brick a collector exports, for those collectors that have a limit."""
+    collectors: Mapping[str, Mapping[str, Any]]
+    """The collectors that are on, each with the values of its own settings."""
     privacy: Privacy
     log_level: str
     log_format: str
@@ -72,226 +59,76 @@ class Config:
     """A line for each setting that was given but has no effect any more."""
 
 
-class _Setting(NamedTuple):
-    """``check`` takes a value from YAML or a flag and returns the value to use, or ValueError."""
-
-    check: Callable[[Any], Any]
-    default: Any
-    help: str
-    metavar: str | None = None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not a text")
-    return value
-
-
-def _address(value: Any) -> Address:
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^:\[\]]*)):([0-9]{1,5})", _text(value))
-    if not match or int(match[3]) > 65535:
-        raise ValueError(f"{value!r} is not HOST:PORT, [IPV6]:PORT or :PORT")
-    return Address(match[1] or match[2] or "", int(match[3]))
-
-
-def _addresses(value: Any) -> tuple[Address, ...]:
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise ValueError("names no address")
-    return tuple(dict.fromkeys(_address(item) for item in values))
-
-
 def _url_path(value: Any) -> str:
     taken = value in (HEALTHY_PATH, READY_PATH, SD_PATH) or str(value).startswith(API_PATH)
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", _text(value)) or taken:
-        raise ValueError(f"{value!r} is not a path like /metrics")
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", values.text(value)) or taken:
+        raise values.not_("a path like /metrics", value)
     return str(value)
 
 
-def _host_names(value: Any) -> frozenset[str]:
-    names = value if isinstance(value, list) else [value]
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", _text(name)):
-            raise ValueError(f"{name!r} is not a name, an IPv4 address or an [IPv6] one")
-    return frozenset(name.lower() for name in names)
-
-
-def _directory(value: Any) -> Path:
-    path = Path(_text(value))
-    if not path.is_absolute() or "\0" in value:
-        raise ValueError(f"{value!r} is not an absolute path")
-    return path
-
-
-def _file(value: Any) -> Path | None:
-    if not isinstance(value, str) or "\0" in value:
-        raise ValueError(f"{value!r} is not the name of a file")
-    return Path(value) if value else None
-
-
-def _duration(value: Any) -> float:
-    text = str(value) if value == 0 and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _DURATION.fullmatch(text):
-        raise ValueError(f"{value!r} is not a duration like 90s, 24h or 1d12h")
-    return sum(
-        int(number) * _UNIT_SECONDS[unit]
-        for number, unit in re.findall(r"([0-9]+)(ms|[smhdwy])", text)
-    )
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not true or false")
-    return value
-
-
-def _whole(least: int, most: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
-        number = int(value) if digits else value
-        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-            raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
-        return number
-
-    return check
-
-
-def _globs(value: Any) -> tuple[str, ...]:
-    patterns = tuple(_text(item) for item in (value if isinstance(value, list) else [value]))
-    for pattern in patterns:
-        glob(pattern)
-    return patterns
-
-
-def _hash_key(value: Any) -> str:
-    if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > HASH_KEY_MAX:
-        raise ValueError(f"{value!r} is not a text of at most {HASH_KEY_MAX} bytes")
-    return value
-
-
-def _one_of(choices: Mapping[str, object]) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
-        return value
-
-    return check
-
-
-def _settings() -> dict[str, _Setting]:
-    settings = {
-        "web.listen-address": _Setting(
-            _addresses,
+def settings() -> Settings:
+    """What can be set: what is declared here, and beside what it sets."""
+    found = {
+        "web.listen-address": Setting(
+            values.addresses,
             [":9714"],
             "address to listen on, may be repeated (a list in the file); without a host, every "
             "IPv4 and IPv6 address",
             "HOST:PORT",
         ),
-        "web.systemd-socket": _Setting(
-            _switch,
+        "web.systemd-socket": Setting(
+            values.switch,
             False,
             "serve only on sockets that systemd hands over, which are used in place of the "
             "addresses in any case",
         ),
-        "web.telemetry-path": _Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
-        "web.api": _Setting(
-            _switch,
+        "web.telemetry-path": Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
+        "web.api": Setting(
+            values.switch,
             True,
             "answer the whole tables of files and clients at /api/v1; a table whose collector is "
             "off is not answered in any case",
         ),
-        "web.host-name": _Setting(
-            _host_names,
+        "web.host-name": Setting(
+            values.several(values.host_name),
             [],
             "answer only requests to this host, by name or address as the client's URL has it, may "
             "be repeated (a list in the file); without any, the name does not matter",
             "NAME",
         ),
-        "web.config.file": _Setting(
-            _file,
+        "web.config.file": Setting(
+            values.file,
             "",
             "YAML file with TLS, users, headers and a rate limit, in the format of Prometheus's "
             "own programs",
             "FILE",
         ),
-        "segment.dir": _Setting(
-            _directory, layout.DIRECTORY, "where the bricks' segments are", "DIR"
+        "segment.dir": Setting(
+            values.absolute, layout.DIRECTORY, "where the bricks' segments are", "DIR"
         ),
-        "segment.expiry": _Setting(
-            _duration, "24h", "how long a dead brick is served as down", "DURATION"
+        "segment.expiry": Setting(
+            values.duration, "24h", "how long a dead brick is served as down", "DURATION"
         ),
-        "state.file": _Setting(
-            _directory,
+        "state.file": Setting(
+            values.absolute,
             "/run/glupy-exporter/state.json",
             "file with this node's bricks, as `discover --state` writes it, by which a brick that "
             "was removed is told from one that is down",
             "FILE",
         ),
-        "discovery.file": _Setting(
-            _directory,
-            "/run/glupy-exporter/targets.json",
-            "file with the pool's nodes for /sd, as `discover --file` writes it; without the file, "
-            "glusterd's own are read, for which it takes root",
-            "FILE",
-        ),
-        "discovery.cluster": _Setting(
-            _text, discovery.CLUSTER, "what /sd calls the cluster when it reads them", "NAME"
-        ),
-        "discovery.port": _Setting(
-            _whole(1, 65535), discovery.PORT, "where /sd then says that exporters listen", "PORT"
-        ),
-        "privacy.paths": _Setting(
-            _one_of(PATHS),
-            "full",
-            "how the paths of files are shown: "
-            + ", ".join(f"{name} ({text})" for name, text in PATHS.items())
-            + "; each file keeps its gfid, by which whoever can mount the volume can look it up",
-            "HOW",
-        ),
-        "privacy.path-depth": _Setting(
-            _whole(0, 1000), 0, "names of a path that are shown, from the root; 0 for all", "N"
-        ),
-        "privacy.hash-key": _Setting(
-            _hash_key,
-            "",
-            "key of the hashes, without which anybody can check a guess at a path; better in the "
-            "file, as other users see flags",
-            "KEY",
-        ),
-        "files.include": _Setting(
-            _globs,
-            [],
-            "show only files whose path matches, may be repeated (a list in the file); * stands "
-            "for any text, / included; of a path that is cut, only what it shows is known",
-            "GLOB",
-        ),
-        "files.exclude": _Setting(
-            _globs,
-            [],
-            "do not show files whose path matches, or may match if it is cut; may be repeated",
-            "GLOB",
-        ),
-        "log.level": _Setting(
-            _one_of(log.LEVELS), "info", f"least level to log: {', '.join(log.LEVELS)}", "LEVEL"
-        ),
-        "log.format": _Setting(
-            _one_of(log.FORMATS), "logfmt", f"one of {', '.join(log.FORMATS)}", "FORMAT"
-        ),
+        **discovery.SETTINGS,
+        **privacy.SETTINGS,
+        **log.SETTINGS,
     }
     for collector in COLLECTORS:
         key = f"collector.{collector.name}"
-        settings[key] = _Setting(_switch, True, collector.help)
-        if collector.default_limit is not None:
-            settings[f"{key}.limit"] = _Setting(
-                _whole(1, 10_000),
-                collector.default_limit,
-                "how many of them a brick, by each order: fops, bytes read, bytes written, time",
-                "N",
-            )
-    return settings
+        found[key] = Setting(values.switch, True, collector.help)
+        found |= {f"{key}.{own}": each for own, each in collector.settings.items()}
+    return found
 
 
-_SETTINGS = _settings()
+SETTINGS = settings()
+"""Every key of the file, which is also a flag."""
 
 # What earlier releases knew stays without effect, so that an upgrade breaks no configuration.
 _IGNORED = {
@@ -309,11 +146,11 @@ def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
         metavar="FILE",
         help="YAML file with the exporter's settings, under the names of their flags",
     )
-    for key, setting in _SETTINGS.items():
+    for key, setting in SETTINGS.items():
         if not key.startswith(prefixes or ""):
             continue
         options: dict[str, Any] = {"dest": key, "default": argparse.SUPPRESS}
-        if setting.check is _switch:
+        if setting.check is values.switch:
             options["action"] = argparse.BooleanOptionalAction
             options["help"] = setting.help
         else:
@@ -330,68 +167,61 @@ def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
             parser.add_argument(*flags, dest=key, action="store_true", help=argparse.SUPPRESS)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    values = yamlfile.read(path, "config file")
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"config file {path}: expected KEY: VALUE lines, found {values!r:.60}")
-    return values
-
-
 def load(args: argparse.Namespace) -> Config:
     """The settings from defaults, the file that ``args`` names, and flags, each over the last.
 
     Raises:
         UserError: the file cannot be read, or a key or value in it or in a flag is wrong.
     """
-    values = {key: setting.check(setting.default) for key, setting in _SETTINGS.items()}
-    flags = {key: value for key, value in vars(args).items() if key in _SETTINGS}
+    chosen = {key: setting.check(setting.default) for key, setting in SETTINGS.items()}
     ignored = [f"--{key}" for key in _IGNORED if getattr(args, key, False)]
     path: Path | None = getattr(args, "config.file", None)
     if path is not None:
-        for key, value in _read(path).items():
+        where = f"config file {path}"
+        content = yamlfile.read(path, "config file")
+        for key, value in _checked(values.mapping, content, where).items():
             if key in _IGNORED:
                 ignored.append(key)
-                continue
-            if key not in _SETTINGS:
-                known = ", ".join(_SETTINGS)
-                raise UserError(f"config file {path}: unknown key {key!r}; the keys are {known}")
-            values[key] = _check(key, value, f"config file {path}: {key}")
-    for key, value in flags.items():
-        values[key] = _check(key, value, f"--{key}")
-    names = [collector.name for collector in COLLECTORS]
-    limits = {name: values.get(f"collector.{name}.limit") for name in names}
+            elif key in SETTINGS:
+                chosen[key] = _checked(SETTINGS[key].check, value, f"{where}: {key}")
+            else:
+                known = ", ".join(SETTINGS)
+                raise UserError(f"{where}: unknown key {key!r}; the keys are {known}")
+    for key, value in vars(args).items():
+        if key in SETTINGS:
+            chosen[key] = _checked(SETTINGS[key].check, value, f"--{key}")
     return Config(
-        listen_addresses=values["web.listen-address"],
-        systemd_socket=values["web.systemd-socket"],
-        telemetry_path=values["web.telemetry-path"],
-        api=values["web.api"],
-        host_names=values["web.host-name"],
-        web_config_file=values["web.config.file"],
-        segment_dir=values["segment.dir"],
-        segment_expiry=values["segment.expiry"],
-        state_file=values["state.file"],
-        discovery_file=values["discovery.file"],
-        discovery_cluster=values["discovery.cluster"],
-        discovery_port=values["discovery.port"],
-        collectors=tuple(name for name in names if values[f"collector.{name}"]),
-        limits={name: limit for name, limit in limits.items() if limit is not None},
-        privacy=Privacy(
-            paths=values["privacy.paths"],
-            depth=values["privacy.path-depth"],
-            hash_key=values["privacy.hash-key"],
-            include=values["files.include"],
-            exclude=values["files.exclude"],
-        ),
-        log_level=values["log.level"],
-        log_format=values["log.format"],
+        listen_addresses=chosen["web.listen-address"],
+        systemd_socket=chosen["web.systemd-socket"],
+        telemetry_path=chosen["web.telemetry-path"],
+        api=chosen["web.api"],
+        host_names=frozenset(chosen["web.host-name"]),
+        web_config_file=chosen["web.config.file"],
+        segment_dir=chosen["segment.dir"],
+        segment_expiry=chosen["segment.expiry"],
+        state_file=chosen["state.file"],
+        discovery_file=chosen["discovery.file"],
+        discovery_cluster=chosen["discovery.cluster"],
+        discovery_port=chosen["discovery.port"],
+        collectors={
+            collector.name: _own(collector, chosen)
+            for collector in COLLECTORS
+            if chosen[f"collector.{collector.name}"]
+        },
+        privacy=Privacy.of(chosen),
+        log_level=chosen["log.level"],
+        log_format=chosen["log.format"],
         ignored=tuple(f"{given} is ignored: {_IGNORED[given.lstrip('-')]}" for given in ignored),
     )
 
 
-def _check(key: str, value: Any, where: str) -> Any:
+def _checked(check: Callable[[Any], Any], value: Any, where: str) -> Any:
     try:
-        return _SETTINGS[key].check(value)
+        return check(value)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _own(collector: type[Collector], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the collector's own settings."""
+    return {own: chosen[f"collector.{collector.name}.{own}"] for own in collector.settings}

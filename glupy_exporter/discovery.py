@@ -13,14 +13,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glupy_exporter import atomic
+from glupy_exporter import atomic, values
 from glupy_exporter.errors import UserError
 from glupy_exporter.nodestate import Volume
 from glupy_exporter.segment.reader import escape
+from glupy_exporter.values import Setting, Settings
 
 GLUSTERD = Path("/var/lib/glusterd")
 PORT = 9714
 CLUSTER = "main"
+
+SETTINGS: Settings = {
+    "discovery.file": Setting(
+        values.absolute,
+        "/run/glupy-exporter/targets.json",
+        "file with the pool's nodes for /sd, as `discover --file` writes it; without the file, "
+        "glusterd's own are read, for which it takes root",
+        "FILE",
+    ),
+    "discovery.cluster": Setting(
+        values.text, CLUSTER, "what /sd calls the cluster when it reads them", "NAME"
+    ),
+    "discovery.port": Setting(
+        values.whole(1, 65535), PORT, "where /sd then says that exporters listen", "PORT"
+    ),
+}
+
 _PREFIX = "__meta_glusterfs_"
 
 # Of enum glusterd_friend_sm_state (glusterd-sm.h): BEFRIENDED, REQ_ACCEPTED, REJECTED and

@@ -10,7 +10,8 @@ import json
 import logging
 import re
 
-from glupy_exporter import systemd
+from glupy_exporter import systemd, values
+from glupy_exporter.values import Setting, Settings
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -57,6 +58,15 @@ class _Logfmt(logging.Formatter):
 
 
 FORMATS: dict[str, type[logging.Formatter]] = {"logfmt": _Logfmt, "json": _Json}
+
+SETTINGS: Settings = {
+    "log.level": Setting(
+        values.one_of(LEVELS), "info", f"least level to log: {', '.join(LEVELS)}", "LEVEL"
+    ),
+    "log.format": Setting(
+        values.one_of(FORMATS), "logfmt", f"one of {', '.join(FORMATS)}", "FORMAT"
+    ),
+}
 
 
 class _Prioritised(logging.Formatter):

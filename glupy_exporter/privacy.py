@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
+from typing import Any
 
+from glupy_exporter import values
 from glupy_exporter.segment.reader import File, unescape
+from glupy_exporter.values import Setting, Settings
 
 PATHS = {
     "full": "as they are",
@@ -18,7 +21,7 @@ PATHS = {
 }
 """Ways to show paths, each in a few words."""
 
-HASH_KEY_MAX = hashlib.blake2b.MAX_KEY_SIZE
+_HASH_KEY_MAX = hashlib.blake2b.MAX_KEY_SIZE
 
 
 def glob(pattern: str) -> re.Pattern[str]:
@@ -33,6 +36,52 @@ def glob(pattern: str) -> re.Pattern[str]:
         return re.compile(translate(pattern))
     except re.error as error:
         raise ValueError(f"{pattern!r} is not a pattern: {error}") from error
+
+
+def _pattern(value: Any) -> str:
+    glob(values.text(value))
+    return str(value)
+
+
+def _hash_key(value: Any) -> str:
+    if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > _HASH_KEY_MAX:
+        raise values.not_(f"a text of at most {_HASH_KEY_MAX} bytes", value)
+    return value
+
+
+SETTINGS: Settings = {
+    "privacy.paths": Setting(
+        values.one_of(PATHS),
+        "full",
+        "how the paths of files are shown: "
+        + ", ".join(f"{name} ({text})" for name, text in PATHS.items())
+        + "; each file keeps its gfid, by which whoever can mount the volume can look it up",
+        "HOW",
+    ),
+    "privacy.path-depth": Setting(
+        values.whole(0, 1000), 0, "names of a path that are shown, from the root; 0 for all", "N"
+    ),
+    "privacy.hash-key": Setting(
+        _hash_key,
+        "",
+        "key of the hashes, without which anybody can check a guess at a path; better in the "
+        "file, as other users see flags",
+        "KEY",
+    ),
+    "files.include": Setting(
+        values.several(_pattern),
+        [],
+        "show only files whose path matches, may be repeated (a list in the file); * stands "
+        "for any text, / included; of a path that is cut, only what it shows is known",
+        "GLOB",
+    ),
+    "files.exclude": Setting(
+        values.several(_pattern),
+        [],
+        "do not show files whose path matches, or may match if it is cut; may be repeated",
+        "GLOB",
+    ),
+}
 
 
 def _texts(path: str) -> set[str]:
@@ -65,6 +114,17 @@ class Privacy:
     hash_key: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Privacy:
+        """By the values of :data:`SETTINGS`."""
+        return cls(
+            paths=settings["privacy.paths"],
+            depth=settings["privacy.path-depth"],
+            hash_key=settings["privacy.hash-key"],
+            include=settings["files.include"],
+            exclude=settings["files.exclude"],
+        )
 
     @property
     def selective(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
+from glupy_exporter import values
 from glupy_exporter.collectors.family import Block, Family, Labels
 from glupy_exporter.segment.reader import (
     BYTES,
@@ -20,12 +21,30 @@ from glupy_exporter.segment.reader import (
     Known,
     Segment,
 )
+from glupy_exporter.values import Setting, Settings
 
 ORDERS = 4
 """What a row can be busiest by: fops, bytes read, bytes written, time."""
 
+MORE = """\
+What was done a half-life (volume option `user.xlator.glupy.half-life`) ago weighs half. Those that
+were among the busiest in the last five minutes stay as well, unless they lost their slot, up to
+four times as many in all."""
+
 _MOST = 2**64 - 1
 """What a selector can remember; three counters together reach it in a hostile segment only."""
+
+
+def settings(limit: int) -> Settings:
+    """Those of a collector that serves the busiest rows of a table, with its limit's default."""
+    return {
+        "limit": Setting(
+            values.whole(1, 10_000),
+            limit,
+            "how many of them a brick, by each order: fops, bytes read, bytes written, time",
+            "N",
+        )
+    }
 
 
 def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[int, ...]]:

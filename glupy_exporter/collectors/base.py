@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from prometheus_client.core import Metric
 
 from glupy_exporter.collectors.family import Block, Exposed, Family
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import Brick, Segment
+from glupy_exporter.values import Settings
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class OpenBrick:
 class Options:
     """What a collector is told."""
 
-    limit: int | None = None
-    """The N of one that has a ``default_limit``; None for that."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the collector's own settings; those that are not named have their defaults."""
     privacy: Privacy = Privacy()
 
 
@@ -47,13 +48,20 @@ class Collector:
     name: ClassVar[str]
     help: ClassVar[str]
     families: ClassVar[tuple[Family, ...]]
-    default_limit: ClassVar[int | None] = None
-    """Set in a collector that exports the busiest N rows of a table by each order: the N without a
-    flag."""
+    more: ClassVar[str] = ""
+    """What docs/metrics.md says of it besides."""
+    settings: ClassVar[Settings] = {}
+    """Those of its own: ``limit`` is the key, and the flag, ``collector.NAME.limit``."""
 
     def __init__(self, options: Options = Options()) -> None:
-        self.limit = options.limit or self.default_limit or 0
         self.privacy = options.privacy
+        self._settings = options.settings
+
+    def setting(self, key: str) -> Any:
+        """The value of one of the collector's own settings."""
+        if key in self._settings:
+            return self._settings[key]
+        return self.settings[key].check(self.settings[key].default)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick that runs."""

@@ -106,11 +106,12 @@ class Clients(Collector):
         *(FOPS, IO_BYTES, SECONDS, ERRORS, CONNECTIONS, FIRST_SEEN, LAST_SEEN),
         *(CONNECTED, TRACKED, SLOTS, EVICTED, UNTRACKED, ERROR_BOUND),
     )
-    default_limit = 100
+    settings = activity.settings(100)
+    more = activity.MORE
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._selector = Selector(self.limit, activity.ORDERS)
+        self._selector = Selector(self.setting("limit"), activity.ORDERS)
         self._known: Memory[Known[ClientIdentity]] = Memory(dict)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.base import Collector
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 from glupy_exporter.collectors.family import Family
 
@@ -21,15 +20,6 @@ Counters only grow while a brick runs and start at 0 when its translator starts.
 seconds, all sizes bytes. A counter is taken where `user/glupy` stands in the brick's graph: with
 `user.xlator.glupy quota` that is directly under `debug/io-stats`, so the counts are those of
 `gluster volume profile`.
-"""
-
-
-def _limit(collector: type[Collector]) -> str:
-    return f"""\
-`--collector.{collector.name}.limit` (default {collector.default_limit}) says how many a brick are
-served by each order: most fops, bytes read, bytes written and time of late, where what was a
-half-life (volume option `user.xlator.glupy.half-life`) ago weighs half. Those that were among them
-in the last five minutes stay as well, unless they lost their slot, up to four times as many in all.
 """
 
 
@@ -49,10 +39,10 @@ def render() -> str:
         lines += [f"## Collector `{collector.name}`", ""]
         lines += [f"{collector.help[0].upper()}{collector.help[1:]}."]
         lines += [f"Switched off by `--no-collector.{collector.name}`."]
-        if collector.default_limit is not None:
-            lines += _limit(collector).splitlines()
-        if collector.name == "exporter":
-            lines += ["Also the `process_` and `python_` metrics of prometheus_client."]
+        for key, setting in collector.settings.items():
+            flag = f"--collector.{collector.name}.{key}"
+            lines += [f"`{flag}` (default {setting.default}): {setting.help}."]
+        lines += collector.more.splitlines()
         lines += ["", *_table(collector.families), ""]
     lines += ["## Every scrape", "", "Not switched off by any flag.", ""]
     lines += _table(SCRAPE_FAMILIES)

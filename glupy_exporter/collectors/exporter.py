@@ -98,6 +98,7 @@ class Exporter(Collector):
     name = "exporter"
     help = "version and process of the exporter itself"
     families = (BUILD_INFO,)
+    more = "Also the `process_` and `python_` metrics of prometheus_client."
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)

@@ -98,11 +98,12 @@ class Files(Collector):
         UNTRACKED,
         ERROR_BOUND,
     )
-    default_limit = 50
+    settings = activity.settings(50)
+    more = activity.MORE
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._selector = Selector(self.limit, activity.ORDERS)
+        self._selector = Selector(self.setting("limit"), activity.ORDERS)
         self._known: Memory[Known[FileIdentity]] = Memory(dict)
         self._known_clients: Memory[Known[ClientIdentity]] = Memory(dict)
         self._verdicts: Memory[dict[_Version, _Verdict]] = Memory(dict)

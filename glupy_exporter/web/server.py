@@ -26,8 +26,9 @@ from tornado.netutil import bind_sockets
 
 from glupy_exporter import __version__, systemd
 from glupy_exporter.collectors.scrape import Scraper
-from glupy_exporter.config import Address, Config
+from glupy_exporter.config import Config
 from glupy_exporter.errors import Unavailable, UserError
+from glupy_exporter.values import Address
 from glupy_exporter.web import memory
 from glupy_exporter.web.app import App
 from glupy_exporter.web.connections import Connections

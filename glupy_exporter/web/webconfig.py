@@ -7,14 +7,16 @@ docs/web-configuration.md), so that one file serves for all exporters of a node.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from glupy_exporter import yamlfile
+from glupy_exporter import values, yamlfile
 from glupy_exporter.errors import UserError
 from glupy_exporter.web import tls
+
+_T = TypeVar("_T")
 
 HEADERS: Mapping[str, tuple[str, ...]] = {
     "Strict-Transport-Security": (),
@@ -26,9 +28,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
 """Headers that may be set, with the values they may have, if not any."""
 
 _BCRYPT = re.compile(r"\$2[abxy]?\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
-_INTERVAL = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
-_KINDS = {bool: "true or false", dict: "a mapping", int: "a number", list: "a list", str: "a text"}
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BURST_MAX = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,25 @@ class _Section:
     """The keys of one mapping: those that nobody takes are unknown."""
 
     def __init__(self, where: str, value: Any) -> None:
-        if value is not None and not isinstance(value, dict):
-            raise ValueError(f"{where}: expected KEY: VALUE lines, found {value!r:.60}")
         self._where = where
-        self._values = dict(value or {})
+        self._values = self._checked(where, values.mapping, value)
 
-    def take(self, key: str, kinds: type | tuple[type, ...], default: Any) -> Any:
+    @staticmethod
+    def _checked(where: str, check: Callable[[Any], _T], value: Any) -> _T:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    def take(self, key: str, check: Callable[[Any], _T], default: _T) -> _T:
         value = self._values.pop(key, None)
-        if value is None:
-            return default
-        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-        # In YAML yes and no are truth values, which Python takes for numbers.
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            expected = " or ".join(_KINDS[kind] for kind in kinds)
-            raise ValueError(f"{self._where}.{key}: expected {expected}, found {value!r:.60}")
-        return value
+        return default if value is None else self._checked(f"{self._where}.{key}", check, value)
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self.take(key, list, [])
-        if not all(isinstance(value, str) for value in values):
-            raise ValueError(f"{self._where}.{key}: expected a list of texts")
-        return tuple(values)
+    def section(self, key: str) -> _Section:
+        return _Section(key, self._values.pop(key, None))
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        return self._checked(f"{self._where}.{key}", values.mapping, self._values.pop(key, None))
 
     def end(self) -> None:
         for key in self._values:
@@ -82,41 +80,42 @@ def read(path: Path) -> WebConfig:
     Raises:
         UserError: it cannot be read, or says what cannot be done.
     """
-    values = yamlfile.read(path, "web config file")
+    content = yamlfile.read(path, "web config file")
     try:
-        return _checked(values, path.parent)
+        return _checked(content, path.parent)
     except ValueError as error:
         raise UserError(f"web config file {path}: {error}") from error
 
 
-def _checked(values: Any, directory: Path) -> WebConfig:
-    top = _Section("top level", values)
-    http = _Section("http_server_config", top.take("http_server_config", dict, None))
-    http2 = http.take("http2", bool, True)
-    headers = http.take("headers", dict, {})
+def _checked(content: Any, directory: Path) -> WebConfig:
+    top = _Section("top level", content)
+    http = top.section("http_server_config")
+    http2 = http.take("http2", values.switch, True)
+    headers = http.mapping("headers")
     http.end()
-    settings = _tls(top.take("tls_server_config", dict, None), directory)
+    settings = _tls(top.section("tls_server_config"), directory)
     if settings and http2:
         _check_for_http2(settings)
-    limit = _Section("rate_limit", top.take("rate_limit", dict, None))
-    burst = limit.take("burst", int, 0)
-    interval = _interval(limit)
+    limit = top.section("rate_limit")
+    burst = limit.take("burst", values.whole(0, _BURST_MAX), 0)
+    interval = limit.take("interval", values.duration_of_go, 0.0)
     limit.end()
-    users = top.take("basic_auth_users", dict, {})
+    users = top.mapping("basic_auth_users")
     top.end()
     _check_users(users)
     return WebConfig(settings, _headers(headers), users or None, interval, burst)
 
 
-def _tls(value: Any, directory: Path) -> tls.Settings | None:
-    section = _Section("tls_server_config", value)
-
+def _tls(section: _Section, directory: Path) -> tls.Settings | None:
     def text(key: str) -> str:
-        return str(section.take(key, str, ""))
+        return section.take(key, values.string, "")
 
     def path(key: str) -> Path | None:
         name = text(key)
         return directory / name if name else None
+
+    def texts(key: str) -> tuple[str, ...]:
+        return section.take(key, values.strings, ())
 
     settings = tls.Settings(
         cert=text("cert"),
@@ -126,12 +125,14 @@ def _tls(value: Any, directory: Path) -> tls.Settings | None:
         client_ca=text("client_ca"),
         client_ca_file=path("client_ca_file"),
         client_auth_type=text("client_auth_type"),
-        client_allowed_sans=section.texts("client_allowed_sans"),
+        client_allowed_sans=texts("client_allowed_sans"),
         min_version=text("min_version") or "TLS12",
         max_version=text("max_version") or "TLS13",
-        cipher_suites=section.texts("cipher_suites"),
-        curve_preferences=section.texts("curve_preferences"),
-        prefer_server_cipher_suites=section.take("prefer_server_cipher_suites", bool, True),
+        cipher_suites=texts("cipher_suites"),
+        curve_preferences=texts("curve_preferences"),
+        prefer_server_cipher_suites=section.take(
+            "prefer_server_cipher_suites", values.switch, True
+        ),
     )
     section.end()
     return tls.checked(settings)
@@ -146,21 +147,9 @@ def _check_for_http2(settings: tls.Settings) -> None:
         raise ValueError(f"cipher_suites: HTTP/2 requires {needed}; add one, or set http2: false")
 
 
-def _interval(limit: _Section) -> float:
-    """A duration as Go has it, "1.5s" or "1m30s", in seconds; a bare 0 is none."""
-    value = limit.take("interval", (str, int), 0)
-    text = "" if value == 0 else str(value)
-    parts = _INTERVAL.findall(text)
-    if "".join(map("".join, parts)) != text:
-        raise ValueError(
-            f"rate_limit.interval: expected a duration such as 1s, found {value!r:.60}"
-        )
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-
-
-def _headers(values: Mapping[Any, Any]) -> Mapping[str, str]:
+def _headers(wanted: Mapping[str, Any]) -> Mapping[str, str]:
     headers: dict[str, str] = {}
-    for name, value in values.items():
+    for name, value in wanted.items():
         if name not in HEADERS:
             allowed = ", ".join(HEADERS)
             raise ValueError(f"HTTP header {name!r} cannot be configured; these can: {allowed}")
@@ -174,7 +163,7 @@ def _headers(values: Mapping[Any, Any]) -> Mapping[str, str]:
     return headers
 
 
-def _check_users(users: Mapping[Any, Any]) -> None:
+def _check_users(users: Mapping[str, Any]) -> None:
     for name, hashed in users.items():
         if not isinstance(hashed, str) or not _BCRYPT.fullmatch(hashed):
             raise ValueError(

@@ -41,7 +41,7 @@ def paths(subject: Volume) -> dict[bytes, bool]:
 
 def exported(subject: Volume) -> set[bytes]:
     """Paths in a scrape, by the parser of prometheus_client."""
-    scraper = Scraper(SEGMENTS, 3600, [Files(Options(limit=1000))])
+    scraper = Scraper(SEGMENTS, 3600, [Files(Options({"limit": 1000}))])
     text = b"".join(exposition.text(scraper)).decode()
     return {
         reader.unescape(sample.labels["path"])

@@ -95,8 +95,9 @@ def scraper(
     state_file: Path | None = None,
     **limits: int,
 ) -> Scraper:
+    chosen = {name: {"limit": limit} for name, limit in limits.items()}
     collectors = [
-        collector(Options(limits.get(collector.name), privacy)) for collector in COLLECTORS
+        collector(Options(chosen.get(collector.name, {}), privacy)) for collector in COLLECTORS
     ]
     return Scraper(directory, expiry, collectors, state_file=state_file)
 

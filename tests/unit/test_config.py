@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from glupy_exporter import config
-from glupy_exporter.config import Address, Config
+from glupy_exporter import config, values
+from glupy_exporter.collectors.base import Collector, Options
+from glupy_exporter.config import Config
 from glupy_exporter.errors import UserError
 from glupy_exporter.privacy import Privacy
+from glupy_exporter.values import Address, Setting, Settings
 
 
 def load(*flags: str) -> Config:
@@ -43,8 +46,10 @@ def test_defaults() -> None:
         discovery_file=Path("/run/glupy-exporter/targets.json"),
         discovery_cluster="main",
         discovery_port=9714,
-        collectors=("bricks", "fops", "files", "clients", "internal", "exporter"),
-        limits={"files": 50, "clients": 100},
+        collectors={
+            **{"bricks": {}, "fops": {}, "internal": {}, "exporter": {}},
+            **{"files": {"limit": 50}, "clients": {"limit": 100}},
+        },
         privacy=Privacy(),
         log_level="info",
         log_format="logfmt",
@@ -88,8 +93,10 @@ def test_file(file: Path) -> None:
         discovery_file=Path("/x/targets.json"),
         discovery_cluster="east",
         discovery_port=1234,
-        collectors=("bricks", "fops", "files", "internal", "exporter"),
-        limits={"files": 7, "clients": 100},
+        collectors={
+            **{"bricks": {}, "fops": {}, "internal": {}, "exporter": {}},
+            "files": {"limit": 7},
+        },
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),
         log_level="debug",
         log_format="json",
@@ -105,7 +112,7 @@ def test_flags_win_over_the_file(file: Path) -> None:
     flags = ("--collector.files", "--collector.files.limit=8", "--web.listen-address=:2")
     settings = load_file(file, text, *flags)
     assert "files" in settings.collectors
-    assert settings.limits["files"] == 8
+    assert settings.collectors["files"] == {"limit": 8}
     assert settings.listen_addresses == (Address("", 2),)
 
 
@@ -214,3 +221,23 @@ def test_unreadable_file(tmp_path: Path) -> None:
 )
 def test_durations(text: str, seconds: float) -> None:
     assert load(f"--segment.expiry={text}").segment_expiry == seconds
+
+
+def test_a_collector_brings_its_settings_along(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row in the table of collectors is all that it takes."""
+
+    class Quiet(Collector):
+        name = "quiet"
+        help = "nothing"
+        families = ()
+        settings: ClassVar[Settings] = {"pause": Setting(values.duration, "1m", "how long", "TIME")}
+
+    monkeypatch.setattr(config, "COLLECTORS", (Quiet,))
+    monkeypatch.setattr(config, "SETTINGS", config.settings())
+    assert load().collectors == {"quiet": {"pause": 60}}
+    settings = load_file(file, "collector.quiet.pause: 2m\n").collectors["quiet"]
+    assert Quiet(Options(settings)).setting("pause") == 120
+    assert load("--collector.quiet.pause=3m").collectors == {"quiet": {"pause": 180}}
+    assert load("--no-collector.quiet").collectors == {}
+    with pytest.raises(UserError, match=r"^--collector\.quiet\.pause: 'x' is not a duration"):
+        load("--collector.quiet.pause=x")

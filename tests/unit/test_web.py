@@ -27,8 +27,8 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from glupy_exporter import config
-from glupy_exporter.config import Address
 from glupy_exporter.errors import UserError
+from glupy_exporter.values import Address
 from glupy_exporter.web import answers, connections, server
 from glupy_exporter.web import app as web
 from glupy_exporter.web.turns import MAX_WAITING, MAX_WAITING_OF_HOST

@@ -87,7 +87,7 @@ BAD = {
     "a key twice": ("rate_limit: {}\nrate_limit: {}", "found 'rate_limit' twice"),
     "unknown section": ("tls_config: {}", "unknown key 'tls_config'"),
     "unknown key": ("tls_server_config: {cert_filse: server.crt}", "unknown key 'cert_filse'"),
-    "not a text": ("tls_server_config: {cert_file: 1}", "cert_file: expected a text, found 1"),
+    "not a text": ("tls_server_config: {cert_file: 1}", "cert_file: 1 is not a text"),
     "no certificate": (
         "tls_server_config: {cert_file: '', key_file: server.key}",
         "missing .* cert",
@@ -157,15 +157,15 @@ BAD = {
     ),
     "an interval without a unit": (
         "rate_limit: {interval: 1}",
-        "expected a duration such as 1s, found 1",
+        "interval: 1 is not a duration like 1s",
     ),
     "an interval that is a truth value": (
         "rate_limit: {interval: yes}",
-        "expected a text or a number, found True",
+        "interval: True is not a duration",
     ),
     "a burst that is a text": (
         "rate_limit: {burst: many}",
-        "burst: expected a number, found 'many'",
+        "burst: 'many' is not a whole number from 0",
     ),
 }
 

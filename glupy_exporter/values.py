@@ -1,0 +1,202 @@
+"""Checks of the values of settings, the same for flags and all files.
+
+Each check takes what YAML or a flag gives and returns the value to use. It raises a ValueError that
+says what the value should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+_T = TypeVar("_T")
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_SECONDS_OF_GO = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Address(NamedTuple):
+    """Where to listen; an empty host means every address of IPv4 and IPv6."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Setting(NamedTuple):
+    """A setting, declared beside what it sets."""
+
+    check: Callable[[Any], Any]
+    default: Any
+    """As a file would have it."""
+    help: str
+    metavar: str | None = None
+
+
+Settings = Mapping[str, Setting]
+"""Settings by key; the flag of a key has two dashes before it."""
+
+
+def not_(expected: str, value: Any) -> ValueError:
+    """The error of a value that is not what was expected."""
+    return ValueError(f"{value!r:.100} is not {expected}")
+
+
+def string(value: Any) -> str:
+    """A text, which may be empty."""
+    if not isinstance(value, str):
+        raise not_("a text", value)
+    return value
+
+
+def text(value: Any) -> str:
+    """A text that is not empty."""
+    if not string(value):
+        raise not_("a text", value)
+    return str(value)
+
+
+def switch(value: Any) -> bool:
+    """YAML's true or false."""
+    if not isinstance(value, bool):
+        raise not_("true or false", value)
+    return value
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A mapping, empty where nothing stands."""
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"expected KEY: VALUE lines, found {value!r:.60}")
+    return dict(value or {})
+
+
+def strings(value: Any) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, list):
+        raise not_("a list of texts", value)
+    return tuple(map(string, value))
+
+
+def several(check: Callable[[Any], _T]) -> Callable[[Any], tuple[_T, ...]]:
+    """One value that ``check`` takes, or a list of them."""
+
+    def check_all(value: Any) -> tuple[_T, ...]:
+        return tuple(map(check, value if isinstance(value, list) else [value]))
+
+    return check_all
+
+
+def one_of(choices: Iterable[str]) -> Callable[[Any], str]:
+    """One of the texts."""
+    known = tuple(choices)
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise not_(f"one of {', '.join(known)}", value)
+        return value
+
+    return check
+
+
+def whole(least: int, most: int) -> Callable[[Any], int]:
+    """A whole number, or its digits."""
+
+    def check(value: Any) -> int:
+        digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
+        number = int(value) if digits else value
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+            raise not_(f"a whole number from {least} to {most}", value)
+        return number
+
+    return check
+
+
+def number(least: float, most: float) -> Callable[[Any], float]:
+    """A number, or a text that is one."""
+
+    def check(value: Any) -> float:
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            found = math.nan
+        if not least <= found <= most:
+            raise not_(f"a number from {least:g} to {most:g}", value)
+        return found
+
+    return check
+
+
+def duration(value: Any) -> float:
+    """A duration as Prometheus has it, ``1d12h``, in seconds; 0 needs no unit."""
+    return _seconds(value, "[0-9]+", _SECONDS, "a duration like 90s, 24h or 1d12h")
+
+
+def duration_of_go(value: Any) -> float:
+    """A duration as Go has it, ``1.5s``, in seconds; 0 needs no unit."""
+    expected = "a duration like 1s, 200ms or 1m30s"
+    return _seconds(value, r"[0-9]+(?:\.[0-9]+)?", _SECONDS_OF_GO, expected)
+
+
+def _seconds(value: Any, count: str, units: Mapping[str, float], expected: str) -> float:
+    part = f"({count})({'|'.join(units)})"
+    given = str(value) if value == 0 and not isinstance(value, bool) else value
+    if not isinstance(given, str) or not re.fullmatch(f"0|(?:{part})+", given):
+        raise not_(expected, value)
+    return sum(float(number) * units[unit] for number, unit in re.findall(part, given))
+
+
+def address(value: Any) -> Address:
+    """An address to listen on."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^:\[\]]*)):([0-9]{1,5})", text(value))
+    if not match or int(match[3]) > 65535:
+        raise not_("HOST:PORT, [IPV6]:PORT or :PORT", value)
+    return Address(match[1] or match[2] or "", int(match[3]))
+
+
+def addresses(value: Any) -> tuple[Address, ...]:
+    """One address or more, each once."""
+    found = several(address)(value)
+    if not found:
+        raise ValueError("names no address")
+    return tuple(dict.fromkeys(found))
+
+
+def host_name(value: Any) -> str:
+    """A host as a URL has it, in lower case."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", text(value)):
+        raise not_("a name, an IPv4 address or an [IPv6] one", value)
+    return str(value).lower()
+
+
+def absolute(value: Any) -> Path:
+    """An absolute path."""
+    path = Path(text(value))
+    if not path.is_absolute() or "\0" in value:
+        raise not_("an absolute path", value)
+    return path
+
+
+def file(value: Any) -> Path | None:
+    """A path, None where nothing is named."""
+    if not isinstance(value, str) or "\0" in value:
+        raise not_("the name of a file", value)
+    return Path(value) if value else None
+
+
+def argument(check: Callable[[Any], _T]) -> Callable[[str], _T]:
+    """The check as argparse wants the type of an argument."""
+
+    def parse(given: str) -> _T:
+        try:
+            return check(given)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parse

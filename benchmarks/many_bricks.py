@@ -106,7 +106,7 @@ def prometheus(home: Path, hosts: list[str], interval: int) -> list[str | Path]:
     del job["http_sd_configs"]
     job["file_sd_configs"] = [{"files": ["targets.json"]}]
     (home / "prometheus.yml").write_text(yaml.safe_dump(shipped))
-    nodes = [discovery.Node(host, host, ()) for host in hosts]
+    nodes = [discovery.Node(host, (host,), ()) for host in hosts]
     (home / "targets.json").write_bytes(
         discovery.render(discovery.groups(nodes, discovery.CLUSTER, PORT))
     )

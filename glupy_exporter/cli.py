@@ -136,7 +136,7 @@ def discover(args: argparse.Namespace) -> int:
 
     On request also write what the exporter may know of this node's bricks.
     """
-    found = discovery.groups(discovery.nodes(), args.cluster, args.port)
+    found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
     content = discovery.render(found)
     if args.file:
         discovery.write(args.file, content)
@@ -157,7 +157,7 @@ def xlator_build(args: argparse.Namespace) -> int:
 
 def xlator_install(args: argparse.Namespace) -> int:
     """Install glupy.so, and the script by which other nodes ask for it, on this node."""
-    print("\n".join(install.install(args.source, args.dry_run)))
+    print("\n".join(install.install(args.source, args.dry_run, args.script_only)))
     return 0
 
 
@@ -315,6 +315,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="where the exporters listen (default: %(default)s)",
     )
+    command.add_argument(
+        "--address",
+        default=discovery.ADDRESS,
+        metavar="GLOB",
+        help="which of a node's names is the address of its exporter: one that matches, of those "
+        "the name of most of its bricks (default: %(default)s)",
+    )
     command.set_defaults(run=discover)
 
     xlator = commands.add_parser("xlator", help="build, install and insert the translator")
@@ -343,6 +350,12 @@ def _parser() -> argparse.ArgumentParser:
         default=build.DIRECTORY,
         metavar="DIR",
         help="directory that holds glupy.so, which has to be root's (default: %(default)s)",
+    )
+    action.add_argument(
+        "--script-only",
+        action="store_true",
+        help="put only the script there by which glusterd asks this node: enough where it has no "
+        "bricks",
     )
     action.set_defaults(run=xlator_install)
     action = actions.add_parser(

@@ -50,6 +50,8 @@ class Config:
     """What `discover` writes, of which /sd tells; without it glusterd's files are read."""
     discovery_cluster: str
     discovery_port: int
+    discovery_address: str
+    """A pattern for the names of nodes where exporters are asked."""
     collectors: Mapping[str, Mapping[str, Any]]
     """The collectors that are on, each with the values of its own settings."""
     privacy: Privacy
@@ -203,6 +205,7 @@ def load(args: argparse.Namespace) -> Config:
         discovery_file=chosen["discovery.file"],
         discovery_cluster=chosen["discovery.cluster"],
         discovery_port=chosen["discovery.port"],
+        discovery_address=chosen["discovery.address"],
         collectors={
             collector.name: _own(collector, chosen)
             for collector in COLLECTORS

@@ -5,23 +5,25 @@ glusterd is not asked: that would take its lock, or one of the whole cluster. It
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glupy_exporter import atomic, values
+from glupy_exporter import atomic, glusterd, values
 from glupy_exporter.errors import UserError
 from glupy_exporter.nodestate import Volume
 from glupy_exporter.segment.reader import escape
 from glupy_exporter.values import Setting, Settings
 
-GLUSTERD = Path("/var/lib/glusterd")
 PORT = 9714
 CLUSTER = "main"
+ADDRESS = "*"
 
 SETTINGS: Settings = {
     "discovery.file": Setting(
@@ -37,13 +39,20 @@ SETTINGS: Settings = {
     "discovery.port": Setting(
         values.whole(1, 65535), PORT, "where /sd then says that exporters listen", "PORT"
     ),
+    "discovery.address": Setting(
+        values.text,
+        ADDRESS,
+        "which of a node's names /sd then gives as its address: one that matches, as of those "
+        "the name of most of its bricks",
+        "GLOB",
+    ),
 }
 
 _PREFIX = "__meta_glusterfs_"
 
 # Of enum glusterd_friend_sm_state (glusterd-sm.h): BEFRIENDED, REQ_ACCEPTED, REJECTED and
 # CONNECTED_ACCEPTED. A node that was rejected holds bricks all the same.
-_MEMBER_STATES = {"3", "4", "6", "10"}
+_MEMBERS = {"3", "4", "6", "10"}
 _STARTED = "1"  # of enum glusterd_volume_status (glusterd.h)
 _OPTION = "user.xlator.glupy"
 
@@ -52,10 +61,15 @@ class Node(NamedTuple):
     """One node of the pool."""
 
     uuid: str
-    host: str
-    """The name or address by which its bricks are known, or else it is known to its peers."""
+    names: tuple[str, ...]
+    """Every name and address that is known of it, the one where its exporter is asked first."""
     volumes: tuple[str, ...]
     """Those that have bricks on it."""
+
+    @property
+    def host(self) -> str:
+        """The name or address where its exporter is asked."""
+        return self.names[0]
 
 
 def _values(path: Path) -> dict[str, str]:
@@ -86,40 +100,76 @@ def _readable() -> Iterator[None]:
         raise UserError(f"{why}; run this as root") from error
 
 
-def nodes(directory: Path = GLUSTERD) -> list[Node]:
+def _peers(directory: Path) -> dict[str, tuple[str, list[str]]]:
+    """State and names of every peer by its UUID; what glusterd calls it comes first."""
+    found = {}
+    for path in directory.glob("peers/*"):
+        peer = _values(path)
+        names = [peer[key] for key in sorted(peer) if key.startswith("hostname") and peer[key]]
+        found[peer.get("uuid", "")] = peer.get("state", ""), names
+    return found
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _by_rank(hosts: Counter[str], others: Sequence[str], address: str) -> tuple[str, ...]:
+    """All names, best first: those that match the pattern, those of most bricks, names before
+    addresses. Whichever node is asked, the order is the same if it knows the same names.
+    """
+
+    def rank(name: str) -> tuple[bool, int, bool, str]:
+        return not fnmatchcase(name, address), -hosts[name], _is_address(name), name
+
+    return tuple(sorted({*hosts, *others}, key=rank))
+
+
+def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
     """All nodes of the pool that this node belongs to, itself included, by their hosts' names.
+
+    A node is asked by the name that most of its bricks have, among its names that match the
+    pattern ``address`` if any do. This node does not know what its peers call it: without a brick
+    it leaves itself to them, so that it is not listed under another name here than there.
 
     Raises:
         UserError: glusterd's files cannot be read.
     """
+    directory = directory or glusterd.working_directory()
     with _readable():
         here = _values(directory / "glusterd.info").get("UUID", "")
-        known = {here: socket.gethostname()}
-        for path in directory.glob("peers/*"):
-            peer = _values(path)
-            if peer.get("state") in _MEMBER_STATES:
-                known[peer.get("uuid", "")] = peer.get("hostname1", "")
+        peers = _peers(directory)
         bricks = list(_hosts_and_volumes(directory))
+    owners = {owner for owner, _, _ in bricks}
+    # Whoever holds bricks is one of us, however far its joining or leaving has come.
+    known = {u: names for u, (state, names) in peers.items() if u in owners or state in _MEMBERS}
+    if here in owners or not known:
+        known[here] = [socket.gethostname()]
     found = []
-    for uuid, fallback in known.items():
-        hosts = Counter(host for owner, host, _ in bricks if owner == uuid)
-        host = hosts.most_common(1)[0][0] if hosts else fallback
+    for uuid, names in known.items():
+        hosts = Counter(host for owner, host, _ in bricks if owner == uuid and host)
         volumes = sorted({volume for owner, _, volume in bricks if owner == uuid})
-        if host:
-            found.append(Node(uuid, host, tuple(volumes)))
+        ranked = _by_rank(hosts, names, address)
+        if ranked:
+            found.append(Node(uuid, ranked, tuple(volumes)))
     return sorted(found, key=lambda node: node.host)
 
 
-def volumes(directory: Path = GLUSTERD) -> dict[str, Volume | None]:
-    """All volumes of the pool by name, snapshots included; None for one that is being changed.
+def volumes(directory: Path | None = None) -> dict[str, Volume | None]:
+    """All volumes of the pool by name; None for one that is being changed.
 
     Raises:
         UserError: glusterd's files cannot be read.
     """
+    directory = directory or glusterd.working_directory()
     with _readable():
         here = _values(directory / "glusterd.info").get("UUID", "")
-        found = [*directory.glob("vols/*/info"), *directory.glob("snaps/*/*/info")]
-        return {path.parent.name: _volume(path.parent, here) for path in sorted(found)}
+        found = sorted(directory.glob("vols/*/info"))
+        return {path.parent.name: _volume(path.parent, here) for path in found}
 
 
 def _volume(directory: Path, here: str) -> Volume | None:
@@ -133,11 +183,15 @@ def _volume(directory: Path, here: str) -> Volume | None:
     return Volume(on_node, info.get("status") == _STARTED, _OPTION in info)
 
 
+def _listed(items: Sequence[str]) -> str:
+    return f",{','.join(items)}," if items else ""
+
+
 def groups(found: Sequence[Node], cluster: str, port: int) -> list[dict[str, Any]]:
     """The nodes as groups of targets in the format of ``http_sd_config`` and ``file_sd_config``.
 
-    Labels begin with ``__meta_glusterfs_``: cluster, host, node (its UUID), and volumes, a list
-    with a comma before, between and after its items.
+    Labels begin with ``__meta_glusterfs_``: cluster, host, node (its UUID), and names and volumes,
+    lists with a comma before, between and after their items.
     """
     return [
         {
@@ -146,7 +200,8 @@ def groups(found: Sequence[Node], cluster: str, port: int) -> list[dict[str, Any
                 f"{_PREFIX}cluster": cluster,
                 f"{_PREFIX}host": node.host,
                 f"{_PREFIX}node": node.uuid,
-                f"{_PREFIX}volumes": f",{','.join(node.volumes)}," if node.volumes else "",
+                f"{_PREFIX}names": _listed(node.names),
+                f"{_PREFIX}volumes": _listed(node.volumes),
             },
         }
         for node in found

@@ -52,7 +52,7 @@ class Targets:
             raise UserError(f"cannot read {config.discovery_file}: {error.strerror}") from error
         if there:
             return discovery.render(discovery.read(config.discovery_file))
-        nodes = discovery.nodes()
+        nodes = discovery.nodes(address=config.discovery_address)
         return discovery.render(
             discovery.groups(nodes, config.discovery_cluster, config.discovery_port)
         )

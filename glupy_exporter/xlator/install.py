@@ -7,14 +7,13 @@ import stat
 import sys
 from pathlib import Path
 
-from glupy_exporter import atomic
+from glupy_exporter import atomic, glusterd
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
 from glupy_exporter.xlator import build, commands
 from glupy_exporter.xlator.peer import NAME, SCRIPT, Stamp, find_stamp
 
 _SCRIPT_MODE = 0o755
-_WORKING_DIRECTORY = Path("/var/lib/glusterd")
 
 
 def library() -> Path:
@@ -102,15 +101,12 @@ def _check_loads(source: Path, content: bytes) -> None:
         raise UserError(f"{source} cannot be loaded ({reason}); build it again")
 
 
-def install(directory: Path, dry_run: bool = False) -> list[str]:
-    """Install ``directory/glupy.so`` and the peer script; return a line for each file.
+def _checked(directory: Path) -> bytes:
+    """The translator in ``directory``, which fits the installed GlusterFS.
 
     Raises:
-        UserError: not root, no translator of root's there, or it does not fit the installed
-            GlusterFS. ``dry_run`` needs no root, and then takes a translator of the user's own.
+        UserError: there is no translator of root's there, or it does not fit.
     """
-    if not dry_run:
-        _require_root()
     source = directory / build.SHARED_OBJECT
     content = _read(source)
     stamp = find_stamp(content)
@@ -120,10 +116,23 @@ def install(directory: Path, dry_run: bool = False) -> list[str]:
     if problem:
         raise UserError(f"{source}: {problem}; run `glupy-exporter xlator build` again")
     _check_loads(source, content)
-    files = [
-        (library(), content, build.MODE),
-        (peer_script(), SCRIPT.encode("ascii"), _SCRIPT_MODE),
-    ]
+    return content
+
+
+def install(directory: Path, dry_run: bool = False, script_only: bool = False) -> list[str]:
+    """Install ``directory/glupy.so`` and the peer script; return a line for each file.
+
+    With ``script_only`` nothing but the script, which is all that a node without bricks needs.
+
+    Raises:
+        UserError: not root, no translator of root's there, or it does not fit the installed
+            GlusterFS. ``dry_run`` needs no root, and then takes a translator of the user's own.
+    """
+    if not dry_run:
+        _require_root()
+    files = [(peer_script(), SCRIPT.encode("ascii"), _SCRIPT_MODE)]
+    if not script_only:
+        files.insert(0, (library(), _checked(directory), build.MODE))
     if dry_run:
         return [f"would install {target}" for target, _, _ in files]
     try:
@@ -135,16 +144,24 @@ def install(directory: Path, dry_run: bool = False) -> list[str]:
     return [f"installed {target}" for target, _, _ in files]
 
 
-def users() -> list[Path]:
-    """Brick volfiles of this node that name the translator: those bricks need it to start."""
+def users() -> tuple[list[str], list[str]]:
+    """The volumes and the snapshots with bricks on this node that need the translator to start.
+
+    Raises:
+        UserError: glusterd's files cannot be read.
+    """
+    volumes: set[str] = set()
+    snapshots: set[str] = set()
     try:
-        return sorted(
-            volfile
-            for volfile in _WORKING_DIRECTORY.glob("*/**/*.vol")
-            if b"type user/glupy\n" in volfile.read_bytes()
-        )
+        for directory in {glusterd.working_directory(), glusterd.WORKING_DIRECTORY}:
+            for volfile in directory.glob("*/**/*.vol"):
+                if b"type user/glupy\n" not in volfile.read_bytes():
+                    continue
+                kind, name = volfile.relative_to(directory).parts[:2]
+                (snapshots if kind == "snaps" else volumes).add(name)
     except OSError as error:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    return sorted(volumes), sorted(snapshots)
 
 
 def uninstall(dry_run: bool = False) -> list[str]:
@@ -154,12 +171,20 @@ def uninstall(dry_run: bool = False) -> list[str]:
         UserError: not root, or a brick of this node would not start any more.
     """
     _require_root()
-    needed = users()
-    if needed:
-        volumes = ", ".join(sorted({volfile.parent.name for volfile in needed}))
+    volumes, snapshots = users()
+    if volumes or snapshots:
+        # Nothing takes an option out of a snapshot, which may be activated or restored any time.
+        commands_first = [
+            *(f"`glupy-exporter xlator disable {volume}`" for volume in volumes),
+            *(f"`gluster snapshot delete {snapshot}`" for snapshot in snapshots),
+        ]
+        what = [
+            *(f"volume {volume}" for volume in volumes),
+            *(f"snapshot {snapshot}" for snapshot in snapshots),
+        ]
         raise UserError(
-            f"bricks of {volumes} do not start without the translator; "
-            "run `glupy-exporter xlator disable` on each of these volumes first"
+            f"bricks of {', '.join(what)} do not start without the translator; run "
+            f"{', '.join(commands_first)} first, or leave the translator where it is"
         )
     lines = []
     try:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from glupy_exporter import glusterd
 from glupy_exporter.errors import UserError
 from glupy_exporter.xlator import commands, gluster
 
@@ -50,7 +51,10 @@ if [ "$1" = forget ]; then
     *) [ -L "$3" ] || rm -f -- "$3/$2".*.seg ;;
     esac
 fi
-uuid=$(sed -n 's/^UUID=//p' "${GLUSTERD_WORKDIR:-/var/lib/glusterd}/glusterd.info")
+blank='[[:space:]]'
+option="^$blank*option$blank$blank*working-directory$blank$blank*"
+workdir=$(sed -n "s/$option\"*\([^\"[:space:]]*\).*/\1/p" @VOLFILE@ 2>/dev/null | sed '$!d')
+uuid=$(sed -n 's/^UUID=//p' "${workdir:-@WORKDIR@}/glusterd.info")
 # Where there is no such device, opening it so would make a file.
 [ -c @FUSE@ ] && (: <>@FUSE@) 2>/dev/null || echo "lacks $uuid - @FUSE@"
 version=$(glusterfsd --version | sed -n '1s/^glusterfs \([^ ]*\).*/\1/p')
@@ -102,6 +106,8 @@ for file in @STATE@/*.lock @STATE@/*.json; do
 done
 exit 0
 """.replace("@STATE@", str(STATE))
+    .replace("@VOLFILE@", str(glusterd.VOLFILE))
+    .replace("@WORKDIR@", str(glusterd.WORKING_DIRECTORY))
     .replace("@FUSE@", FUSE)
     .replace("@PATH@", commands.PATH)
 )
@@ -156,8 +162,9 @@ class NoScriptError(UserError):
         self.hosts = tuple(hosts)
         """As glusterd calls them; ``localhost`` is this node."""
         super().__init__(
-            f"no translator is installed on {', '.join(self.hosts)}; "
-            "run `glupy-exporter xlator install` there"
+            f"no translator is installed on {', '.join(self.hosts)}; run `glupy-exporter xlator "
+            "install` there, with `--script-only` on a node without bricks: glusterd asks all "
+            "nodes or none"
         )
 
 

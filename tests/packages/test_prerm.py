@@ -70,3 +70,11 @@ def test_nothing_keeps_it_where_no_volume_has_it(tmp_path: Path, gone: str) -> N
     put(tmp_path, "vols/gv0/info", "user.xlator.glupy.enabled=off\n")
     put(tmp_path, "snaps/missed_snaps_list/none", "")
     assert refusal(tmp_path, gone) == []
+
+
+def test_glusterd_may_have_another_directory(tmp_path: Path) -> None:
+    volfile = tmp_path / "etc/glusterfs/glusterd.vol"
+    volfile.parent.mkdir(parents=True)
+    volfile.write_text('volume management\n    option working-directory "/data/glusterd"\n')
+    put(tmp_path, "../../../data/glusterd/vols/gv0/info", INFO)
+    assert refusal(tmp_path, "remove") == ["glupy-exporter xlator disable gv0"]

@@ -46,6 +46,7 @@ def test_defaults() -> None:
         discovery_file=Path("/run/glupy-exporter/targets.json"),
         discovery_cluster="main",
         discovery_port=9714,
+        discovery_address="*",
         collectors={
             **{"bricks": {}, "fops": {}, "internal": {}, "exporter": {}},
             **{"files": {"limit": 50}, "clients": {"limit": 100}},
@@ -70,6 +71,7 @@ def test_file(file: Path) -> None:
         discovery.file: /x/targets.json
         discovery.cluster: east
         discovery.port: 1234
+        discovery.address: '*.example.org'
         collector.clients: false
         collector.files.limit: 7
         privacy.paths: hash
@@ -93,6 +95,7 @@ def test_file(file: Path) -> None:
         discovery_file=Path("/x/targets.json"),
         discovery_cluster="east",
         discovery_port=1234,
+        discovery_address="*.example.org",
         collectors={
             **{"bricks": {}, "fops": {}, "internal": {}, "exporter": {}},
             "files": {"limit": 7},

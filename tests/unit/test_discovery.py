@@ -30,8 +30,9 @@ def brick(directory: Path, volume: str, uuid: str, host: str, name: str = "b") -
     (bricks / f"{host}:-{name}").write_text(f"uuid={uuid}\nhostname={host}\npath=/{name}\n")
 
 
-def peer(directory: Path, uuid: str, host: str, state: int = 3) -> None:
-    (directory / "peers" / uuid).write_text(f"uuid={uuid}\nstate={state}\nhostname1={host}\n")
+def peer(directory: Path, uuid: str, *hosts: str, state: int = 3) -> None:
+    names = "".join(f"hostname{number}={host}\n" for number, host in enumerate(hosts, 1))
+    (directory / "peers" / uuid).write_text(f"uuid={uuid}\nstate={state}\n{names}")
 
 
 @pytest.fixture
@@ -50,20 +51,93 @@ def test_a_pool(glusterd: Path) -> None:
         brick(glusterd, volume, PEER, "b.example.org")
     brick(glusterd, "v1", HERE, "a", name="other")
     assert discovery.nodes(glusterd) == [
-        (HERE, "a.example.org", ("v1", "v2")),
-        (PEER, "b.example.org", ("v1", "v2")),
-        (THIRD, "c.example.org", ()),
+        (HERE, ("a.example.org", "a", socket.gethostname()), ("v1", "v2")),
+        (PEER, ("b.example.org", "10.0.0.2"), ("v1", "v2")),
+        (THIRD, ("c.example.org",), ()),
     ]
 
 
 def test_one_node_without_volumes(glusterd: Path) -> None:
-    assert discovery.nodes(glusterd) == [(HERE, socket.gethostname(), ())]
+    assert discovery.nodes(glusterd) == [(HERE, (socket.gethostname(),), ())]
+
+
+def test_no_node_has_two_names_whoever_is_asked(glusterd: Path, tmp_path: Path) -> None:
+    """Two of them hold no brick and know of each other by different names first."""
+    views = {}
+    for here, others in (
+        (HERE, ((PEER, "10.0.0.2", "b.example.org"), (THIRD, "c.example.org", "10.0.0.3"))),
+        (PEER, ((HERE, "a.example.org"), (THIRD, "10.0.0.3", "c.example.org"))),
+        (THIRD, ((HERE, "a.example.org"), (PEER, "b.example.org", "10.0.0.2"))),
+    ):
+        directory = tmp_path / here
+        (directory / "peers").mkdir(parents=True)
+        (directory / "glusterd.info").write_text(f"UUID={here}\n")
+        for uuid, *names in others:
+            peer(directory, uuid, *names)
+        brick(directory, "v", HERE, "a.example.org")
+        views[here] = discovery.nodes(directory)
+    listed = {(node.uuid, node.host) for found in views.values() for node in found}
+    assert listed == {(HERE, "a.example.org"), (PEER, "b.example.org"), (THIRD, "c.example.org")}
+    assert {node.uuid for node in views[HERE]} == {HERE, PEER, THIRD}
+
+
+@pytest.mark.parametrize("state", [0, 1, 2, 5, 7])
+def test_a_peer_that_holds_bricks_is_a_node_in_whatever_state(glusterd: Path, state: int) -> None:
+    peer(glusterd, PEER, "b.example.org", state=state)
+    assert [node.uuid for node in discovery.nodes(glusterd)] == [HERE]
+    brick(glusterd, "v", PEER, "b.example.org")
+    assert [node.uuid for node in discovery.nodes(glusterd)] == [PEER]
+
+
+def test_the_address_is_one_that_matches(glusterd: Path) -> None:
+    peer(glusterd, PEER, "b.storage", "b.example.org", "10.0.0.2")
+    brick(glusterd, "v", PEER, "b.storage")
+    brick(glusterd, "v", HERE, "a.storage")
+    names = {"b.storage", "b.example.org", "10.0.0.2"}
+    for pattern, host in (
+        ("*", "b.storage"),
+        ("*.example.org", "b.example.org"),
+        ("10.*", "10.0.0.2"),
+        ("*.nowhere", "b.storage"),
+    ):
+        (found,) = (node for node in discovery.nodes(glusterd, pattern) if node.uuid == PEER)
+        assert (found.host, set(found.names)) == (host, names)
+    labels = discovery.groups([found], "c", 1)[0]["labels"]
+    assert labels["__meta_glusterfs_names"] == ",b.storage,b.example.org,10.0.0.2,"
+
+
+@pytest.mark.parametrize(
+    ("lines", "moved"),
+    [
+        ("    option working-directory {}\n", True),
+        ('option working-directory "{}"\n', True),
+        ("option working-directory /nowhere\n  option\tworking-directory\t{}\n", True),
+        ("#   option working-directory {}\n", False),
+        ("option transport-type socket\n", False),
+    ],
+)
+def test_glusterd_may_have_another_directory(
+    glusterd: Path, monkeypatch: pytest.MonkeyPatch, lines: str, moved: bool
+) -> None:
+    volfile = glusterd / "glusterd.vol"
+    text = lines.format(glusterd)
+    volfile.write_text(f"volume management\n    type mgmt/glusterd\n{text}end-volume\n")
+    monkeypatch.setattr("glupy_exporter.glusterd.VOLFILE", volfile)
+    monkeypatch.setattr("glupy_exporter.glusterd.WORKING_DIRECTORY", glusterd / "usual")
+    brick(glusterd, "v", HERE, "a")
+    volume(glusterd / "vols" / "v", 1)
+    if moved:
+        assert [node.volumes for node in discovery.nodes()] == [("v",)]
+        assert list(discovery.volumes()) == ["v"]
+    else:
+        with pytest.raises(UserError, match=r"usual/glusterd.info is missing"):
+            discovery.nodes()
 
 
 def test_groups_of_targets() -> None:
     found = [
-        discovery.Node(HERE, "a.example.org", ("v1", "v2")),
-        discovery.Node(PEER, "2001:db8::1", ()),
+        discovery.Node(HERE, ("a.example.org", "a"), ("v1", "v2")),
+        discovery.Node(PEER, ("2001:db8::1",), ()),
     ]
     assert discovery.groups(found, "east", 9714) == [
         {
@@ -72,6 +146,7 @@ def test_groups_of_targets() -> None:
                 "__meta_glusterfs_cluster": "east",
                 "__meta_glusterfs_host": "a.example.org",
                 "__meta_glusterfs_node": HERE,
+                "__meta_glusterfs_names": ",a.example.org,a,",
                 "__meta_glusterfs_volumes": ",v1,v2,",
             },
         },
@@ -81,6 +156,7 @@ def test_groups_of_targets() -> None:
                 "__meta_glusterfs_cluster": "east",
                 "__meta_glusterfs_host": "2001:db8::1",
                 "__meta_glusterfs_node": PEER,
+                "__meta_glusterfs_names": ",2001:db8::1,",
                 "__meta_glusterfs_volumes": "",
             },
         },
@@ -118,7 +194,6 @@ def test_volumes(glusterd: Path) -> None:
     shutil.copytree(glusterd / "vols" / "v1", snapshot)
     (snapshot.parent / "info").write_text("snap-id=0\n")
     assert discovery.volumes(glusterd) == {
-        "0123abcd": (frozenset({"/b"}), True, True),
         "v1": (frozenset({"/b"}), True, True),
         "v2": (frozenset({"/b", "/other"}), False, False),
     }
@@ -182,7 +257,7 @@ def sd(port: int) -> tuple[int, Any, str]:
 
 def test_sd_tells_what_is_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "targets.json"
-    groups = discovery.groups([discovery.Node(HERE, "a", ("v",))], "c", 1)
+    groups = discovery.groups([discovery.Node(HERE, ("a",), ("v",))], "c", 1)
     discovery.write(file, discovery.render(groups))
     words = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
     with exporter(*words, f"--discovery.file={file}") as running:

@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 
 import glupy_exporter
+from glupy_exporter import glusterd
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import layout
 from glupy_exporter.xlator import build, commands, gluster, install, peer, plan
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
+HOST, SNAPSHOT = "node1", "0f" * 16
 Need = Callable[[object, str], None]
 
 
@@ -172,6 +174,61 @@ def test_install_refuses_what_cannot_be_loaded(tmp_path: Path, xlator_dir: Path)
     with pytest.raises(UserError, match=r"cannot be loaded \(.*glupy\.so: "):
         install.install(tmp_path, dry_run=True)
     assert not (xlator_dir / "user").exists()
+
+
+def test_a_node_without_bricks_needs_the_script_alone(
+    tmp_path: Path, xlator_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "libexec").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    install.install(tmp_path / "nothing", script_only=True)
+    assert install.peer_script().read_text() == peer.SCRIPT
+    assert not install.library().exists()
+
+
+def glusterd_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has glusterd keep its files in a directory that only its volfile names."""
+    volfile = directory / "glusterd.vol"
+    volfile.write_text(f"volume m\n    option working-directory {directory}\nend-volume\n")
+    monkeypatch.setattr(glusterd, "VOLFILE", volfile)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_uninstall_keeps_what_volumes_and_snapshots_need(
+    tmp_path: Path, xlator_dir: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    if moved:
+        glusterd_in(tmp_path, monkeypatch)
+    else:
+        monkeypatch.setattr(glusterd, "WORKING_DIRECTORY", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    install.library().parent.mkdir()
+    install.library().touch()
+    for name in (f"vols/gv0/gv0.{HOST}.b.vol", f"snaps/s1/{SNAPSHOT}/{SNAPSHOT}.{HOST}.b.vol"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text("volume gv0-glupy\n    type user/glupy\n")
+        with pytest.raises(UserError, match="do not start without the translator") as refused:
+            install.uninstall()
+    assert "volume gv0, snapshot s1 " in str(refused.value)
+    assert "`glupy-exporter xlator disable gv0`, `gluster snapshot delete s1`" in str(refused.value)
+    assert SNAPSHOT not in str(refused.value)
+    shutil.rmtree(tmp_path / "vols")
+    shutil.rmtree(tmp_path / "snaps")
+    assert install.uninstall() == [f"removed {install.library()}"]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_the_script_finds_glusterds_directory(tmp_path: Path, quote: str) -> None:
+    (tmp_path / "glusterd.info").write_text("UUID=elsewhere\noperating-version=100000\n")
+    volfile = tmp_path / "glusterd.vol"
+    volfile.write_text(
+        "volume management\n#   option working-directory /commented\n"
+        f"\toption  working-directory {quote}{tmp_path}{quote}  \nend-volume\n"
+    )
+    script = peer.SCRIPT.replace(str(glusterd.VOLFILE), str(volfile))
+    done = subprocess.run(["/bin/sh", "-s"], input=script, capture_output=True, text=True)
+    assert "\nnode elsewhere " in f"\n{done.stdout}"
 
 
 def test_install_loads_nothing_before_it_has_asked_for_root(

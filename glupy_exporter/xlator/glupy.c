@@ -170,12 +170,17 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
     return 0;
 }
 
-/* The whole graph is there: now this is a brick. No fop comes before posix is told so as well. */
+/* The whole graph is there: now this is a brick. No fop comes before posix is told so as well.
+ * A snapshot is no volume of its own: only its uuid would name it. */
 static void
 come_up(xlator_t *this)
 {
     struct glupy_private *private = this->private;
 
+    if (private->identity.snapshot) {
+        gf_log(this->name, GF_LOG_INFO, "a snapshot; fops pass uncounted");
+        return;
+    }
     pthread_mutex_lock(&private->mutex);
     if (!private->up) {
         private->up = true;

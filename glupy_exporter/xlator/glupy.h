@@ -12,6 +12,8 @@ struct glupy_identity {
     char *volume;
     char *brick;
     char *host;
+    char *record;  /* path of the file that has the volume on record */
+    bool snapshot; /* the brick is one of a snapshot, which inherits the volume's options */
 };
 
 /* What glusterd's record of the volume says; it changes as bricks are added and removed. */

@@ -4,7 +4,9 @@
 
 #include "glupy.h"
 
-#define GLUSTERD_VOLUMES "/var/lib/glusterd/vols"
+#define GLUSTERD_VOLFILE "/etc/glusterfs/glusterd.vol"
+#define GLUSTERD_DIRECTORY "/var/lib/glusterd"
+#define SNAPSHOTS "/snaps/" /* below that directory */
 #define NAME_SUFFIX "-glupy"
 #define GROUP_SIZE_MAX (16U << 20) /* of a group with all its members */
 
@@ -21,7 +23,8 @@ brick_directory(xlator_t *this)
     return directory;
 }
 
-/* glusterd asks for a brick's volfile as VOLUME.HOST.PATH, with - for / in the path. */
+/* glusterd asks for a brick's volfile as VOLUME.HOST.PATH, with - for / in the path, or as
+ * /snaps/SNAPSHOT/VOLUME/VOLUME.HOST.PATH. */
 static const char *
 volfile_id(xlator_t *this)
 {
@@ -48,6 +51,28 @@ brick_host(xlator_t *this, const struct glupy_identity *identity)
     return strdup(host);
 }
 
+/* Where glusterd has the volume on record: in its working directory, which its own volfile names.
+ */
+static char *
+volume_record(const char *volume)
+{
+    FILE *volfile = fopen(GLUSTERD_VOLFILE, "re");
+    char line[PATH_MAX + 64], directory[PATH_MAX] = GLUSTERD_DIRECTORY, *path;
+    int value;
+
+    while (volfile && fgets(line, sizeof(line), volfile)) {
+        value = 0;
+        (void)sscanf(line, " option working-directory %n", &value);
+        value += (int)strspn(line + value, "\"");
+        if (value && line[value] == '/')
+            snprintf(directory, sizeof(directory), "%.*s", (int)strcspn(line + value, "\" \t\n"),
+                     line + value);
+    }
+    if (volfile)
+        fclose(volfile);
+    return asprintf(&path, "%s/vols/%s/info", directory, volume) < 0 ? NULL : path;
+}
+
 /* True if `value` names this brick as glusterd's info file does: HOST:-path-with-dashes. */
 static bool
 names_brick(const char *value, const struct glupy_identity *identity)
@@ -67,17 +92,16 @@ names_brick(const char *value, const struct glupy_identity *identity)
 bool
 glupy_read_membership(const struct glupy_identity *identity, struct glupy_membership *membership)
 {
-    char path[512], line[4096];
+    char line[4096];
     int32_t bricks_a_set = 1, number, found = -1;
     struct stat status;
     int value;
     FILE *info;
 
-    snprintf(path, sizeof(path), "%s/%s/info", GLUSTERD_VOLUMES, identity->volume);
-    if (stat(path, &status) < 0 ||
+    if (stat(identity->record, &status) < 0 ||
         memcmp(&status.st_mtim, &membership->recorded, sizeof(status.st_mtim)) == 0)
         return false;
-    info = fopen(path, "re");
+    info = fopen(identity->record, "re");
     if (!info)
         return false;
     *membership = (struct glupy_membership){.subvolume = -1, .recorded = status.st_mtim};
@@ -126,6 +150,7 @@ int
 glupy_identify(xlator_t *this, struct glupy_identity *identity)
 {
     size_t length = strlen(this->name), suffix = strlen(NAME_SUFFIX);
+    const char *id = volfile_id(this);
 
     if (length > suffix && strcmp(this->name + length - suffix, NAME_SUFFIX) == 0)
         length -= suffix;
@@ -133,8 +158,10 @@ glupy_identify(xlator_t *this, struct glupy_identity *identity)
     identity->brick = strdup(brick_directory(this));
     if (!identity->volume || !identity->brick)
         return -1;
+    identity->snapshot = id && strncmp(id, SNAPSHOTS, strlen(SNAPSHOTS)) == 0;
     identity->host = brick_host(this, identity);
-    if (!identity->host)
+    identity->record = volume_record(identity->volume);
+    if (!identity->host || !identity->record)
         return -1;
     return 0;
 }
@@ -145,4 +172,5 @@ glupy_identity_free(struct glupy_identity *identity)
     free(identity->volume);
     free(identity->brick);
     free(identity->host);
+    free(identity->record);
 }

@@ -100,6 +100,19 @@ scene_up(void)
     down();
 }
 
+/* As glusterd starts the brick of a snapshot that was activated. */
+static void
+scene_snapshot(void)
+{
+    ctx->cmd_args.volfile_id =
+        "/snaps/s1/0f0f0f0f/0f0f0f0f.node1.run-gluster-snaps-0f0f0f0f-brick1";
+    up();
+    run_all(ctx, xl, &client, 1);
+    check(callers_seen == children_seen && callers_seen);
+    check(threads() == threads_before);
+    down();
+}
+
 static void
 scene_large_group(void)
 {
@@ -236,6 +249,7 @@ static const struct {
     {"large-group", scene_large_group}, {"hung-group", scene_hung_group},
     {"hung-disk", scene_hung_disk},     {"many-segments", scene_many_segments},
     {"late-fops", scene_late_fops},     {"lost-cookies", scene_lost_cookies},
+    {"snapshot", scene_snapshot},
 };
 
 int

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,8 +54,10 @@ Play = Callable[..., contextlib.AbstractContextManager[Scene]]
 @pytest.fixture
 def play(command: list[str], directory: Path, tmp_path: Path) -> Play:
     @contextlib.contextmanager
-    def start(scene: str, number: int = 0, brick: str = BRICK) -> Iterator[Scene]:
-        words = [*command, str(directory), brick, scene, str(number)]
+    def start(
+        scene: str, number: int = 0, brick: str = BRICK, before: Sequence[str] = ()
+    ) -> Iterator[Scene]:
+        words = [*before, *command, str(directory), brick, scene, str(number)]
         with (
             (tmp_path / f"{scene}.log").open("a+") as log,
             subprocess.Popen(
@@ -115,6 +119,37 @@ def test_a_group_may_have_many_members(play: Play, directory: Path, need: Need) 
         wait_for(lambda: segments(directory), "the segment")
         (path,) = segments(directory)
         assert path.stat().st_gid == GROUP
+        scene.line()
+        scene.go_on()
+
+
+def test_a_snapshot_is_not_counted(play: Play, directory: Path) -> None:
+    with play("snapshot"):
+        pass
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["    option working-directory {}", 'option\tworking-directory "{}" ']
+)
+def test_the_record_of_a_volume_may_be_elsewhere(
+    play: Play, directory: Path, tmp_path: Path, need: Need, option: str
+) -> None:
+    theirs = Path("/etc/glusterfs/glusterd.vol")
+    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    need(theirs.exists(), "GlusterFS")
+    volfile = tmp_path / "glusterd.vol"
+    volfile.write_text(f"volume management\n{option.format(tmp_path)}\nend-volume\n")
+    record = tmp_path / "vols" / VOLUME / "info"
+    record.parent.mkdir(parents=True)
+    host = socket.gethostname()
+    record.write_text(f"count=4\nsub_count=2\nbrick-3={host}:{BRICK.replace('/', '-')}\n")
+    mount = f'mount --bind {volfile} {theirs} && exec "$@"'
+    before = ["unshare", "--mount", "--propagation=private", "sh", "-c", mount, "sh"]
+    with play("up", before=before) as scene:
+        wait_for(lambda: segments(directory), "the segment")
+        with reader.Segment(segments(directory)[0]) as segment:
+            assert (segment.brick().volume_bricks, segment.brick().subvolume) == (4, 1)
         scene.line()
         scene.go_on()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from glupy_exporter.collectors.base import Collector, OpenBrick
@@ -35,6 +36,12 @@ HEARTBEAT = Family(
     "gauge",
     "When the translator's maintenance thread last made its round in the brick.",
 )
+HEARTBEAT_AGE = Family(
+    "glupy_segment_heartbeat_age_seconds",
+    "gauge",
+    "Time since the translator's maintenance thread last made its round in the brick, which it "
+    "does each second, by the clock of the brick's own node.",
+)
 COUNTING = Family(
     "glupy_brick_counting_enabled",
     "gauge",
@@ -47,7 +54,7 @@ class Bricks(Collector):
 
     name = "bricks"
     help = "identity and liveness of each brick"
-    families = (UP, INFO, VOLUME_BRICKS, CREATED, HEARTBEAT, COUNTING)
+    families = (UP, INFO, VOLUME_BRICKS, CREATED, HEARTBEAT, HEARTBEAT_AGE, COUNTING)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick that runs."""
@@ -55,6 +62,7 @@ class Bricks(Collector):
         if brick.brick.volume_bricks:
             yield single(VOLUME_BRICKS, brick.brick.volume_bricks)
         yield single(HEARTBEAT, brick.brick.heartbeat)
+        yield single(HEARTBEAT_AGE, max(0.0, time.time() - brick.brick.heartbeat))
         yield single(COUNTING, int(brick.brick.enabled))
 
     def dead(self, brick: OpenBrick) -> Iterable[Block]:

@@ -313,6 +313,7 @@ static void
 look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32_t half_life)
 {
     glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
+    glupy_segment_follow_clock(segment);
     if (!resolve_names(this, segment, round))
         return;
     decay(segment, half_life);

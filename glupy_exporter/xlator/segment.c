@@ -20,6 +20,7 @@
 #define SUFFIX ".seg"
 #define HASHED_SUFFIX_LENGTH 21 /* a dot, 16 hexadecimal digits, SUFFIX */
 #define CACHE_LINE 64UL
+#define CLOCK_STEP 1000000000L /* nanoseconds; a lesser step is not worth another time of birth */
 
 static uint64_t
 clock_ns(clockid_t clock)
@@ -34,6 +35,17 @@ uint64_t
 glupy_monotonic_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);
+}
+
+void
+glupy_segment_follow_clock(struct glupy_segment *segment)
+{
+    struct glupy_header *header = segment->header;
+    uint64_t age = glupy_monotonic_ns() - header->created_monotonic;
+    uint64_t created = clock_ns(CLOCK_REALTIME) - age;
+
+    if (llabs((int64_t)(created - glupy_load(&header->created_realtime))) > CLOCK_STEP)
+        glupy_store(&header->created_realtime, created);
 }
 
 static void __attribute__((format(printf, 3, 4)))

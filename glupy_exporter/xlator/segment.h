@@ -105,6 +105,10 @@ enum glupy_segment_name { GLUPY_NAME_OURS, GLUPY_NAME_CUT, GLUPY_NAME_OTHERS, GL
 enum glupy_segment_name
 glupy_segment_name(const struct glupy_segment *segment);
 
+/* Dates the segment anew if the wall clock was set since: at boot it may stand in 1970. */
+void
+glupy_segment_follow_clock(struct glupy_segment *segment);
+
 /* Takes the segment out of sight: its name goes, its lock too, and its memory becomes private and
  * anonymous at the same address, since a fop may still be about to write there. */
 void

@@ -9,6 +9,7 @@
 #include <glusterfs/inode.h>
 #include <grp.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 static unsigned long number;
@@ -70,6 +71,18 @@ llistxattr(const char *path, char *list, size_t size)
     return -1;
 }
 
+static int64_t wall_clock_behind; /* seconds */
+
+int
+clock_gettime(clockid_t clock, struct timespec *now)
+{
+    long failed = syscall(SYS_clock_gettime, clock, now);
+
+    if (clock == CLOCK_REALTIME)
+        now->tv_sec -= __atomic_load_n(&wall_clock_behind, __ATOMIC_RELAXED);
+    return (int)failed;
+}
+
 static void
 up(void)
 {
@@ -110,6 +123,19 @@ scene_snapshot(void)
     run_all(ctx, xl, &client, 1);
     check(callers_seen == children_seen && callers_seen);
     check(threads() == threads_before);
+    down();
+}
+
+/* A machine whose clock is set only after its bricks have started. */
+static void
+scene_stepped(void)
+{
+    __atomic_store_n(&wall_clock_behind, time(NULL) - 1000, __ATOMIC_RELAXED);
+    up();
+    run_all(ctx, xl, &client, 1);
+    show("1970");
+    __atomic_store_n(&wall_clock_behind, 0, __ATOMIC_RELAXED);
+    show("set");
     down();
 }
 
@@ -249,7 +275,7 @@ static const struct {
     {"large-group", scene_large_group}, {"hung-group", scene_hung_group},
     {"hung-disk", scene_hung_disk},     {"many-segments", scene_many_segments},
     {"late-fops", scene_late_fops},     {"lost-cookies", scene_lost_cookies},
-    {"snapshot", scene_snapshot},
+    {"snapshot", scene_snapshot},       {"stepped", scene_stepped},
 };
 
 int

@@ -123,6 +123,28 @@ def test_a_group_may_have_many_members(play: Play, directory: Path, need: Need) 
         scene.go_on()
 
 
+def test_times_follow_a_clock_that_is_set(play: Play, directory: Path) -> None:
+    def seen() -> set[float]:
+        with reader.Segment(segments(directory)[0]) as segment:
+            files = [file for _, file in segment.files(segment.file_table())]
+            return {
+                segment.brick().created,
+                *(f.activity.first_seen for f in files),
+                *(f.activity.last_seen for f in files),
+            }
+
+    before = time.time()
+    with play("stepped") as scene:
+        assert scene.line() == "1970"
+        wait_for(lambda: segments(directory), "the segment")
+        assert max(seen()) < 10_000
+        scene.go_on()
+        assert scene.line() == "set"
+        wait_for(lambda: min(seen()) > before - 1, "times after 1970")
+        assert len(seen()) > 1 and max(seen()) <= time.time() + 1
+        scene.go_on()
+
+
 def test_a_snapshot_is_not_counted(play: Play, directory: Path) -> None:
     with play("snapshot"):
         pass

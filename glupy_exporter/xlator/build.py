@@ -16,7 +16,8 @@ from pathlib import Path
 from glupy_exporter import __version__, atomic
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import header, layout
-from glupy_exporter.xlator import codegen, commands
+from glupy_exporter.xlator import codegen, commands, option_table
+from glupy_exporter.xlator.codegen import quoted
 
 SHARED_OBJECT = "glupy.so"
 MODE = 0o644  # as every other translator
@@ -149,14 +150,10 @@ def stamp(version: str) -> str:
     return "glupy-stamp:" + json.dumps(content, separators=(",", ":"))
 
 
-def _quoted(text: str) -> str:
-    """``text`` as a C string literal."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def generate(gluster: GlusterFS, directory: Path) -> None:
-    """Write the generated sources, ``layout.h`` and ``fops.inc``, into ``directory``."""
+    """Write the generated sources, ``layout.h``, ``option_table.h`` and ``fops.inc``."""
     (directory / "layout.h").write_text(header.render(), encoding="utf-8")
+    (directory / "option_table.h").write_text(option_table.render(), encoding="utf-8")
     fops = codegen.generate(gluster.include / "glusterfs")
     (directory / "fops.inc").write_text(fops, encoding="utf-8")
 
@@ -165,10 +162,9 @@ def defines(gluster: GlusterFS) -> list[str]:
     """Every macro that the sources need, as compiler arguments."""
     macros = [
         *_MACROS,
-        f"GLUPY_GLUSTERFS_VERSION={_quoted(gluster.version)}",
-        f"GLUPY_XLATOR_VERSION={_quoted(__version__)}",
-        f"GLUPY_SEGMENT_DIR={_quoted(layout.DIRECTORY)}",
-        f"GLUPY_STAMP={_quoted(stamp(gluster.version))}",
+        f"GLUPY_GLUSTERFS_VERSION={quoted(gluster.version)}",
+        f"GLUPY_XLATOR_VERSION={quoted(__version__)}",
+        f"GLUPY_STAMP={quoted(stamp(gluster.version))}",
     ]
     if has_spinlock(gluster):
         macros.append("HAVE_SPINLOCK=1")

@@ -275,6 +275,11 @@ def render(fops: list[Fop], enum: dict[str, int]) -> str:
     return "".join(parts)
 
 
+def quoted(text: str) -> str:
+    """``text`` as a C string literal."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def generate(include: Path) -> str:
     """``fops.inc`` for the headers in ``include`` (the directory that holds ``xlator.h``).
 

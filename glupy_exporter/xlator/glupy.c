@@ -36,7 +36,7 @@ glupy_make_segment(xlator_t *this, char *error, size_t error_size)
         .fop_count = GF_FOP_MAXVALUE,
         .file_slots = private->options.file_slots,
         .client_slots = private->options.client_slots,
-        .client_processes = private->options.client_processes,
+        .client_processes = private->options.client_detail == GLUPY_CLIENT_DETAIL_PROCESS,
         .half_life = private->options.half_life,
         .enabled = private->options.enabled,
     };
@@ -105,13 +105,7 @@ glupy_init(xlator_t *this)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&private->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    private->options = (struct glupy_options){
-        .enabled = true,
-        .file_slots = GLUPY_FILE_SLOTS_DEFAULT,
-        .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
-        .half_life = GLUPY_HALF_LIFE_DEFAULT,
-        .segment_dir = strdup(GLUPY_SEGMENT_DIR),
-    };
+    glupy_usual_options(&private->options);
     this->private = private;
     glupy_read_options(this, this->options, &private->options);
     if (glupy_identify(this, &private->identity) < 0 || !private->options.segment_dir) {
@@ -131,14 +125,14 @@ reshape(xlator_t *this, struct glupy_options *now, struct glupy_options *before)
     char *directory = now->segment_dir;
 
     if (now->file_slots == before->file_slots && now->client_slots == before->client_slots &&
-        now->client_processes == before->client_processes &&
+        now->client_detail == before->client_detail &&
         strcmp(now->segment_dir, before->segment_dir) == 0)
         return;
     if (make_or_log(this) || !((struct glupy_private *)this->private)->segment)
         return;
     now->file_slots = before->file_slots;
     now->client_slots = before->client_slots;
-    now->client_processes = before->client_processes;
+    now->client_detail = before->client_detail;
     now->segment_dir = before->segment_dir;
     before->segment_dir = directory;
 }
@@ -301,38 +295,6 @@ static struct xlator_dumpops dumpers = {
     .priv = dump_private,
 };
 
-#define SETTABLE .type = GF_OPTION_TYPE_STR, .flags = OPT_FLAG_SETTABLE | OPT_FLAG_DOC
-
-static volume_option_t options[] = {
-    {.key = {"enabled"},
-     SETTABLE,
-     .default_value = "on",
-     .description = "Whether fops are counted. May be changed while the brick runs."},
-    {.key = {"file-slots"},
-     SETTABLE,
-     .description = "How many files are tracked at most; rounded up to a power of two. A change "
-                    "starts all counters anew."},
-    {.key = {"client-slots"},
-     SETTABLE,
-     .description = "How many clients are tracked at most; rounded up to a power of two. A "
-                    "change starts all counters anew."},
-    {.key = {"client-detail"},
-     SETTABLE,
-     .default_value = "host",
-     .description = "What a client is: \"host\", all mounts and programs of a host together, or "
-                    "\"process\", each of them by itself. A change starts all counters anew."},
-    {.key = {"half-life"},
-     SETTABLE,
-     .description = "Seconds after which what a file or client did counts half when the table "
-                    "decides who stays. May be changed while the brick runs."},
-    {.key = {"segment-dir"},
-     SETTABLE,
-     .default_value = GLUPY_SEGMENT_DIR,
-     .description = "Directory of the shared-memory segment; should be on a tmpfs. A change "
-                    "starts all counters anew."},
-    {.key = {NULL}},
-};
-
 __attribute__((visibility("default"))) xlator_api_t xlator_api = {
     .init = glupy_init,
     .fini = glupy_fini,
@@ -342,7 +304,7 @@ __attribute__((visibility("default"))) xlator_api_t xlator_api = {
     .dumpops = &dumpers,
     .fops = &glupy_fops,
     .cbks = &callbacks,
-    .options = options,
+    .options = glupy_volume_options,
     .identifier = "glupy",
     .category = GF_TECH_PREVIEW,
 };

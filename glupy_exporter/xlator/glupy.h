@@ -5,6 +5,7 @@
 #include <glusterfs/xlator.h>
 
 #include "counting.h"
+#include "option_table.h"
 
 #define GLUPY_READERS "gluster" /* the group that reads segments */
 
@@ -21,15 +22,6 @@ struct glupy_membership {
     int32_t subvolume;        /* of this brick, -1: unknown */
     uint32_t bricks;          /* of the volume, 0: unknown */
     struct timespec recorded; /* the record's time of modification */
-};
-
-struct glupy_options {
-    bool enabled;
-    uint32_t file_slots;
-    uint32_t client_slots;
-    bool client_processes; /* a client is a process, not a host */
-    uint32_t half_life;    /* of the scores of files and clients, in seconds */
-    char *segment_dir;
 };
 
 #define GLUPY_EPOCHS 255 /* from 1 up: what a cookie has in place of 0 is not ours */
@@ -73,6 +65,12 @@ glupy_identity_free(struct glupy_identity *identity);
 /* Reads the record of the volume if it is not the one that `membership` is from. False if it is. */
 bool
 glupy_read_membership(const struct glupy_identity *identity, struct glupy_membership *membership);
+
+extern volume_option_t glupy_volume_options[];
+
+/* Sets all options to their defaults. */
+void
+glupy_usual_options(struct glupy_options *options);
 
 /* Takes the options that are valid; each that is not is logged and keeps its old value. */
 void

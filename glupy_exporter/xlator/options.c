@@ -1,126 +1,155 @@
 /*
  * The options of the translator. All are declared as strings and checked here: a value that
- * GlusterFS itself refused would keep the brick from starting.
+ * GlusterFS itself refused would keep the brick from starting. What there is, with bounds and
+ * defaults, is in option_table.py.
  */
 #include <glusterfs/common-utils.h>
 #include <limits.h>
 
 #include "glupy.h"
 
-static void
-reject(xlator_t *this, const char *key, const char *value, const char *expected)
-{
-    gf_log(this->name, GF_LOG_ERROR, "option %s: \"%s\" is not %s; the value in force stays", key,
-           value, expected);
-}
+enum kind { SWITCH, CHOICE, NUMBER, SLOTS, DIRECTORY };
 
-static void
-read_boolean(xlator_t *this, const char *key, const char *value, bool *target)
+struct row {
+    const char *key;
+    const char *usual;
+    const char *choices; /* each ends with a NUL, the last with two */
+    const char *expected;
+    enum kind kind;
+    uint32_t least, most; /* of a number */
+    size_t member;        /* its offset in struct glupy_options */
+};
+
+#define OPTION(member, kind, name, usual, least, most, choices, expected, description) \
+    {name, usual, choices, expected, kind, least, most, offsetof(struct glupy_options, member)},
+static const struct row table[] = {GLUPY_OPTIONS(OPTION)};
+#undef OPTION
+
+#define OPTION(member, kind, name, usual, least, most, choices, expected, text) \
+    {.key = {name},                                                             \
+     .type = GF_OPTION_TYPE_STR,                                                \
+     .flags = OPT_FLAG_SETTABLE | OPT_FLAG_DOC,                                 \
+     .default_value = usual,                                                    \
+     .description = text},
+volume_option_t glupy_volume_options[] = {GLUPY_OPTIONS(OPTION){.key = {NULL}}};
+#undef OPTION
+
+static bool
+set_switch(const char *value, bool *target)
 {
     gf_boolean_t parsed;
 
-    if (gf_string2boolean(value, &parsed) == 0)
-        *target = parsed;
-    else
-        reject(this, key, value, "on or off");
+    if (gf_string2boolean(value, &parsed) != 0)
+        return false;
+    *target = parsed;
+    return true;
 }
 
 static bool
-read_number(xlator_t *this, const char *key, const char *value, uint32_t least, uint32_t most,
-            uint32_t *target)
+set_choice(const char *choices, const char *value, uint32_t *target)
 {
-    char expected[64], *end;
+    uint32_t index;
+
+    for (index = 0; *choices; index++, choices += strlen(choices) + 1) {
+        if (strcmp(choices, value) == 0) {
+            *target = index;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+set_number(const struct row *row, const char *value, uint32_t *target)
+{
     unsigned long parsed;
+    char *end;
 
     errno = 0;
     parsed = strtoul(value, &end, 10);
-    if (errno || *end || value[0] < '0' || value[0] > '9' || parsed < least || parsed > most) {
-        snprintf(expected, sizeof(expected), "a whole number from %u to %u", least, most);
-        reject(this, key, value, expected);
+    if (errno || *end || value[0] < '0' || value[0] > '9' || parsed < row->least ||
+        parsed > row->most)
         return false;
-    }
     *target = (uint32_t)parsed;
     return true;
 }
 
-static void
-read_detail(xlator_t *this, const char *key, const char *value, bool *processes)
+/* Rounded up to the least of them times a power of two. */
+static bool
+set_slots(const struct row *row, const char *value, uint32_t *target)
 {
-    if (strcmp(value, "process") == 0)
-        *processes = true;
-    else if (strcmp(value, "host") == 0)
-        *processes = false;
-    else
-        reject(this, key, value, "host or process");
-}
+    uint32_t wanted, slots = row->least;
 
-/* A number of slots, rounded up to the next power of two. */
-static void
-read_slots(xlator_t *this, const char *key, const char *value, uint32_t least, uint32_t most,
-           uint32_t *target)
-{
-    uint32_t wanted, slots = least;
-
-    if (!read_number(this, key, value, least, most, &wanted))
-        return;
+    if (!set_number(row, value, &wanted))
+        return false;
     while (slots < wanted)
         slots *= 2;
     *target = slots;
+    return true;
 }
 
-static void
-read_directory(xlator_t *this, const char *key, const char *value, char **target)
+static bool
+set_directory(const char *value, char **target)
 {
     size_t length = strlen(value);
     char *copy;
 
     while (length > 1 && value[length - 1] == '/')
         length--;
-    if (value[0] != '/' || length < 2 || length > PATH_MAX / 4) {
-        reject(this, key, value, "the absolute path of a directory");
-        return;
-    }
+    if (value[0] != '/' || length < 2 || length > PATH_MAX / 4)
+        return false;
     copy = strndup(value, length);
     if (copy) {
         free(*target);
         *target = copy;
     }
+    return true;
+}
+
+static bool
+set(const struct row *row, const char *value, struct glupy_options *options)
+{
+    void *target = (char *)options + row->member;
+
+    switch (row->kind) {
+        case SWITCH:
+            return set_switch(value, target);
+        case CHOICE:
+            return set_choice(row->choices, value, target);
+        case NUMBER:
+            return set_number(row, value, target);
+        case SLOTS:
+            return set_slots(row, value, target);
+        case DIRECTORY:
+            return set_directory(value, target);
+    }
+    return false;
+}
+
+#define END(table) ((table) + sizeof(table) / sizeof((table)[0]))
+
+void
+glupy_usual_options(struct glupy_options *options)
+{
+    const struct row *row;
+
+    for (row = table; row < END(table); row++)
+        set(row, row->usual, options);
 }
 
 void
 glupy_read_options(xlator_t *this, dict_t *dict, struct glupy_options *options)
 {
+    const struct row *row;
     char *value;
 
-    /* An option that was reset is missing from the dictionary: its default is in force again. */
-    value = GLUPY_SEGMENT_DIR;
-    (void)!dict_get_str(dict, "segment-dir", &value);
-    read_directory(this, "segment-dir", value, &options->segment_dir);
-
-    value = "on";
-    (void)!dict_get_str(dict, "enabled", &value);
-    read_boolean(this, "enabled", value, &options->enabled);
-
-    value = "host";
-    (void)!dict_get_str(dict, "client-detail", &value);
-    read_detail(this, "client-detail", value, &options->client_processes);
-
-    value = NULL;
-    if (dict_get_str(dict, "half-life", &value) == 0)
-        read_number(this, "half-life", value, GLUPY_HALF_LIFE_MIN, GLUPY_HALF_LIFE_MAX,
-                    &options->half_life);
-    else
-        options->half_life = GLUPY_HALF_LIFE_DEFAULT;
-
-    if (dict_get_str(dict, "file-slots", &value) == 0)
-        read_slots(this, "file-slots", value, GLUPY_FILE_SLOTS_MIN, GLUPY_FILE_SLOTS_MAX,
-                   &options->file_slots);
-    else
-        options->file_slots = GLUPY_FILE_SLOTS_DEFAULT;
-
-    if (dict_get_str(dict, "client-slots", &value) == 0)
-        read_slots(this, "client-slots", value, GLUPY_CLIENT_SLOTS_MIN, GLUPY_CLIENT_SLOTS_MAX,
-                   &options->client_slots);
-    else
-        options->client_slots = GLUPY_CLIENT_SLOTS_DEFAULT;
+    for (row = table; row < END(table); row++) {
+        /* An option that was reset is missing: its default is in force again. */
+        if (dict_get_str(dict, (char *)row->key, &value) != 0)
+            value = (char *)row->usual;
+        if (!set(row, value, options))
+            gf_log(this->name, GF_LOG_ERROR,
+                   "option %s: \"%s\" is not %s; the value in force stays", row->key, value,
+                   row->expected);
+    }
 }

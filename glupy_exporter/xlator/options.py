@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from glupy_exporter.segment import layout, naming
-from glupy_exporter.xlator import gluster
+from glupy_exporter.xlator import gluster, option_table
 from glupy_exporter.xlator.gluster import Brick, Volume
 
-OPTION = "user.xlator.glupy"
+OPTION = option_table.PREFIX
 
 POSITION = "sdfs"
 """GlusterFS inserts the translator right above the one named here, and does so even if that one is

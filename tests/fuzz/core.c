@@ -155,10 +155,12 @@ static void
 fuzz_options(void)
 {
     static xlator_t xlator = {.name = "fuzz"};
-    struct glupy_options options = {.segment_dir = strdup(GLUPY_SEGMENT_DIR), .file_slots = 64};
+    struct glupy_options options = {0};
 
+    glupy_usual_options(&options);
     glupy_read_options(&xlator, NULL, &options);
-    REQUIRE(options.file_slots >= GLUPY_FILE_SLOTS_MIN || options.file_slots == 64);
+    REQUIRE(options.client_detail <= GLUPY_CLIENT_DETAIL_PROCESS);
+    REQUIRE(options.file_slots >= GLUPY_FILE_SLOTS_MIN);
     REQUIRE(options.file_slots <= GLUPY_FILE_SLOTS_MAX);
     REQUIRE((options.file_slots & (options.file_slots - 1)) == 0);
     REQUIRE(options.client_slots <= GLUPY_CLIENT_SLOTS_MAX);

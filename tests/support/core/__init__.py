@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from glupy_exporter.segment import header
-from glupy_exporter.xlator import build
+from glupy_exporter.xlator import build, option_table
 
 CORE = Path(build.__file__).parent
 _HEADERS = Path(__file__).parent
@@ -13,8 +13,9 @@ _SOURCES = ("segment.c", "guard.c", "table.c", "alias.c")
 
 
 def with_core(directory: Path) -> list[str]:
-    """What a compiler is told after the program's own sources; ``directory`` gets a header."""
+    """What a compiler is told after the program's own sources; ``directory`` gets two headers."""
     (directory / "layout.h").write_text(header.render(), encoding="utf-8")
+    (directory / "option_table.h").write_text(option_table.render(), encoding="utf-8")
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread"]
     includes = [f"-I{directory}", f"-I{CORE}", f"-I{_HEADERS}"]
     return [*flags, *includes, *(str(CORE / name) for name in _SOURCES), "-lm"]

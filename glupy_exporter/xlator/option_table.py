@@ -1,0 +1,168 @@
+"""The volume options of the translator: the one table that C, Python and the documents follow.
+
+:func:`render` writes ``option_table.h``, from which ``options.c`` reads, checks and declares them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from glupy_exporter.segment import layout
+from glupy_exporter.xlator.codegen import quoted
+
+PREFIX = "user.xlator.glupy"
+"""The option that puts the translator into a volume; the others have it, and a dot, before them."""
+
+_PATH_MAX = 4096 // 4  # of a directory, below which there are longer paths
+
+_C_TYPES = {
+    "switch": "bool ",
+    "choice": "uint32_t ",
+    "number": "uint32_t ",
+    "slots": "uint32_t ",
+    "directory": "char *",
+}
+_SWITCH = ("on", "off", "yes", "no", "true", "false", "enable", "disable", "1", "0")
+"""What GlusterFS takes for a truth value, in any case of letters."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. All are texts to GlusterFS: what it refused would keep a brick from starting."""
+
+    key: str
+    kind: str
+    """``switch``, ``choice``, ``number``, ``slots`` (a number that is rounded up to a power of two)
+    or ``directory``."""
+    default: str
+    help: str
+    least: int = 0
+    most: int = 0
+    """Bounds of a number."""
+    choices: tuple[str, ...] = ()
+    anew: bool = False
+    """Whether a change starts all counters anew."""
+
+    @property
+    def name(self) -> str:
+        """As ``gluster volume set`` has it."""
+        return f"{PREFIX}.{self.key}"
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be."""
+        return {
+            "switch": "on or off",
+            "choice": " or ".join(self.choices),
+            "directory": "the absolute path of a directory",
+        }.get(self.kind, f"a whole number from {self.least} to {self.most}")
+
+    @property
+    def description(self) -> str:
+        """The help, and what a change does."""
+        change = "A change starts all counters anew." if self.anew else "A change takes no restart."
+        return f"{self.help} {change}"
+
+    def takes(self, value: str) -> bool:
+        """Whether the translator takes the value."""
+        if self.kind == "switch":
+            return value.lower() in _SWITCH
+        if self.kind == "choice":
+            return value in self.choices
+        if self.kind == "directory":
+            path = value.rstrip("/")
+            return path.startswith("/") and len(path.encode()) <= _PATH_MAX
+        return bool(re.fullmatch("0*[0-9]{1,9}", value)) and self.least <= int(value) <= self.most
+
+
+OPTIONS = (
+    Option("enabled", "switch", "on", "Whether fops are counted."),
+    Option(
+        "file-slots",
+        "slots",
+        str(layout.FILE_SLOTS_DEFAULT),
+        "How many files a brick tracks at most; rounded up to a power of two.",
+        layout.FILE_SLOTS_MIN,
+        layout.FILE_SLOTS_MAX,
+        anew=True,
+    ),
+    Option(
+        "client-slots",
+        "slots",
+        str(layout.CLIENT_SLOTS_DEFAULT),
+        "How many clients a brick tracks at most; rounded up to a power of two.",
+        layout.CLIENT_SLOTS_MIN,
+        layout.CLIENT_SLOTS_MAX,
+        anew=True,
+    ),
+    Option(
+        "client-detail",
+        "choice",
+        "host",
+        "What a client is: host, all mounts and programs of a host together, or process, each of "
+        "them by itself, with its process id.",
+        choices=("host", "process"),
+        anew=True,
+    ),
+    Option(
+        "half-life",
+        "number",
+        str(layout.HALF_LIFE_DEFAULT),
+        "Seconds after which what a file or client did counts half when the brick decides who "
+        "keeps a slot.",
+        layout.HALF_LIFE_MIN,
+        layout.HALF_LIFE_MAX,
+    ),
+    Option(
+        "segment-dir",
+        "directory",
+        layout.DIRECTORY,
+        "Directory of the segments; should be on a tmpfs, and root's, with nobody else who may "
+        "write to it.",
+        anew=True,
+    ),
+)
+
+
+def _member(option: Option) -> str:
+    return option.key.replace("-", "_")
+
+
+def _row(option: Option) -> str:
+    choices = " ".join(f'"{choice}\\0"' for choice in option.choices) or '""'
+    texts = map(quoted, (option.key, option.default))
+    more = map(quoted, (option.expected, option.description))
+    values = [_member(option), option.kind.upper(), *texts]
+    return ", ".join([*values, f"{option.least}", f"{option.most}", choices, *more])
+
+
+def render() -> str:
+    """The text of ``option_table.h``."""
+    lines = [
+        "/* Rendered from glupy_exporter/xlator/option_table.py: change that, not this. */",
+        "#ifndef GLUPY_OPTION_TABLE_H",
+        "#define GLUPY_OPTION_TABLE_H",
+        "",
+        "#include <stdbool.h>",
+        "#include <stdint.h>",
+        "",
+        "struct glupy_options {",
+        *(f"    {_C_TYPES[option.kind]}{_member(option)};" for option in OPTIONS),
+        "};",
+        "",
+    ]
+    for option in OPTIONS:
+        for index, choice in enumerate(option.choices):
+            name = f"GLUPY_{_member(option)}_{choice}".upper()
+            lines.append(f"#define {name} {index}U")
+    lines += [
+        "",
+        "/* OPTION(member, kind, key, default, least, most, choices, expected, description) */",
+        "#define GLUPY_OPTIONS(OPTION) \\",
+        *(f"    OPTION({_row(option)}) \\" for option in OPTIONS),
+        "",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)

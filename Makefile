@@ -88,9 +88,11 @@ lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheu
 	amtool check-config prometheus/alertmanager.yml
 
 .PHONY: docs
-docs: $(BIN)/.runtime ## write docs/metrics.md from the code
+docs: $(BIN)/.runtime ## write docs/metrics.md and docs/settings.md from the code
 	$(BIN)/python -m glupy_exporter.collectors.docs > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/python -m glupy_exporter.reference > docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
 
 .PHONY: dashboards
 dashboards: $(BIN)/.dev ## write grafana/dashboards/*.json from grafana/*.dashboard.py

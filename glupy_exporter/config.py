@@ -133,7 +133,7 @@ SETTINGS = settings()
 """Every key of the file, which is also a flag."""
 
 # What earlier releases knew stays without effect, so that an upgrade breaks no configuration.
-_IGNORED = {
+IGNORED = {
     "files.resolve": "each brick finds the names of its files on its own disk; remove the setting, "
     "and CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN where the exporter was given them for it"
 }
@@ -163,7 +163,7 @@ def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
             options["metavar"] = setting.metavar
             options["help"] = f"{setting.help} (default {'none' if default == '' else default})"
         parser.add_argument(f"--{key}", **options)
-    for key in _IGNORED:
+    for key in IGNORED:
         if key.startswith(prefixes or ""):
             flags = (f"--{key}", f"--no-{key}")
             parser.add_argument(*flags, dest=key, action="store_true", help=argparse.SUPPRESS)
@@ -176,13 +176,13 @@ def load(args: argparse.Namespace) -> Config:
         UserError: the file cannot be read, or a key or value in it or in a flag is wrong.
     """
     chosen = {key: setting.check(setting.default) for key, setting in SETTINGS.items()}
-    ignored = [f"--{key}" for key in _IGNORED if getattr(args, key, False)]
+    ignored = [f"--{key}" for key in IGNORED if getattr(args, key, False)]
     path: Path | None = getattr(args, "config.file", None)
     if path is not None:
         where = f"config file {path}"
         content = yamlfile.read(path, "config file")
         for key, value in _checked(values.mapping, content, where).items():
-            if key in _IGNORED:
+            if key in IGNORED:
                 ignored.append(key)
             elif key in SETTINGS:
                 chosen[key] = _checked(SETTINGS[key].check, value, f"{where}: {key}")
@@ -214,7 +214,7 @@ def load(args: argparse.Namespace) -> Config:
         privacy=Privacy.of(chosen),
         log_level=chosen["log.level"],
         log_format=chosen["log.format"],
-        ignored=tuple(f"{given} is ignored: {_IGNORED[given.lstrip('-')]}" for given in ignored),
+        ignored=tuple(f"{given} is ignored: {IGNORED[given.lstrip('-')]}" for given in ignored),
     )
 
 

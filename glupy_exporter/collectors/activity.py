@@ -41,7 +41,7 @@ def settings(limit: int) -> Settings:
         "limit": Setting(
             values.whole(1, 10_000),
             limit,
-            "how many of them a brick, by each order: fops, bytes read, bytes written, time",
+            "how many a brick are served by each order: fops, bytes read, bytes written, time",
             "N",
         )
     }

@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from glupy_exporter.collectors import COLLECTORS, docs
+from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.base import Collector, Options
 from glupy_exporter.collectors.clients import AWAY
 from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
@@ -194,11 +194,6 @@ def test_promtool_has_no_complaint(tmp_path: Path, need: Callable[[object, str],
         ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-def test_docs_are_generated_from_the_families() -> None:
-    path = Path(__file__).parents[2] / "docs" / "metrics.md"
-    assert path.read_text(encoding="utf-8") == docs.render(), "run `make docs`"
 
 
 def test_every_family_is_declared_once_and_documented(tmp_path: Path) -> None:

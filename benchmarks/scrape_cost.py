@@ -158,7 +158,8 @@ def costs(ask: Callable[[], object], pids: list[int]) -> tuple[float, float]:
 
 def comparison() -> None:
     """Print what it costs to ask for the state of many bricks."""
-    (glusterd,) = map(int, subprocess.check_output(["pgrep", "--exact", "glusterd"]).split())
+    glusterd = volumes.glusterd_pid()
+    assert glusterd
     with volumes.volume(bricks=BRICKS) as volume, volume.mount() as mount, exporter() as served:
         for number in range(FILES):
             (mount / f"file{number}").write_bytes(os.urandom(4096))

@@ -65,6 +65,7 @@ stamp_of() {
 stamp=$(stamp_of "$library")
 echo "node $uuid $version ${stamp:--}"
 me=$(id -u)
+namespace=$(readlink /proc/self/ns/pid)
 for directory in /proc/[0-9]*; do
     # pidof is not everywhere.
     { read -r program <"$directory/comm"; } 2>/dev/null && [ "$program" = glusterfsd ] || continue
@@ -72,6 +73,8 @@ for directory in /proc/[0-9]*; do
     # Whoever is on this node may call a program so, and have a name of a segment in its own /run.
     user=$(sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null)
     [ "$user" = "$me" ] || continue
+    # The bricks of a container are its own glusterd's.
+    [ "$(readlink "/proc/$pid/ns/pid" 2>/dev/null)" = "$namespace" ] || continue
     # Through map_files the file can be read even if another has taken its name.
     range=$(sed -n 's|^\([0-9a-f]*-[0-9a-f]*\) .*/user/glupy\.so.*|\1|p' "/proc/$pid/maps" \
         2>/dev/null | head -n 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -28,5 +29,6 @@ def test_a_test_that_hangs_fails_and_the_next_one_runs(glusterd: None) -> None:
     assert len(set(abandoned)) == 2
     left = f"/var/tmp/glupytest-{session.pid}-"
     assert mounts(left) == []
-    words = ["pgrep", "--full", f"glupytest-{session.pid}-"]
+    here = ["--ns", str(os.getpid()), "--nslist", "pid"]
+    words = ["pgrep", "--full", *here, f"glupytest-{session.pid}-"]
     assert subprocess.run(words, capture_output=True, text=True).stdout == ""

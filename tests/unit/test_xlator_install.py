@@ -350,6 +350,38 @@ def brick_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return pids
 
 
+@contextlib.contextmanager
+def brick_with_segment(directory: Path, *wrapper: str) -> Iterator[str]:
+    """A program called glusterfsd that has a segment open, as the peer script says it."""
+    program = directory / "glusterfsd"
+    shutil.copy(shutil.which("sh") or "sh", program)
+    segment = directory / "v.b.seg"
+    with segment.open("w") as opened:
+        brick = subprocess.Popen(
+            [*wrapper, program, "-c", "echo; read -r _"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[opened.fileno()],
+        )
+    try:
+        assert brick.stdout and brick.stdout.readline()
+        yield f" {segment}\n"
+    finally:
+        brick.kill()
+        brick.communicate()
+
+
+def test_bricks_of_a_container_are_not_those_of_the_node(tmp_path: Path, need: Need) -> None:
+    need(os.geteuid() == 0, "root, to make a PID namespace")
+    container = ("unshare", "--pid", "--fork", "--kill-child")
+    for wrapper, found in ((), True), (container, False):
+        with brick_with_segment(tmp_path, *wrapper) as line:
+            done = subprocess.run(
+                ["/bin/sh", "-s"], input=peer.SCRIPT, capture_output=True, text=True
+            )
+        assert (line in done.stdout) == found
+
+
 def test_bricks_are_found_without_pidof(tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()

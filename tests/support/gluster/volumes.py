@@ -327,10 +327,13 @@ def runs(pid: int) -> bool:
 
 
 def _process_of(word: str) -> int | None:
-    """The pid of the process that has ``word`` as one word of its command line."""
+    """The pid of GlusterFS's process here that has ``word`` as one word of its command line."""
+    namespace = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
+                if (entry / "ns/pid").readlink() != namespace:
+                    continue
                 command = (entry / "cmdline").read_bytes().split(b"\0")
                 if b"glusterfs" in command[0] and word.encode() in command:
                     return int(entry.name)

@@ -2,6 +2,7 @@
 # Installs the Debian packages that are missing, of those that the demo needs and those named as
 # arguments.
 set -eu
+. "$(dirname "$0")/../apt.sh"
 
 missing=""
 for package in \
@@ -13,15 +14,8 @@ do
 done
 [ -n "$missing" ] || exit 0
 
-if [ "$(id -u)" -ne 0 ]; then
-    echo "packages are missing:$missing; run this as root, or install them first" >&2
-    exit 1
-fi
-echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
 # shellcheck disable=SC2086  # a list of words
-apt-get install -qq --yes --no-install-recommends $missing >/dev/null
+with_apt "${missing# }" install $missing
 
 # The packages start a Prometheus on port 9090, and others, now and at every boot. The demo runs
 # a Prometheus of its own.

@@ -19,10 +19,10 @@ Need = Callable[[object, str], None]
 def test_apt_finds_the_list_of_what_a_build_needs(need: Need) -> None:
     need(shutil.which("apt-get"), "apt-get")
     script = (DEPLOY / "build-deps.sh").read_text()
-    (command,) = re.findall(r"^(apt-get build-dep .*) >", script, re.MULTILINE)
-    words = [*command.split(), "--simulate"]
+    (command,) = re.findall(r'^with_apt ".*" (build-dep .*)$', script, re.MULTILINE)
+    words = ["apt-get", *command.split(), "--simulate"]
     environment = {**os.environ, "LC_ALL": "C"}
-    said = subprocess.run(words, cwd=DEPLOY, env=environment, capture_output=True, text=True)
+    said = subprocess.run(words, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     need(said.returncode == 0, f"packages that apt can find: {said.stderr}")
 
 

@@ -10,7 +10,7 @@ from fnmatch import translate
 from functools import cached_property
 from typing import Any
 
-from glupy_exporter import values
+from glupy_exporter import labels, values
 from glupy_exporter.segment.reader import File, unescape
 from glupy_exporter.values import Setting, Settings
 
@@ -154,7 +154,7 @@ class Privacy:
         """What is shown as the path.
 
         ``<gfid:...>`` while the brick has not learned it; ends in ``...`` where it is cut and in
-        `` (deleted)`` if the file is, as in ``/proc``.
+        `` (deleted)`` if the file is, as in ``/proc``. It fits into a label.
         """
         if self.paths == "none":
             return ""
@@ -162,7 +162,8 @@ class Privacy:
         if self.paths == "hash" and file.path:
             key = self.hash_key.encode("utf-8")
             path = hashlib.blake2b(path.encode("utf-8"), digest_size=8, key=key).hexdigest()
-        return f"{path} (deleted)" if file.unlinked else path
+        end = " (deleted)" if file.unlinked else ""
+        return labels.fitting(path, labels.MAX - len(end)) + end
 
     def _cut(self, file: File) -> str:
         if not file.path:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from prometheus_client.core import Metric
 
+from glupy_exporter import labels
 from glupy_exporter.collectors.family import Block, Exposed, Family
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.segment.reader import Brick, Segment
@@ -26,7 +27,7 @@ class OpenBrick:
     @property
     def key(self) -> tuple[str, str]:
         """The values of the labels ``volume`` and ``brick``; no two bricks of a scrape share it."""
-        return (self.brick.volume, self.brick.brick)
+        return (self.brick.volume, labels.fitting(self.brick.brick))
 
 
 @dataclass(frozen=True)

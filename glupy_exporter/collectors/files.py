@@ -25,7 +25,8 @@ from glupy_exporter.segment.reader import (
 _WHICH = (
     "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
     "brick of the volume on this node knows it, ends in ... where cut and in (deleted) if the file "
-    "is, and has \\xNN for bytes that are not UTF-8 and for control characters; type is file, "
+    "is, and has \\xNN for bytes that are not UTF-8 and for control characters; one that is longer "
+    "than 1024 bytes then is cut, and ends in ... and a hash of the whole; type is file, "
     "directory, symlink, block, char, fifo, socket, or empty while it is not known. Whatever path "
     "shows, whoever can mount the volume can look the file up by its gfid."
 )

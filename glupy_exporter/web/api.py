@@ -476,6 +476,8 @@ def openapi(resources: Sequence[Resource]) -> bytes:
         {
             "openapi": "3.1.0",
             "info": {"title": "glupy-exporter", "version": __version__},
+            # Relative to where the document was found, perhaps below a proxy's own path.
+            "servers": [{"url": "../.."}],
             "paths": {resource.path: {"get": _operation(resource)} for resource in resources},
             "components": {"schemas": schemas},
         }

@@ -66,7 +66,8 @@ def render(config: Config) -> bytes:
     paths = (config.telemetry_path, *apis, HEALTHY_PATH, READY_PATH)
     page = _PAGE.format(
         version=escape(__version__),
-        links=" ".join(f'<a href="{escape(path)}">{escape(path)}</a>' for path in paths),
+        # Relative: a proxy may serve all of this below a path of its own.
+        links=" ".join(f'<a href=".{escape(path)}">{escape(path)}</a>' for path in paths),
         bricks=table if rows else none,
     )
     return page.encode("utf-8", "backslashreplace")  # file names need not be UTF-8

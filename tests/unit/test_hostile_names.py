@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import unicodedata
 import uuid
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from glupy_exporter.segment import naming
 from tests.support import segments
 from tests.support.exporters import ask, exporter
 
@@ -104,3 +108,46 @@ def test_page(port: int) -> None:
     page.feed(body.decode())
     assert not page.tags & {"script", "img", "b", "iframe"}
     assert VOLUME in page.text
+
+
+LONG = {
+    "no UTF-8": b"\xff",
+    "control characters": b"\n",
+    "backslashes": b"\\",
+    "characters of four bytes": "\U0001f600".encode(),
+    "a mixture": b"a\\\xff\xc3\xa9",
+}
+
+
+@pytest.mark.parametrize("unlinked", [False, True])
+@pytest.mark.parametrize("name", LONG.values(), ids=LONG)
+def test_no_label_is_longer_than_what_prometheus_and_mimir_take(
+    tmp_path: Path, name: bytes, unlinked: bool
+) -> None:
+    long = (name * 1200)[:595]
+    files = {
+        slot: segments.File(b"/" + long + end, uuid.UUID(int=slot + 1), (9,) * 3, unlinked=unlinked)
+        for slot, end in enumerate((b"", b"1", b"2"))
+    }
+    bricks = [f"/b{number}/{long.decode('utf-8', 'surrogateescape')}" for number in range(2)]
+    made = [segments.Segment(files=files, header={"brick": os.fsencode(brick)}) for brick in bricks]
+    with contextlib.ExitStack() as stack:
+        for brick, segment in zip(bricks, made):
+            path = tmp_path / naming.names(segment.volume, brick)[0]
+            path.write_bytes(segment.build())
+            stack.enter_context(segments.locked(path))
+        flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+        port = stack.enter_context(exporter(*flags)).port()
+        body = ask(port, "/metrics")[1].decode()
+        rows = json.loads(ask(port, "/api/v1/files")[1])["files"]
+    found = [sample.labels for family in parse_text(body) for sample in family.samples]
+    values = {value for labels in found for value in labels.values()}
+    assert max(len(value.encode()) for value in values) <= 1024
+    assert len({labels["brick"] for labels in found if "brick" in labels}) == 2
+    paths = {labels["path"] for labels in found if "path" in labels}
+    assert len(paths) == 3
+    assert {row["path"] for row in rows} == paths
+    for shown in paths:
+        assert shown.endswith(" (deleted)") is unlinked
+        escapes = shown.replace("\\\\", "")
+        assert escapes.count("\\") == len(re.findall(r"\\x[0-9a-f]{2}", escapes))

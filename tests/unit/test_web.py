@@ -18,6 +18,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from prometheus_client.core import GaugeMetricFamily
@@ -55,6 +56,21 @@ def port(directory: Path) -> Iterator[int]:
     flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}")
     with exporter(*flags) as running:
         yield running.port()
+
+
+def test_nothing_leads_out_of_a_proxys_path(port: int) -> None:
+    """A browser or a client asks where a link leads to from where it was found."""
+    proxy = "https://monitoring.example.org/node1"
+    page = ask(port, "/")[1].decode()
+    links = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert links
+    for link in links:
+        url = urljoin(f"{proxy}/", link)
+        assert url.startswith(f"{proxy}/")
+        assert ask(port, url[len(proxy) :])[0].status == 200
+    document = json.loads(ask(port, "/api/v1/openapi.json")[1])
+    (server,) = document["servers"]
+    assert urljoin(f"{proxy}/api/v1/openapi.json", server["url"]).rstrip("/") == proxy
 
 
 def test_text(port: int) -> None:
@@ -173,7 +189,7 @@ def test_what_is_switched_off_is_not_told_by_the_api(
         assert ask(port, "/metrics")[0].status == 200
     for path, (answer, body) in answers.items():
         assert answer.status == (200 if path in open_paths else 404)
-        assert (f'"{path}"' in page) is (path in open_paths)
+        assert (f'".{path}"' in page) is (path in open_paths)
         if path not in open_paths:
             assert json.loads(body) == {"error": "404 Not Found"}
     if open_paths:
@@ -199,7 +215,7 @@ def test_landing_page(port: int) -> None:
     assert '<td class="dead">dead</td><td>gone</td>' in page
     assert "not a glupy segment (bad_magic)" in page
     assert "&lt;bad\\udcff&gt;.seg" in page
-    assert '<a href="/metrics">' in page
+    assert '<a href="./metrics">' in page
     assert "<b>v0" not in page
     assert "<bad" not in page
 
@@ -210,7 +226,7 @@ def test_landing_page_without_segments(tmp_path: Path) -> None:
         port = running.port()
         page = ask(port, "/")[1].decode()
         assert f"No segment in {tmp_path}" in page
-        assert '<a href="/m">' in page
+        assert '<a href="./m">' in page
         assert ask(port, "/m")[0].status == 200
         assert ask(port, "/metrics")[0].status == 404
         (tmp_path / "new.seg").write_bytes(b"")

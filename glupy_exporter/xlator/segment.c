@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@
 #define SUFFIX ".seg"
 #define HASHED_SUFFIX_LENGTH 21 /* a dot, 16 hexadecimal digits, SUFFIX */
 #define CACHE_LINE 64UL
+/* What is left to others on the file system, most often /run: systemd does not load a unit with
+ * less than 16 MiB there, and a program that finds no room at all fails. */
+#define RESERVE (24UL << 20)
 #define CLOCK_STEP 1000000000L /* nanoseconds; a lesser step is not worth another time of birth */
 
 static uint64_t
@@ -288,6 +292,18 @@ lock_file(int fd)
     return fcntl(fd, F_OFD_SETLK, &lock);
 }
 
+/* Whether the file system has room for so much and the reserve. */
+static bool
+has_room(int fd, uint64_t size)
+{
+    struct statvfs status;
+
+    if (fstatvfs(fd, &status) < 0)
+        return false;
+    errno = ENOSPC;
+    return (uint64_t)status.f_bavail * status.f_frsize >= size + RESERVE;
+}
+
 /* An open, sized, locked file under a temporary name. All its blocks are allocated now: a mapped
  * page that a full file system cannot back would raise SIGBUS in the brick. */
 static int
@@ -300,12 +316,19 @@ open_temporary(const struct glupy_segment *segment, uint64_t size, const char **
     *step = "create";
     if (fd < 0)
         return -1;
+    *step = "leave 24 MiB of the file system free beside";
+    if (!has_room(fd, size))
+        goto fail;
     *step = "reserve space for";
     failed = posix_fallocate(fd, 0, (off_t)size);
     if (failed) {
         errno = failed;
         goto fail;
     }
+    /* Many bricks may have looked for room at once. */
+    *step = "leave 24 MiB of the file system free beside";
+    if (!has_room(fd, 0))
+        goto fail;
     *step = "lock";
     if (lock_file(fd) < 0)
         goto fail;

@@ -37,6 +37,11 @@ class Scene:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
+    @property
+    def root(self) -> Path:
+        """The files as it sees them."""
+        return Path(f"/proc/{self._process.pid}/root")
+
     def line(self) -> str:
         """What it shows next."""
         assert self._process.stdout
@@ -123,6 +128,32 @@ def test_a_group_may_have_many_members(play: Play, directory: Path, need: Need) 
         scene.go_on()
 
 
+def mounted(command: str) -> list[str]:
+    """What has the program after it see a mount that nobody else sees."""
+    unshare = ["unshare", "--mount", "--propagation=private"]
+    return [*unshare, "sh", "-c", f'{command} && exec "$@"', "sh"]
+
+
+def test_the_last_room_is_left_to_others(
+    play: Play, directory: Path, tmp_path: Path, need: Need
+) -> None:
+    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    run, log = directory.parent, tmp_path / "up.log"
+    run.mkdir()
+    mount = f"mount -t tmpfs -o size=40m tmpfs {run}"
+    with play("up", before=mounted(f"{mount} && fallocate -l 16m {run}/others")) as scene:
+        assert scene.line() == "up"
+        here = Path(f"{scene.root}{directory}")
+        complaint = f"cannot leave 24 MiB of the file system free beside segment {directory}/"
+        assert complaint in log.read_text()
+        assert not segments(here)
+        Path(f"{scene.root}{run}/others").unlink()
+        wait_for(lambda: segments(here), "the segment")
+        assert not [entry for entry in here.iterdir() if entry.name.startswith(".")]
+        scene.go_on()
+    assert log.read_text().count("cannot ") == 1
+
+
 def test_times_follow_a_clock_that_is_set(play: Play, directory: Path) -> None:
     def seen() -> set[float]:
         with reader.Segment(segments(directory)[0]) as segment:
@@ -166,9 +197,7 @@ def test_the_record_of_a_volume_may_be_elsewhere(
     record.parent.mkdir(parents=True)
     host = socket.gethostname()
     record.write_text(f"count=4\nsub_count=2\nbrick-3={host}:{BRICK.replace('/', '-')}\n")
-    mount = f'mount --bind {volfile} {theirs} && exec "$@"'
-    before = ["unshare", "--mount", "--propagation=private", "sh", "-c", mount, "sh"]
-    with play("up", before=before) as scene:
+    with play("up", before=mounted(f"mount --bind {volfile} {theirs}")) as scene:
         wait_for(lambda: segments(directory), "the segment")
         with reader.Segment(segments(directory)[0]) as segment:
             assert (segment.brick().volume_bricks, segment.brick().subvolume) == (4, 1)

@@ -57,7 +57,7 @@ class App(Application):
         self.requests: set[asyncio.Task[Any]] = set()
         """Those that are being answered."""
         self.answers = Answers()
-        self.scrapes = Turns("scrape")
+        self.scrapes = Turns("scrape", first=True)
         """What Prometheus asks for, which waits for nothing else."""
         self.pages = Turns("page")
         """What people ask for. One at a time: an answer can take a good part of the memory."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Union
 
 from tornado.iostream import IOStream
 
@@ -19,6 +23,9 @@ WRITE_TIMEOUT = 30.0
 
 _LOOK_SECONDS = 1.0
 _MANY = 100
+
+Connection = Union[socket.socket, IOStream]
+"""A socket until it is the host's turn to have it opened, then a stream."""
 
 
 def _release(turn: asyncio.Future[None]) -> None:
@@ -35,63 +42,68 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self._hosts: dict[IOStream, str] = {}  # those that have been idle longest come first
+        self._hosts: dict[Connection, str] = {}  # those that have been idle longest come first
         self._crowds: Counter[str] = Counter()  # connections by host
-        self._busy: set[IOStream] = set()
-        self._new: set[IOStream] = set()
-        self._writing: dict[IOStream, float] = {}  # since when they have been seen to be written to
+        self._busy: set[Connection] = set()
+        self._new: set[Connection] = set()
+        self._writing: dict[Connection, float] = {}  # since when they are seen to be written to
         self._gone = 0
-        self._requests: dict[str, dict[IOStream, asyncio.Future[None]]] = {}
+        self._waiting: dict[str, dict[Connection, Callable[[], None]]] = {}  # for their turn
 
     @property
     def new(self) -> bool:
         """Whether there is a connection whose first request has not been read yet."""
         return bool(self._new)
 
-    def admit(self, stream: IOStream, host: str) -> None:
+    def admit(self, connection: Connection, host: str) -> None:
         """Give a new connection a place."""
         if self._crowds[host] >= MAX_CONNECTIONS_OF_HOST:
             self._make_room(host)
         elif len(self._hosts) >= MAX_CONNECTIONS:
             self._make_room(max(self._crowds, key=self._crowds.__getitem__))
-        self._hosts[stream] = host
+        self._hosts[connection] = host
         self._crowds[host] += 1
-        self._new.add(stream)
+        self._new.add(connection)
 
     def _make_room(self, host: str) -> None:
-        crowd = [stream for stream, owner in self._hosts.items() if owner == host]
-        leaves = next((stream for stream in crowd if stream not in self._busy), crowd[0])
-        self.forget(leaves)
+        crowd = [each for each, owner in self._hosts.items() if owner == host]
+        leaves = next((each for each in crowd if each not in self._busy), crowd[0])
         leaves.close()
+        self.forget(leaves)
 
-    async def heard(self, stream: IOStream) -> bool:
-        """A request was read: wait until it may be looked at; whether its connection is still open.
+    def in_turn(self, connection: Connection, work: Callable[[], None]) -> None:
+        """Call ``work`` now or in a later round of the event loop, or when the connection is gone.
 
-        In a round of the event loop, one of a host's requests is, lest those of hundreds of
-        connections of it come before any of another host.
+        In a round, one thing is done for a host, lest hundreds of connections of it come before
+        any of another host: a handshake takes a millisecond, a request not much less.
         """
-        self._writing.pop(stream, None)  # the client has read the answer to the request before
-        host = self._hosts.get(stream)
-        if host is None:
-            return False
-        loop = asyncio.get_running_loop()
-        if host in self._requests:
-            turn = self._requests[host][stream] = loop.create_future()
-            await turn
+        host = self._hosts[connection]
+        if host in self._waiting:
+            self._waiting[host][connection] = work
         else:
-            self._requests[host] = {}
-            loop.call_soon(self._next, host)
-        self._new.discard(stream)
-        return not stream.closed()
+            self._waiting[host] = {}
+            asyncio.get_running_loop().call_soon(self._next, host)
+            work()
 
     def _next(self, host: str) -> None:
-        """A round of the event loop is over, in which a request of the host was looked at."""
-        waiting = self._requests[host]
+        """A round of the event loop is over, in which something was done for the host."""
+        waiting = self._waiting[host]
         if waiting:
-            _release(waiting.pop(next(iter(waiting))))
             asyncio.get_running_loop().call_soon(self._next, host)
+            waiting.pop(next(iter(waiting)))()
         else:
-            del self._requests[host]
+            del self._waiting[host]
+
+    async def heard(self, stream: IOStream) -> bool:
+        """A request was read: wait for its turn; whether its connection is still open."""
+        self._writing.pop(stream, None)  # the client has read the answer to the request before
+        if stream not in self._hosts:
+            return False
+        turn = asyncio.get_running_loop().create_future()
+        self.in_turn(stream, partial(_release, turn))
+        await turn
+        self._new.discard(stream)
+        return not stream.closed()
 
     def begin(self, stream: IOStream) -> None:
         """A request of this connection is being answered."""
@@ -103,20 +115,20 @@ class Connections:
         if stream in self._hosts:
             self._hosts[stream] = self._hosts.pop(stream)
 
-    def forget(self, stream: IOStream) -> None:
+    def forget(self, connection: Connection) -> None:
         """The connection is gone, if it had a place at all."""
-        host = self._hosts.pop(stream, None)
+        host = self._hosts.pop(connection, None)
         if host is not None:
             self._gone += 1
             self._crowds[host] -= 1
             if not self._crowds[host]:
                 del self._crowds[host]
-            turn = self._requests.get(host, {}).pop(stream, None)
-            if turn:
-                _release(turn)
-        self._busy.discard(stream)
-        self._new.discard(stream)
-        self._writing.pop(stream, None)
+            work = self._waiting.get(host, {}).pop(connection, None)
+            if work:
+                work()
+        self._busy.discard(connection)
+        self._new.discard(connection)
+        self._writing.pop(connection, None)
 
     async def watch(self) -> None:
         """Close, for ever, the connections of clients that take too long to read an answer.
@@ -131,8 +143,8 @@ class Connections:
                 self._gone = 0
                 gc.collect()
             now = time.monotonic()
-            for stream in list(self._hosts):
-                if not stream.writing():
-                    self._writing.pop(stream, None)
-                elif now - self._writing.setdefault(stream, now) > WRITE_TIMEOUT:
-                    stream.close()
+            for each in list(self._hosts):
+                if not isinstance(each, IOStream) or not each.writing():
+                    self._writing.pop(each, None)
+                elif now - self._writing.setdefault(each, now) > WRITE_TIMEOUT:
+                    each.close()

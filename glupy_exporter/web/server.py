@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
@@ -37,6 +38,9 @@ from glupy_exporter.web.turns import host
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024  # nothing here takes a body
+BACKLOG = 1024
+"""Connections that may wait to be accepted. What finds no room tries again after a second, whoever
+has filled it."""
 READ_BYTES = 4096  # at a time: what a client sends before it has an answer waits in the kernel
 IDLE_TIMEOUT = 120.0  # longer than the usual scrape interval, so that Prometheus can keep its own
 BODY_TIMEOUT = 10.0
@@ -105,14 +109,21 @@ class Server(HTTPServer):
         """Tornado's constructor sets what it was given: nothing."""
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
-        """As Tornado's, but a client that leaves before its handshake leaves no traceback."""
+        """As Tornado's, but in turn: the kernel's queue, which all hosts share, is soon empty."""
+        self._connections_of_app.admit(connection, host(str(address[0])))
+        self._connections_of_app.in_turn(connection, partial(self._open, connection, address))
+
+    def _open(self, connection: socket.socket, address: Any) -> None:
+        if connection.fileno() < 0:  # it has made room
+            return
+        self._connections_of_app.forget(connection)
         try:
             super()._handle_connection(connection, address)
-        except OSError:  # ssl.SSLError is one
+        except OSError:  # a client that leaves before its handshake; ssl.SSLError is one
             connection.close()
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """Take a new connection."""
+        """A new connection is open."""
         self._connections_of_app.admit(stream, host(str(address[0])))
         super().handle_stream(stream, address)
 
@@ -217,6 +228,8 @@ async def _serve(
         idle_connection_timeout=IDLE_TIMEOUT,
         body_timeout=BODY_TIMEOUT,
     )
+    for listener in sockets:
+        listener.listen(BACKLOG)
     server.add_sockets(sockets)
     watch = asyncio.create_task(app.connections.watch())
     for listener in sockets:

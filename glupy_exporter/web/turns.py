@@ -18,6 +18,9 @@ MAX_WAITING = 16
 MAX_WAITING_OF_HOST = MAX_WAITING // 2
 """Of those, for one host."""
 
+PAUSE_SECONDS = 0.01
+"""For which the event loop leaves the interpreter to work that goes first, between two rounds."""
+
 _T = TypeVar("_T")
 
 
@@ -46,15 +49,18 @@ class Turns:
     given to a host that has fewer.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, first: bool = False) -> None:
+        """An idle thread; if it goes ``first``, the event loop pauses while it works."""
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._first = first
         self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}  # next first
-        self._idle = threading.Event()
-        self._idle.set()
+        self._busy = False  # until the event loop has seen that the work is done
+        self._done_working = threading.Event()
+        self._done_working.set()
 
     def give_way(self, seconds: float) -> None:
-        """Wait, in another thread, until this one has nothing to do, but no longer than that."""
-        self._idle.wait(seconds)
+        """Wait, in another thread, until this one has done its work, but no longer than that."""
+        self._done_working.wait(seconds)
 
     async def run(self, host: str, work: Callable[..., _T], *args: Any) -> _T:
         """The result of ``work``, called in the thread when it is the host's turn.
@@ -72,21 +78,40 @@ class Turns:
             crowd.pop()[0].set_exception(Busy())
         answer: Future[_T] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(host, deque()).append((answer, partial(work, *args)))
-        if self._idle.is_set():
+        if not self._busy:
             self._next()
         return await answer
 
     def _next(self) -> None:
-        if not self._waiting:
-            self._idle.set()
+        self._busy = bool(self._waiting)
+        if not self._busy:
             return
-        self._idle.clear()
+        self._done_working.clear()
         host = next(iter(self._waiting))
         answer, work = self._waiting[host].popleft()
         if not self._waiting[host]:
             del self._waiting[host]
-        done = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._executor, self._work, work)
         done.add_done_callback(partial(self._done, host, answer))
+        if self._first:
+            loop.call_soon(self._pause)
+
+    def _work(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        finally:
+            self._done_working.set()
+
+    def _pause(self) -> None:
+        """Keep the event loop waiting for most of the time that the work takes.
+
+        A loop that hundreds of connections keep busy would have the interpreter each time that the
+        work reads from a file, and the work would wait longer than it takes.
+        """
+        if not self._done_working.is_set():
+            self.give_way(PAUSE_SECONDS)
+            asyncio.get_running_loop().call_soon(self._pause)
 
     def _done(self, host: str, answer: Future[Any], done: Future[Any]) -> None:
         if host in self._waiting:  # the others come first

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import random
 import socket
+import ssl
+import struct
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 EXPORTER = "127.0.0.1"
 CONNECTIONS = 300  # more than a host may have
 LARGE = b"/api/v1/files?limit=100000&sort=path"
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: no connection is left waiting at this end
 CHEAP = (b"/-/healthy", b"/none", b"/sd", b"/", b"/api/v1/openapi.json", b"/api/v1/files?limit=x")
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -68,6 +71,34 @@ async def come_and_go(port: int, address: str) -> None:
     writer.close()
 
 
+async def flood(port: int, address: str) -> None:
+    """Connects a hundred times at once, waits for nothing and leaves."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            made = stack.enter_context(socket.socket())
+            made.setblocking(False)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            made.bind((address, 0))
+            made.connect_ex((EXPORTER, port))
+
+
+def hello() -> bytes:
+    """What a client of TLS says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="x")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+async def shake_hands(port: int, address: str) -> None:
+    """Has the exporter sign for a handshake, which costs this side nothing, and leaves."""
+    reader, writer = await connect(port, address)
+    writer.write(_hello)
+    await reader.read(1)
+    writer.close()
+
+
 async def trickle(port: int, address: str) -> None:
     """Sends a header that has no end."""
     _, writer = await connect(port, address)
@@ -92,6 +123,7 @@ async def sip(port: int, address: str) -> None:
         writer.close()
 
 
+_hello = hello()
 _cheap = b"".join(map(request, CHEAP)) * 20
 _errors = request(b"/none", b"POST") * 100
 
@@ -104,6 +136,8 @@ ATTACKS: dict[str, Attack] = {
     "cheap requests": asks(_cheap, _errors),
     "unread cheap requests": asks(_cheap, _errors, reads=False),
     "connections": come_and_go,
+    "floods": flood,
+    "handshakes": shake_hands,
     "trickles": trickle,
 }
 

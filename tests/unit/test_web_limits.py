@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.web.connections import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_HOST
+from glupy_exporter.web.server import BACKLOG
 from tests.support import segments
 from tests.support.exporters import Exporter, ask, exporter
 
@@ -138,10 +140,25 @@ def test_a_trickle_keeps_nobody_out(running: tuple[Exporter, int]) -> None:
     thread.start()
     try:
         assert trickled.wait(20)
-        assert [ask(port, "/metrics")[0].status for _ in range(20)] == [200] * 20
+        for _ in range(20):
+            with connect(port, "127.0.0.2") as other:
+                other.sendall(HEADERS + b"\r\n")
+                assert other.recv(4096).startswith(b"HTTP/1.1 200")
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_burst_of_connections_finds_room(running: tuple[Exporter, int]) -> None:
+    """Before any is accepted: what the kernel has no room for is tried again after a second."""
+    made, port = running
+    room = min(BACKLOG, int(Path("/proc/sys/net/core/somaxconn").read_text()))
+    with contextlib.ExitStack() as stack:
+        made.process.send_signal(signal.SIGSTOP)
+        stack.callback(made.process.send_signal, signal.SIGCONT)
+        for _ in range(room):  # more would be dropped, again and again
+            stack.enter_context(connect(port))
+    assert ask(port, "/-/healthy")[0].status == 200
 
 
 def answers(port: int, sent: bytes) -> bytes:

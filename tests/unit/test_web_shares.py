@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import pytest
@@ -82,6 +83,32 @@ def test_what_fails_fails_alone() -> None:
         assert await work.run("a", len, "two") == 3
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_event_loop_pauses_for_work_that_goes_first(
+    monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    monkeypatch.setattr(turns, "PAUSE_SECONDS", 60.0)
+    began, went_on = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        began.set()
+        return went_on.wait(1)
+
+    async def go_on() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+            while not began.is_set():
+                await asyncio.sleep(0)
+        went_on.set()
+
+    async def scenario() -> bool:
+        working = asyncio.create_task(Turns("test", first).run("a", work))
+        await asyncio.gather(working, go_on())
+        return working.result()
+
+    assert asyncio.run(scenario()) != first
 
 
 def test_too_many_are_told_so() -> None:
@@ -173,6 +200,24 @@ def admitted(known: Connections, hosts: Sequence[str]) -> list[Stream]:
     for stream, host in zip(streams, hosts):
         known.admit(cast(IOStream, stream), host)
     return streams
+
+
+def test_hosts_take_turns_at_rounds_of_the_event_loop() -> None:
+    async def scenario() -> None:
+        known, done = Connections(), []
+        streams = admitted(known, "aaaab")
+        for number, stream in enumerate(streams):
+            known.in_turn(cast(IOStream, stream), partial(done.append, number))
+        assert done == [0, 4]
+        known.forget(cast(IOStream, streams[1]))  # waits for nothing any more
+        assert done == [0, 4, 1]
+        for expected in ([2], [2, 3], [2, 3]):
+            await asyncio.sleep(0)
+            assert done[3:] == expected
+        known.in_turn(cast(IOStream, streams[0]), partial(done.append, 0))
+        assert done[5:] == [0]
+
+    asyncio.run(scenario())
 
 
 @pytest.fixture

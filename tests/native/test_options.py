@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.xlator import build, option_table
-
-from .conftest import CORE, NATIVE, WARNINGS
+from tests.native.conftest import NATIVE, WARNINGS
+from tests.support.core import CORE
 
 DEFAULTS = ["1", "4096", "512", "0", "60", "/run/gluster/glupy"]
 VALUES = [

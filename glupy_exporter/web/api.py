@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from glupy_exporter import __version__, nodestate
+from glupy_exporter import __version__, nodestate, values
 from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.scrape import Problem, open_bricks
@@ -278,13 +277,13 @@ def query(resource: Resource, arguments: Mapping[str, Sequence[bytes]]) -> Query
         for name, parameter in known.items()
         if "default" in parameter.schema
     }
-    for name, values in arguments.items():
+    for name, given in arguments.items():
         if name not in known:
             raise ValueError(f"{name!r} is not a parameter: there are {', '.join(known)}")
-        if len(values) > 1:
+        if len(given) > 1:
             raise ValueError(f"{name} is there more than once")
         try:
-            result[name] = _parse(values[0].decode("utf-8"), known[name].schema)
+            result[name] = _parse(given[0].decode("utf-8"), known[name].schema)
             if name in ("path", "client"):
                 result[name] = glob(result[name])
         except UnicodeDecodeError:
@@ -296,14 +295,10 @@ def query(resource: Resource, arguments: Mapping[str, Sequence[bytes]]) -> Query
 
 def _parse(text: str, schema: Schema) -> str | int:
     if schema["type"] == "integer":
-        least, most = schema["minimum"], schema["maximum"]
-        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"{text!r} is not a whole number from {least} to {most}")
-        return int(text)
+        return values.whole(schema["minimum"], schema["maximum"])(text)
     if "enum" in schema:
-        if text not in schema["enum"]:
-            raise ValueError(f"{text!r} is not one of {', '.join(schema['enum'])}")
-    elif not schema["minLength"] <= len(text) <= schema["maxLength"]:
+        return values.one_of(schema["enum"])(text)
+    if not schema["minLength"] <= len(text) <= schema["maxLength"]:
         raise ValueError(f"has to be of {schema['minLength']} to {schema['maxLength']} characters")
     return text
 

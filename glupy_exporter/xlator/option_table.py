@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from glupy_exporter.segment import layout
@@ -123,6 +124,21 @@ OPTIONS = (
         anew=True,
     ),
 )
+
+
+def ignored(given: Mapping[str, str]) -> str:
+    """Why the translator takes no notice of one of a volume's options; nothing if it does of all.
+
+    glusterd itself takes any option that begins with ``user.``.
+    """
+    known = {option.name: option for option in OPTIONS}
+    for name, value in sorted(given.items()):
+        option = known.get(name)
+        if option and not option.takes(value):
+            return f"{name} {value!r} is not {option.expected}, so it has no effect"
+        if not option and name.startswith(f"{PREFIX}."):
+            return f"{name} is not an option of this release, so it has no effect"
+    return ""
 
 
 def _member(option: Option) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glupy_exporter import __version__
 from glupy_exporter.segment import reader
-from glupy_exporter.xlator import gluster, install, options, peer, plan
+from glupy_exporter.xlator import gluster, install, option_table, options, peer, plan
 from glupy_exporter.xlator.gluster import Brick, Volume
 
 
@@ -177,7 +177,7 @@ def _note(owner: Volume, wanted: bool, in_volfile: bool | None, loaded: bool | N
             f"not loaded; {ignores} if it has not been restarted since: run `xlator enable "
             f"{owner.name}` or see the brick's log"
         )
-    return ""
+    return option_table.ignored(owner.options)
 
 
 def render(found: Sequence[Row]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,30 @@ def test_a_loop_of_links_is_a_directory_without_segments(tmp_path: Path) -> None
     loop.symlink_to(loop)
     volume = make(user__xlator__glupy__segment_dir=str(loop))
     assert {path.parent for path in options.segment_paths(volume, BRICKS[0])} == {loop}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ""),
+        ({"user.xlator.glupy.half-life": "5", "user.mine": "x", "nfs.disable": "on"}, ""),
+        (
+            {"user.xlator.glupy.half-life": "5s"},
+            "user.xlator.glupy.half-life '5s' is not a whole number from 1 to 3600, so it has no "
+            "effect",
+        ),
+        (
+            {"user.xlator.glupy.half-live": "5"},
+            "user.xlator.glupy.half-live is not an option of this release, so it has no effect",
+        ),
+    ],
+)
+def test_an_option_that_glusterd_took_in_vain_is_named(
+    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch, given: dict[str, str], said: str
+) -> None:
+    made = make(user__xlator__glupy="sdfs")
+    made = replace(made, options={**made.options, **given})
+    segments = {str(options.segment_paths(made, made.bricks[0])[0]): 7}
+    pool["uuid0"] = peer.Node("10.3", STAMP, segments, {7: peer.Loaded(STAMP, True)})
+    (row,) = shown(monkeypatch, made)
+    assert (row.ok, row.note) == (not said, said)

@@ -64,7 +64,7 @@ class Config:
 def _url_path(value: Any) -> str:
     taken = value in (HEALTHY_PATH, READY_PATH, SD_PATH) or str(value).startswith(API_PATH)
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", values.text(value)) or taken:
-        raise values.not_("a path like /metrics", value)
+        raise values.expected("a path like /metrics", value)
     return str(value)
 
 

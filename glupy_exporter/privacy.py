@@ -45,7 +45,7 @@ def _pattern(value: Any) -> str:
 
 def _hash_key(value: Any) -> str:
     if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > _HASH_KEY_MAX:
-        raise values.not_(f"a text of at most {_HASH_KEY_MAX} bytes", value)
+        raise values.expected(f"a text of at most {_HASH_KEY_MAX} bytes", value)
     return value
 
 

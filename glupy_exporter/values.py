@@ -44,29 +44,29 @@ Settings = Mapping[str, Setting]
 """Settings by key; the flag of a key has two dashes before it."""
 
 
-def not_(expected: str, value: Any) -> ValueError:
-    """The error of a value that is not what was expected."""
-    return ValueError(f"{value!r:.100} is not {expected}")
+def expected(what: str, value: Any) -> ValueError:
+    """The error to raise where ``what`` was expected and ``value`` found."""
+    return ValueError(f"{value!r:.100} is not {what}")
 
 
 def string(value: Any) -> str:
     """A text, which may be empty."""
     if not isinstance(value, str):
-        raise not_("a text", value)
+        raise expected("a text", value)
     return value
 
 
 def text(value: Any) -> str:
     """A text that is not empty."""
     if not string(value):
-        raise not_("a text", value)
+        raise expected("a text", value)
     return str(value)
 
 
 def switch(value: Any) -> bool:
     """YAML's true or false."""
     if not isinstance(value, bool):
-        raise not_("true or false", value)
+        raise expected("true or false", value)
     return value
 
 
@@ -80,7 +80,7 @@ def mapping(value: Any) -> dict[str, Any]:
 def strings(value: Any) -> tuple[str, ...]:
     """A list of texts."""
     if not isinstance(value, list):
-        raise not_("a list of texts", value)
+        raise expected("a list of texts", value)
     return tuple(map(string, value))
 
 
@@ -99,7 +99,7 @@ def one_of(choices: Iterable[str]) -> Callable[[Any], str]:
 
     def check(value: Any) -> str:
         if not isinstance(value, str) or value not in known:
-            raise not_(f"one of {', '.join(known)}", value)
+            raise expected(f"one of {', '.join(known)}", value)
         return value
 
     return check
@@ -112,7 +112,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
         digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
         number = int(value) if digits else value
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-            raise not_(f"a whole number from {least} to {most}", value)
+            raise expected(f"a whole number from {least} to {most}", value)
         return number
 
     return check
@@ -127,7 +127,7 @@ def number(least: float, most: float) -> Callable[[Any], float]:
         except (TypeError, ValueError):
             found = math.nan
         if not least <= found <= most:
-            raise not_(f"a number from {least:g} to {most:g}", value)
+            raise expected(f"a number from {least:g} to {most:g}", value)
         return found
 
     return check
@@ -140,15 +140,15 @@ def duration(value: Any) -> float:
 
 def duration_of_go(value: Any) -> float:
     """A duration as Go has it, ``1.5s``, in seconds; 0 needs no unit."""
-    expected = "a duration like 1s, 200ms or 1m30s"
-    return _seconds(value, r"[0-9]+(?:\.[0-9]+)?", _SECONDS_OF_GO, expected)
+    what = "a duration like 1s, 200ms or 1m30s"
+    return _seconds(value, r"[0-9]+(?:\.[0-9]+)?", _SECONDS_OF_GO, what)
 
 
-def _seconds(value: Any, count: str, units: Mapping[str, float], expected: str) -> float:
+def _seconds(value: Any, count: str, units: Mapping[str, float], what: str) -> float:
     part = f"({count})({'|'.join(units)})"
     given = str(value) if value == 0 and not isinstance(value, bool) else value
     if not isinstance(given, str) or not re.fullmatch(f"0|(?:{part})+", given):
-        raise not_(expected, value)
+        raise expected(what, value)
     return sum(float(number) * units[unit] for number, unit in re.findall(part, given))
 
 
@@ -156,7 +156,7 @@ def address(value: Any) -> Address:
     """An address to listen on."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^:\[\]]*)):([0-9]{1,5})", text(value))
     if not match or int(match[3]) > 65535:
-        raise not_("HOST:PORT, [IPV6]:PORT or :PORT", value)
+        raise expected("HOST:PORT, [IPV6]:PORT or :PORT", value)
     return Address(match[1] or match[2] or "", int(match[3]))
 
 
@@ -171,7 +171,7 @@ def addresses(value: Any) -> tuple[Address, ...]:
 def host_name(value: Any) -> str:
     """A host as a URL has it, in lower case."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", text(value)):
-        raise not_("a name, an IPv4 address or an [IPv6] one", value)
+        raise expected("a name, an IPv4 address or an [IPv6] one", value)
     return str(value).lower()
 
 
@@ -179,14 +179,14 @@ def absolute(value: Any) -> Path:
     """An absolute path."""
     path = Path(text(value))
     if not path.is_absolute() or "\0" in value:
-        raise not_("an absolute path", value)
+        raise expected("an absolute path", value)
     return path
 
 
 def file(value: Any) -> Path | None:
     """A path, None where nothing is named."""
     if not isinstance(value, str) or "\0" in value:
-        raise not_("the name of a file", value)
+        raise expected("the name of a file", value)
     return Path(value) if value else None
 
 

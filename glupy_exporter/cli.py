@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import resource
 import sys
@@ -368,7 +369,7 @@ def _parser() -> argparse.ArgumentParser:
     changing.add_argument("--yes", action="store_true", help="do not ask")
     changing.add_argument(
         "--timeout",
-        type=values.argument(values.number(0, 604_800)),
+        type=values.argument(values.number(0, math.inf)),
         default=change.SECONDS,
         metavar="SECONDS",
         help="how long a brick may take to be reconnected and healed (default: %(default).0f)",

@@ -38,7 +38,7 @@ from glupy_exporter.web.turns import host
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024  # nothing here takes a body
-BACKLOG = 1024
+BACKLOG = 4096
 """Connections that may wait to be accepted. What finds no room tries again after a second, whoever
 has filled it."""
 READ_BYTES = 4096  # at a time: what a client sends before it has an answer waits in the kernel

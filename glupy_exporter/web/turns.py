@@ -55,12 +55,12 @@ class Turns:
         self._first = first
         self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}  # next first
         self._busy = False  # until the event loop has seen that the work is done
-        self._done_working = threading.Event()
-        self._done_working.set()
+        self._resting = threading.Event()
+        self._resting.set()
 
     def give_way(self, seconds: float) -> None:
         """Wait, in another thread, until this one has done its work, but no longer than that."""
-        self._done_working.wait(seconds)
+        self._resting.wait(seconds)
 
     async def run(self, host: str, work: Callable[..., _T], *args: Any) -> _T:
         """The result of ``work``, called in the thread when it is the host's turn.
@@ -86,7 +86,7 @@ class Turns:
         self._busy = bool(self._waiting)
         if not self._busy:
             return
-        self._done_working.clear()
+        self._resting.clear()
         host = next(iter(self._waiting))
         answer, work = self._waiting[host].popleft()
         if not self._waiting[host]:
@@ -101,7 +101,7 @@ class Turns:
         try:
             return work()
         finally:
-            self._done_working.set()
+            self._resting.set()
 
     def _pause(self) -> None:
         """Keep the event loop waiting for most of the time that the work takes.
@@ -109,7 +109,7 @@ class Turns:
         A loop that hundreds of connections keep busy would have the interpreter each time that the
         work reads from a file, and the work would wait longer than it takes.
         """
-        if not self._done_working.is_set():
+        if not self._resting.is_set():
             self.give_way(PAUSE_SECONDS)
             asyncio.get_running_loop().call_soon(self._pause)
 

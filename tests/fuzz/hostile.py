@@ -151,12 +151,12 @@ async def again(attack: Callable[[], Awaitable[None]]) -> None:
 
 
 async def main(name: str, port: int, address: str) -> None:
-    """One attack, or ``all`` of them at once."""
+    """One attack, or ``all`` but the flood, which would close the connections of the others."""
 
     def run(attack: Attack) -> Coroutine[Any, Any, None]:
         return again(lambda: attack(port, address))
 
-    attacks = list(ATTACKS.values()) if name == "all" else [ATTACKS[name]]
+    attacks = [ATTACKS[name]] if name in ATTACKS else [a for a in ATTACKS.values() if a != flood]
     await asyncio.gather(*(run(attacks[n % len(attacks)]) for n in range(CONNECTIONS)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +96,12 @@ def find() -> GlusterFS:
     Raises:
         UserError: something is missing, or headers and library are not of the same version.
     """
-    if platform.machine() not in _MACHINES:
+    # A 64-bit kernel may run 32-bit programs.
+    bits = 64 if sys.maxsize > 2**32 else 32
+    if platform.machine() not in _MACHINES or bits == 32:
         raise UserError(
-            f"{platform.machine()} is not supported: the translator needs a 64-bit Linux"
+            f"{platform.machine()} with {bits}-bit programs is not supported: the translator needs "
+            "a 64-bit Linux"
         )
     xlators = xlator_dir()
     told = _run("glusterfsd", "--version").partition("\n")[0].split()

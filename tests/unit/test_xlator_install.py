@@ -7,8 +7,10 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -142,6 +144,14 @@ def test_a_glusterfs_without_a_version_is_one_line(monkeypatch: pytest.MonkeyPat
     told = {"--print-xlatordir": "/lib/xlator\n", "--version": "glusterfs \nRepository revision:\n"}
     monkeypatch.setattr(build, "_run", lambda program, flag: told[flag])
     with pytest.raises(UserError, match="does not tell the version of GlusterFS"):
+        build.find()
+
+
+def test_a_32_bit_system_on_a_64_bit_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(sys, "maxsize", 2**31 - 1)
+    monkeypatch.setattr(build, "xlator_dir", lambda: pytest.fail("went on"))
+    with pytest.raises(UserError, match="aarch64 with 32-bit programs is not supported"):
         build.find()
 
 

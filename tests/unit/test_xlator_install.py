@@ -196,21 +196,16 @@ def test_a_node_without_bricks_needs_the_script_alone(
     assert not install.library().exists()
 
 
-def glusterd_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has glusterd keep its files in a directory that only its volfile names."""
-    volfile = directory / "glusterd.vol"
-    volfile.write_text(f"volume m\n    option working-directory {directory}\nend-volume\n")
-    monkeypatch.setattr(glusterd, "VOLFILE", volfile)
-
-
 @pytest.mark.parametrize("moved", [False, True])
 def test_uninstall_keeps_what_volumes_and_snapshots_need(
     tmp_path: Path, xlator_dir: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
 ) -> None:
-    if moved:
-        glusterd_in(tmp_path, monkeypatch)
-    else:
-        monkeypatch.setattr(glusterd, "WORKING_DIRECTORY", tmp_path)
+    volfile = tmp_path / "glusterd.vol"
+    option = f"    option working-directory {tmp_path}\n" if moved else ""
+    volfile.write_text(f"volume management\n{option}end-volume\n")
+    monkeypatch.setattr(glusterd, "VOLFILE", volfile)
+    usual = tmp_path / "usual" if moved else tmp_path
+    monkeypatch.setattr(glusterd, "WORKING_DIRECTORY", usual)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     install.library().parent.mkdir()
     install.library().touch()

@@ -183,9 +183,9 @@ def narrowed(question: Question, volume: str, host: str) -> str:
     """The query as it is when one comes from the dashboards above: to one volume, or one node."""
     expression = question.expression
     if question.dashboard in ("volume", "brick", "file"):
-        expression = expression.replace('volume=~".*"', f'volume=~"{volume}"')
+        expression = expression.replace("volume=~`.*`", f"volume=~`{volume}`")
     if question.dashboard == "brick":
-        expression = expression.replace('host=~".*"', f'host=~"{host}"')
+        expression = expression.replace("host=~`.*`", f"host=~`{host}`")
     return expression
 
 
@@ -213,7 +213,7 @@ def dashboards() -> None:
     """Print how long the queries of each dashboard take, one after the other."""
     files = "cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m"
     clients = "cluster_volume_client_kind:glupy_client_fops:rate5m"
-    choice = {"path": busiest("path", files), "client": busiest("client", clients)}
+    choice = {"file": busiest("gfid", files), "client": busiest("client", clients)}
     volume, host = busiest("volume", files), busiest("host", "glupy_brick_up")
     chosen = {
         "volume": "one volume",
@@ -223,8 +223,8 @@ def dashboards() -> None:
     }
     times: dict[tuple[str, str], dict[str, float]] = {}
     for question in questions(choice):
-        one = any(each in question.expression for each in ('path=~"/', 'client=~"10'))
-        wide = question.dashboard in ("file", "client") and not one
+        one = any(each in question.expression for each in ("gfid=~`", "client=~`10"))
+        wide = question.dashboard == "client" and not one
         if not wide:
             expression = narrowed(question, volume, host)
             key = (question.dashboard, chosen.get(question.dashboard, "all"))

@@ -4,58 +4,59 @@ from grafanalib import formatunits as unit
 
 from blocks import shared, tables
 from blocks.board import board, row
+from blocks.colors import BAD, GOOD, ODD
 from blocks.links import field_label, to
-from blocks.panels import BAD, ODD, Column, bars, heatmap, lines, stat, table, thresholds
-from blocks.queries import or_zero
+from blocks.panels import Column, areas, heatmap, lines, stat, table, thresholds
+from blocks.queries import of_busiest, or_zero, rate, top
 
 FOPS = "cluster_host_volume_brick_fop:glupy_fops:rate5m{$*}"
+BRICK_FOPS = "cluster_host_volume_brick:glupy_fops:rate5m{$*}"
 READ = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
-BUCKETS = "rate(glupy_fop_duration_seconds_bucket{$*}[5m])"
-BRICK = "{{host}}:{{brick}}"
+BUCKETS = rate("glupy_fop_duration_seconds_bucket{$*}")
+SECONDS = "glupy_fop_duration_seconds_sum{$*}"
+KIND = "cluster_host_volume_brick_kind:glupy_fop_duration_seconds"
 
 TO_FOP = to("brick", "This fop", fop=field_label("fop"))
+TO_THIS = to("brick", "This brick", host=field_label("host"), brick=field_label("brick"))
+
+
+def of_bricks(value: str) -> list[tuple[str, str]]:
+    """A value of each of the ten busiest bricks."""
+    return [("{{name}}", of_busiest(value, BRICK_FOPS, "host, brick"))]
 
 
 def share(title: str, noun: str) -> list:
-    """Three panels about the table of `noun`, "file" or "client", of each brick."""
+    """Panels about the table of `noun`, "file" or "client", of each brick."""
     return [
         lines(
             f"{title} tracked",
-            [
-                (
-                    BRICK,
-                    f"max by (host, brick) (glupy_{noun}s_tracked{{$*}}"
-                    f" / glupy_{noun}s_slots{{$*}})",
-                )
-            ],
+            of_bricks(
+                f"max by (host, brick) (glupy_{noun}s_tracked{{$*}} / glupy_{noun}s_slots{{$*}})"
+            ),
             unit.PERCENT_UNIT,
             f"Slots of the brick's {noun} table that are used. A full table is well as long as few"
             " are evicted.",
-            width=6,
         ),
-        lines(
+        areas(
             f"{title} evicted",
-            [(BRICK, f"sum by (host, brick) (rate(glupy_{noun}s_evicted_total{{$*}}[5m]))")],
+            [("{{name}}", top(f"glupy_{noun}s_evicted_total{{$*}}", "host, brick"))],
             unit.COUNTS_PER_SEC,
             f"{title} that lost their slot to busier ones. If many do, more slots help:"
             f" user.xlator.glupy.{noun}-slots.",
-            width=6,
         ),
-        lines(
+        areas(
             f"Fops of {noun}s without a slot",
-            [(BRICK, f"sum by (host, brick) (rate(glupy_{noun}_untracked_fops_total{{$*}}[5m]))")],
+            [("{{name}}", top(f"glupy_{noun}_untracked_fops_total{{$*}}", "host, brick"))],
             unit.OPS_PER_SEC,
             f"Work that no glupy_{noun}_ metric has.",
-            width=6,
         ),
         lines(
             f"Error bound of {noun}s' counts",
-            [(BRICK, f"max by (host, brick) (glupy_{noun}_count_error_bound{{$*}})")],
+            of_bricks(f"max by (host, brick) (glupy_{noun}_count_error_bound{{$*}})"),
             unit.SHORT,
             f"The most fops by which the count of any exported {noun} may be too low, since it may"
             " have been at work before it got its slot.",
-            width=6,
         ),
     ]
 
@@ -70,78 +71,71 @@ state = row(
         unit.SECONDS,
         "How long ago the translator's maintenance thread, which wakes every second, last ran in"
         " the worst of the bricks that are up; as old as the scrape when all is well.",
-        levels=thresholds((60, BAD)),
-        none="unknown",
+        levels=thresholds((0, GOOD), (60, BAD)),
     ),
     stat(
         "Counting off",
         or_zero("count(glupy_brick_counting_enabled{$*} == 0)"),
         unit.SHORT,
         "Bricks that do not count, as user.xlator.glupy.enabled is off.",
-        levels=thresholds((1, ODD)),
+        levels=thresholds((0, GOOD), (1, ODD)),
     ),
     stat(
         "Counting for",
         "min(time() - glupy_segment_created_timestamp_seconds{$*})",
         unit.SECONDS,
         "Since the last start of a brick, or change of its slots: then all counters began at 0.",
-        none="unknown",
+        width=6,
     ),
+    shared.under_way(rate(SECONDS)),
     *shared.work(
         (FOPS, "Fops that came to the bricks, those of GlusterFS's own clients included."),
         (READ, "Bytes of file data that reads returned."),
         (WRITTEN, "Bytes of file data that writes stored."),
-    ),
-    stat(
-        "In flight",
-        or_zero("sum(glupy_fops_in_flight{$*})"),
-        unit.SHORT,
-        "Fops that have not been answered yet.",
+        width=8,
     ),
 )
 
 operations = row(
     "Operations",
-    bars(
+    areas(
         "Operations by fop",
-        [("{{fop}}", f"sum by (fop) ({FOPS})")],
+        [("{{name}}", top(FOPS, "fop"))],
         unit.OPS_PER_SEC,
-        "Every fop's rate. A click chooses the fop.",
-        height=10,
+        "The ten busiest fops, and all others. A click chooses the fop.",
         links=[TO_FOP],
     ),
-    bars(
+    areas(
         "Operations by brick",
-        [(BRICK, f"sum by (host, brick) ({FOPS})")],
+        [("{{name}}", top(BRICK_FOPS, "host, brick"))],
         unit.OPS_PER_SEC,
         "The same by brick. A click chooses the brick.",
-        height=10,
-        links=[to("brick", "This brick", host=field_label("host"), brick=field_label("brick"))],
+        links=[TO_THIS],
     ),
-    shared.throughput(READ, WRITTEN, "Bytes of file data.", width=8),
-    lines(
-        "In flight by fop",
-        [("{{fop}}", or_zero("sum by (fop) (glupy_fops_in_flight{$*}) > 0"))],
+    shared.throughput(READ, WRITTEN, "Bytes of file data."),
+    areas(
+        "Under way by fop",
+        [("{{name}}", top(SECONDS, "fop"))],
         unit.SHORT,
-        "Fops that have not been answered at the time of the scrape. Locks may wait for long; any"
-        " other fop that stays here is stuck.",
-        width=8,
+        "Fops that are under way at any moment, as a mean: the time that they take a second. A fop"
+        " that waits for a lock is counted when the wait is over. A click chooses the fop.",
         links=[TO_FOP],
     ),
-    bars(
+    areas(
         "Operations of GlusterFS itself",
         [
             (
                 "{{origin}} {{kind}}",
                 or_zero(
-                    "sum by (origin, kind) (rate(glupy_internal_fops_total{$*}[5m]))", origin="none"
+                    f"sum by (origin, kind) ({rate('glupy_internal_fops_total{$*}')})",
+                    origin="none",
                 ),
             )
         ],
         unit.OPS_PER_SEC,
         "Self-heal, rebalance and the like. It is in the operations above, but in no file's and no"
         " client's.",
-        width=8,
+        width=24,
     ),
 )
 
@@ -157,51 +151,42 @@ latency = row(
     lines(
         "Latency by kind",
         [
-            (
-                "{{kind}} p99",
-                "max by (kind)"
-                " (cluster_host_volume_brick_kind:glupy_fop_duration_seconds:p99_rate5m{$*})",
-            ),
-            (
-                "{{kind}} mean",
-                "max by (kind)"
-                " (cluster_host_volume_brick_kind:glupy_fop_duration_seconds:mean_rate5m{$*})",
-            ),
+            ("{{kind}} p99", f"max by (kind) ({KIND}:p99_rate5m{{$*}})"),
+            ("{{kind}} mean", f"max by (kind) ({KIND}:mean_rate5m{{$*}})"),
         ],
         unit.SECONDS,
         "99 of 100 fops took no longer, and the mean; of several bricks the slowest. Fops that may"
         " wait for another client's lock are left out.",
         height=9,
     ),
-    lines(
-        "Median latency by fop",
-        [("{{fop}}", f"histogram_quantile(0.5, sum by (fop, le) ({BUCKETS}))")],
-        unit.SECONDS,
-        "Half of the fops took no longer. A click chooses the fop.",
-        width=8,
-        links=[TO_FOP],
+    *(
+        lines(
+            f"{word} latency by fop",
+            [
+                (
+                    "{{name}}",
+                    of_busiest(
+                        f"histogram_quantile({part}, sum by (fop, le) ({BUCKETS}))", FOPS, "fop"
+                    ),
+                )
+            ],
+            unit.SECONDS,
+            f"{said} of each of the ten busiest fops took no longer. A click chooses the fop.",
+            links=[TO_FOP],
+        )
+        for word, part, said in (("Median", 0.5, "Half"), ("p99", 0.99, "99 of 100"))
     ),
-    lines(
-        "p99 latency by fop",
-        [("{{fop}}", f"histogram_quantile(0.99, sum by (fop, le) ({BUCKETS}))")],
-        unit.SECONDS,
-        "99 of 100 took no longer. A click chooses the fop.",
-        width=8,
-        links=[TO_FOP],
-    ),
-    bars(
+    areas(
         "Errors by fop and errno",
         [
             (
-                "{{fop}} {{errno}}",
-                or_zero(
-                    "sum by (fop, errno) (rate(glupy_fop_errors_total{$*}[5m])) > 0", errno="none"
-                ),
+                "{{fop}} {{name}}",
+                or_zero(top("glupy_fop_errors_total{$*}", "fop, errno"), fop="none"),
             )
         ],
         unit.OPS_PER_SEC,
         "Fops answered with an error. EIO, EROFS and ENOSPC are the brick's file system's.",
-        width=8,
+        width=24,
         links=[TO_FOP],
     ),
 )
@@ -226,13 +211,13 @@ who = row(
         "The process of each brick and the versions that it runs; subvolume is the number of its"
         " replica or disperse set.",
         links={"brick": tables.TO_BRICK, "volume": tables.TO_VOLUME},
-        bars=False,
+        hidden=["cluster"],
     ),
 )
 
 dashboard = board(
     "brick",
-    "Brick",
-    "The state, the work, the latencies and the tables of bricks.",
+    "Are bricks well, which of them is slow, and at what?",
+    "A click on a brick or a fop narrows the page to it; one on a volume leads to the volume.",
     [state, operations, latency, health, who],
 )

@@ -5,16 +5,16 @@ from grafanalib import formatunits as unit
 from blocks import shared, tables
 from blocks.board import board, row
 from blocks.links import field_label, to
-from blocks.panels import Column, bars, lines, stat, table
-from blocks.queries import or_zero, with_cluster
+from blocks.panels import Column, areas, lines, stat, table
+from blocks.queries import of_busiest, or_zero, top, with_cluster
 
 FOPS = "cluster_volume_client_kind:glupy_client_fops:rate5m{$*}"
 SECONDS = "cluster_volume_client_kind:glupy_client_fop_seconds:rate5m{$*}"
 READ = 'cluster_volume_client_direction:glupy_client_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_volume_client_direction:glupy_client_io_bytes:rate5m{$*,direction="write"}'
 ERRORS = "cluster_volume_client:glupy_client_fop_errors:rate5m{$*}"
+CONNECTIONS = "glupy_client_connections{$*}"
 
-BRICK = "{{host}}:{{brick}}"
 TO_VOLUME = to("volume", "Volume", cluster=field_label("cluster"), volume=field_label("volume"))
 TO_BRICK = to("brick", "Brick", host=field_label("host"), brick=field_label("brick"))
 
@@ -24,84 +24,75 @@ now = row(
         (FOPS, "Fops that the chosen clients ask for, a write to all replicas counted once."),
         (READ, "Bytes that their reads returned."),
         (WRITTEN, "Bytes that their writes stored, all replicas counted once."),
-        width=4,
+        known=FOPS,
     ),
     stat(
         "Mean time",
         f"sum({SECONDS}) / (sum({FOPS}) > 0)",
         unit.SECONDS,
         "Time that one of their fops takes in the bricks, without the network.",
-        width=4,
-        none="no fops",
     ),
     stat(
         "Errors",
-        or_zero(f"sum({ERRORS})"),
+        or_zero(f"sum({ERRORS})", FOPS),
         unit.OPS_PER_SEC,
         "Their fops that were answered with an error, ENOENT of a lookup included.",
-        width=4,
     ),
     stat(
         "Connections",
-        or_zero("sum(glupy_client_connections{$*})"),
+        or_zero(f"sum({CONNECTIONS})", FOPS),
         unit.SHORT,
         "Their open connections to bricks: one for each mount and brick.",
-        width=4,
     ),
 )
 
 course = row(
     "Over time",
-    bars(
+    areas(
         "Operations by volume",
-        [("{{volume}}", with_cluster(f"sum by (cluster, volume) ({FOPS})"))],
+        [("{{name}}", with_cluster(top(FOPS, "cluster, volume")))],
         unit.OPS_PER_SEC,
         "Which volumes the chosen clients work on. A click leads to the volume.",
-        width=8,
         links=[TO_VOLUME],
     ),
-    bars(
+    areas(
+        "Operations by client",
+        [("{{name}}", top(FOPS, "client"))],
+        unit.OPS_PER_SEC,
+        "The ten busiest of the chosen clients, and all others. A click chooses the client.",
+        links=[to("client", "This client", client=field_label("client"))],
+    ),
+    areas(
         "Operations by kind",
         [("{{kind}}", f"sum by (kind) ({FOPS})")],
         unit.OPS_PER_SEC,
         "Reads and writes of file data, and everything else.",
-        width=8,
     ),
-    bars(
-        "Operations by client",
-        [("{{client}}", f"sum by (client) ({FOPS})")],
-        unit.OPS_PER_SEC,
-        "The chosen clients side by side. A click chooses the client.",
-        width=8,
-        links=[to("client", "This client", client=field_label("client"))],
+    areas(
+        "Time a second by kind",
+        [("{{kind}}", f"sum by (kind) ({SECONDS})")],
+        unit.SECONDS,
+        "Time that their fops take in the bricks: 2 s a second are two fops at any moment.",
     ),
     shared.throughput(
         READ,
         WRITTEN,
         "Bytes of file data read, and written with all replicas counted once.",
-        width=8,
+        known=FOPS,
     ),
-    bars(
-        "Time a second by kind",
-        [("{{kind}}", f"sum by (kind) ({SECONDS})")],
-        unit.SECONDS,
-        "Time that their fops take in the bricks: 2 s a second are two fops at any moment.",
-        width=8,
-    ),
-    bars(
+    areas(
         "Errors by volume",
-        [("{{volume}}", or_zero(f"sum by (volume) ({ERRORS})", volume="none"))],
+        [("{{name}}", or_zero(with_cluster(top(ERRORS, "cluster, volume")), FOPS, name="none"))],
         unit.OPS_PER_SEC,
         "Their fops that were answered with an error, by each replica.",
-        width=8,
     ),
 )
 
 where = row(
     "Bricks",
-    bars(
+    areas(
         "Operations by brick",
-        [(BRICK, "sum by (host, brick) (rate(glupy_client_fops_total{$*}[5m]))")],
+        [("{{name}}", top("glupy_client_fops_total{$*}", "host, brick"))],
         unit.OPS_PER_SEC,
         "Which bricks the chosen clients work on, every replica's work counted. A click leads to"
         " the brick.",
@@ -109,10 +100,19 @@ where = row(
     ),
     lines(
         "Connections by brick",
-        [(BRICK, "sum by (host, brick) (glupy_client_connections{$*})")],
+        [
+            (
+                "{{name}}",
+                of_busiest(
+                    f"sum by (host, brick) ({CONNECTIONS})",
+                    "cluster_host_volume_brick:glupy_fops:rate5m{$*}",
+                    "host, brick",
+                ),
+            )
+        ],
         unit.SHORT,
         "A client that has fewer connections to one replica than to the others writes to the others"
-        " only, and leaves work for self-heal.",
+        " only, and leaves work for self-heal. Of the ten busiest bricks.",
         links=[TO_BRICK],
     ),
 )
@@ -142,7 +142,7 @@ what = row(
             ),
             Column(
                 "connections",
-                "sum by (cluster, client, process) (glupy_client_connections{$*})",
+                f"sum by (cluster, client, process) ({CONNECTIONS})",
                 unit.SHORT,
             ),
         ],
@@ -150,13 +150,13 @@ what = row(
         "When a client's last fop came back, and since when it has been counted. A process is there"
         " only where the volume option client-detail asks for it.",
         links={"client": tables.TO_CLIENT},
-        bars=False,
+        hidden=["cluster"],
     ),
 )
 
 dashboard = board(
     "client",
-    "Client",
-    "One client: what it does to which volumes, bricks and files.",
+    "What does a client do, to which volumes, bricks and files, and does it reach all replicas?",
+    "A click on a volume, a brick or a file leads to its page.",
     [now, course, where, what],
 )

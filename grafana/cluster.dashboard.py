@@ -1,14 +1,14 @@
 """The whole cluster: is it well, what does it do, and who makes it do so."""
 
+from grafanalib import core
 from grafanalib import formatunits as unit
 
 from blocks import shared, tables
 from blocks.board import board, row
-from blocks.links import column, field_label, to
-from blocks.panels import BAD, Column, bars, lines, stat, table, thresholds
-from blocks.queries import or_zero, with_cluster
-
-NONE_IS_WELL = thresholds((1, BAD))
+from blocks.colors import BAD, GOOD, ODD
+from blocks.links import RUNBOOKS, column, field_label, to
+from blocks.panels import Column, areas, lines, stat, table, thresholds
+from blocks.queries import of_busiest, or_zero, rate, top, with_cluster
 
 FOPS = "cluster_volume_kind:glupy_fops:rate5m{$*}"
 READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
@@ -17,77 +17,121 @@ BUCKETS = "cluster_volume_kind_le:glupy_fop_duration_seconds_bucket:rate5m{$*}"
 P99 = "cluster_volume_kind:glupy_fop_duration_seconds:p99_rate5m{$*}"
 ERRORS = "cluster_volume_errno:glupy_fop_errors:rate5m{$*}"
 HOST_BYTES = "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m"
+EXPORTERS = 'up{$*,job="glupy"}'
+FIRING = 'ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"}'
 
 TO_VOLUME = to("volume", "Volume", cluster=field_label("cluster"), volume=field_label("volume"))
 TO_HOST = to("brick", "Bricks of the host", cluster=column("cluster"), host=column("host"))
+TO_RUNBOOK = core.DataLink(
+    title="Runbook", linkUrl=f"{RUNBOOKS}/${{__data.fields.alertname}}.md", isNewTab=True
+)
 
 health = row(
     "Health",
     stat(
         "Bricks up",
-        or_zero("sum(glupy_brick_up{$*})"),
+        "sum(glupy_brick_up{$*})",
         unit.SHORT,
         "Bricks whose process runs and holds its segment.",
+        width=8,
     ),
     stat(
         "Bricks down",
         or_zero("count(glupy_brick_up{$*} == 0)"),
         unit.SHORT,
         "Bricks whose process ended without an orderly stop and left its segment behind.",
-        levels=NONE_IS_WELL,
+        levels=shared.NONE_IS_WELL,
+        width=8,
         links=[to("brick", "Bricks")],
     ),
-    shared.translator("; a volume without any is not known."),
+    shared.translator("; a volume without any is not known.", width=8),
     stat(
         "Alerts firing",
-        or_zero('count(ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"})'),
+        # Where no rule has recorded anything, none can fire.
+        or_zero(f"count({FIRING})", "cluster_volume_kind:glupy_fops:rate5m{$*}"),
         unit.SHORT,
-        "Alerts of the shipped rules that fire; they are listed at the end.",
-        levels=NONE_IS_WELL,
+        "Alerts of the shipped rules that fire; the next table lists them.",
+        levels=shared.NONE_IS_WELL,
+        width=8,
     ),
     stat(
         "Exporters down",
-        or_zero('count(up{$*,job="glupy"} == 0)'),
+        or_zero(f"count({EXPORTERS} == 0)", EXPORTERS),
         unit.SHORT,
         "Nodes whose exporter does not answer: nothing is known of their bricks.",
-        levels=NONE_IS_WELL,
+        levels=shared.NONE_IS_WELL,
+        width=8,
         links=[to("exporter", "Exporters")],
     ),
-    *shared.work(
-        (FOPS, "Fops that clients asked for, a write to all replicas counted once."),
-        (READ, "Bytes of file data that reads returned."),
-        (WRITTEN, "Bytes of file data that writes stored, all replicas counted once."),
+    stat(
+        "Oldest word",
+        "max(time() - timestamp(glupy_brick_up{$*}))",
+        unit.SECONDS,
+        "How long ago the bricks' state was scraped, at most.",
+        levels=thresholds((0, GOOD), (60, ODD), (180, BAD)),
+        width=8,
+    ),
+)
+
+alerts = row(
+    "Alerts",
+    table(
+        "Firing",
+        [
+            Column(
+                "since",
+                "max by (cluster, severity, alertname, host, volume, brick) (1000 *"
+                ' ALERTS_FOR_STATE{$*,alertname=~"Glupy.*"}'
+                f" and ignoring (alertstate) {FIRING})",
+                unit.DATE_TIME_FROM_NOW,
+            )
+        ],
+        "severity, alertname, cluster, volume, host, brick",
+        "Alerts of the shipped rules, and since when their condition holds. A click on an alert"
+        " leads to its runbook.",
+        height=6,
+        links={"alertname": TO_RUNBOOK, "volume": tables.TO_VOLUME},
+        none="No alert of the shipped rules fires.",
     ),
 )
 
 operations = row(
     "Operations and throughput",
-    bars(
+    *shared.work(
+        (FOPS, "Fops that clients asked for, a write to all replicas counted once."),
+        (READ, "Bytes of file data that reads returned."),
+        (WRITTEN, "Bytes of file data that writes stored, all replicas counted once."),
+        width=6,
+    ),
+    shared.under_way(rate("glupy_fop_duration_seconds_sum{$*}")),
+    areas(
         "Operations by volume",
-        [("{{volume}}", with_cluster(f"sum by (cluster, volume) ({FOPS})"))],
+        [("{{name}}", with_cluster(top(FOPS, "cluster, volume")))],
         unit.OPS_PER_SEC,
         "Fops a second, a write to all replicas counted once. A click leads to the volume.",
-        width=8,
         links=[TO_VOLUME],
     ),
-    bars(
+    areas(
         "Operations by fop",
-        [("{{fop}}", "sum by (fop) (cluster_volume_fop:glupy_fops:rate5m{$*})")],
+        [("{{name}}", top("cluster_volume_fop:glupy_fops:rate5m{$*}", "fop"))],
         unit.OPS_PER_SEC,
         "The same by fop. A click leads to what is known of the fop.",
-        width=8,
         links=[to("volume", "Volume", fop=field_label("fop"))],
     ),
     shared.throughput(
-        READ,
-        WRITTEN,
-        "Bytes of file data read, and written with all replicas counted once.",
-        width=8,
+        READ, WRITTEN, "Bytes of file data read, and written with all replicas counted once."
+    ),
+    areas(
+        "Errors by errno",
+        [("{{name}}", or_zero(top(ERRORS, "errno"), name="none"))],
+        unit.OPS_PER_SEC,
+        "Fops that bricks answered with an error. Many are answers, such as ENOENT to a lookup of a"
+        " name that is free: watch EIO, EROFS, ENOSPC, and changes.",
     ),
 )
 
-quality = row(
-    "Latency and errors",
+latency = row(
+    "Latency",
     lines(
         "Latency",
         [
@@ -99,23 +143,21 @@ quality = row(
         unit.SECONDS,
         "Time that fops took in the bricks, without those that wait for another client's lock. The"
         " slowest is 1 in 100,000, as far as the buckets of the histogram tell.",
-        width=8,
     ),
     lines(
         "p99 latency by volume",
-        [("{{volume}}", with_cluster(f"max by (cluster, volume) ({P99})"))],
+        [
+            (
+                "{{name}}",
+                with_cluster(
+                    of_busiest(f"max by (cluster, volume) ({P99})", FOPS, "cluster, volume")
+                ),
+            )
+        ],
         unit.SECONDS,
-        "99 of 100 fops of the volume's slowest kind took no longer. A click leads to the volume.",
-        width=8,
+        "99 of 100 fops of the volume's slowest kind took no longer; of the ten busiest volumes. A"
+        " click leads to the volume.",
         links=[TO_VOLUME],
-    ),
-    bars(
-        "Errors by errno",
-        [("{{errno}}", or_zero(f"sum by (errno) ({ERRORS})", errno="none"))],
-        unit.OPS_PER_SEC,
-        "Fops that bricks answered with an error. Many are answers, such as ENOENT to a lookup of a"
-        " name that is free: watch EIO, EROFS, ENOSPC, and changes.",
-        width=8,
     ),
 )
 
@@ -133,9 +175,8 @@ busiest = row(
         "cluster, volume",
         "All volumes with the translator; p99 is that of the slowest kind of fop. A click on a name"
         " leads to the volume.",
-        width=12,
+        height=6,
         links={"volume": tables.TO_VOLUME},
-        bars=False,
     ),
     table(
         "Hosts",
@@ -160,35 +201,16 @@ busiest = row(
         "cluster, host",
         "What the bricks of each node do, every replica's work counted. A click on a name leads to"
         " the node's bricks.",
-        width=12,
+        height=6,
         links={"host": TO_HOST},
-        bars=False,
     ),
     tables.files("Files and directories", "What is worked on, in all volumes."),
     tables.clients("Clients", "Who works, in all volumes."),
 )
 
-alerts = row(
-    "Alerts",
-    table(
-        "Firing",
-        [
-            Column(
-                "firing",
-                "count by (cluster, severity, alertname, host, volume, brick)"
-                ' (ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"})',
-                unit.SHORT,
-            )
-        ],
-        "severity, alertname, cluster, host, volume, brick",
-        "Alerts of the shipped rules; each has a runbook. An empty table means that none fires.",
-        height=6,
-    ),
-)
-
 dashboard = board(
     "cluster",
-    "Cluster",
-    "Is the cluster well, what does it do, and who makes it do so.",
-    [health, operations, quality, busiest, alerts],
+    "Is the cluster well, what does it do, and who makes it do so?",
+    "A click on a volume, a host, a file or a client leads to its own page.",
+    [health, alerts, operations, latency, busiest],
 )

@@ -1,90 +1,120 @@
-"""One file or directory, by its path or gfid: who does what to it, and where."""
+"""One file or directory: who does what to it, and where."""
 
 from grafanalib import formatunits as unit
 
 from blocks import shared, tables
 from blocks.board import board, row
 from blocks.links import field_label, to
-from blocks.panels import Column, bars, lines, stat, table
-from blocks.queries import or_zero
+from blocks.panels import Column, areas, lines, stat, table
+from blocks.queries import named, or_zero, rate
 
-FOPS = "cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{$*,$path,$gfid}"
-SECONDS = "cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{$*,$path,$gfid}"
+INFO = "cluster_volume_gfid:glupy_file:info{$*}"
+FOPS = "cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{$*}"
+SECONDS = "cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{$*}"
 BYTES = "cluster_volume_gfid_path_type_direction:glupy_file_io_bytes:rate5m"
-READ = f'{BYTES}{{$*,$path,$gfid,direction="read"}}'
-WRITTEN = f'{BYTES}{{$*,$path,$gfid,direction="write"}}'
+READ = f'{BYTES}{{$*,direction="read"}}'
+WRITTEN = f'{BYTES}{{$*,direction="write"}}'
 
-# A brick may know a file by its gfid only; the recorded name tells whether it is among the chosen.
-AMONG = "and on (cluster, volume, gfid) cluster_volume_gfid:glupy_file:info{$*,$path,$gfid}"
-ON_BRICK = f"rate(glupy_file_fops_total{{$*,$gfid}}[5m]) {AMONG}"
-BYTES_ON_BRICK = f"rate(glupy_file_io_bytes_total{{$*,$gfid}}[5m]) {AMONG}"
-SECONDS_ON_BRICK = f"rate(glupy_file_fop_seconds_total{{$*,$gfid}}[5m]) {AMONG}"
-TOP_CLIENT = f"glupy_file_top_client_info{{$*,$gfid}} {AMONG}"
+ON_BRICK = rate("glupy_file_fops_total{$*}")
+BYTES_ON_BRICK = rate("glupy_file_io_bytes_total{$*}")
+SECONDS_ON_BRICK = rate("glupy_file_fop_seconds_total{$*}")
+TOP_CLIENT = "glupy_file_top_client_info{$*}"
 
-REPLICA = "{{host}}:{{brick}}"
 TO_BRICK = to("brick", "Brick", host=field_label("host"), brick=field_label("brick"))
 TO_CLIENT = to("client", "Client", client=field_label("client"))
+
+
+def by_replica(expr: str) -> list[tuple[str, str]]:
+    """Each brick's sum; a file is on the few bricks of its set."""
+    return [("{{name}}", named(expr, "brick"))]
+
+
+which = row(
+    "Which file",
+    stat(
+        "Path",
+        f"topk(1, {INFO})",
+        unit.SHORT,
+        "The file's path from the volume's root.",
+        width=24,
+        legend="{{path}}",
+        none="nothing is known of this file",
+    ),
+    stat(
+        "Volume",
+        f"topk(1, {INFO})",
+        unit.SHORT,
+        "The volume that the file is in. A click leads to it.",
+        width=8,
+        legend="{{volume}}",
+        links=[to("volume", "Volume", volume=field_label("volume"))],
+    ),
+    stat(
+        "Type",
+        f"topk(1, {INFO})",
+        unit.SHORT,
+        "Whether it is a file, a directory, or something else.",
+        width=8,
+        legend="{{type}}",
+    ),
+    stat(
+        "Busiest client",
+        f"topk(1, count by (client) ({TOP_CLIENT}))",
+        unit.SHORT,
+        "The client that does most on the file of late, as far as it is known: right if one does"
+        " more than half. A click leads to it.",
+        width=8,
+        legend="{{client}}",
+        links=[TO_CLIENT],
+    ),
+)
 
 now = row(
     "Now",
     *shared.work(
-        (FOPS, "Fops on the chosen files, a write to all replicas counted once."),
-        (READ, "Bytes that reads of the chosen files returned."),
-        (WRITTEN, "Bytes that writes to the chosen files stored, all replicas counted once."),
-        width=4,
+        (FOPS, "Fops on the file, a write to all replicas counted once."),
+        (READ, "Bytes that reads of the file returned."),
+        (WRITTEN, "Bytes that writes to the file stored, all replicas counted once."),
+        known=INFO,
     ),
     stat(
         "Time a second",
-        or_zero(f"sum({SECONDS})"),
+        or_zero(f"sum({SECONDS})", INFO),
         unit.SECONDS,
-        "Time that fops on the chosen files take in the bricks: 2 s a second are two fops at any"
-        " moment.",
-        width=4,
+        "Time that fops on the file take in the bricks: 2 s a second are two fops at any moment.",
+        width=6,
     ),
     stat(
         "Mean time",
         f"sum({SECONDS}) / (sum({FOPS}) > 0)",
         unit.SECONDS,
-        "Time that a fop on the chosen files takes in the bricks.",
-        width=4,
-        none="no fops",
-    ),
-    stat(
-        "Top client",
-        f"topk(1, count by (client) ({TOP_CLIENT}))",
-        unit.SHORT,
-        "The client that does most on the chosen files of late, as far as it is known: right if one"
-        " does more than half. A click leads to it.",
-        width=4,
-        legend="{{client}}",
-        text="name",
-        none="not known",
-        links=[TO_CLIENT],
+        "Time that a fop on the file takes in the bricks.",
+        width=6,
     ),
 )
 
 course = row(
     "Over time",
-    bars(
+    areas(
         "Operations by kind",
         [("{{kind}}", f"sum by (kind) ({FOPS})")],
         unit.OPS_PER_SEC,
-        "Fops on the chosen files, a write to all replicas counted once.",
+        "Fops on the file, a write to all replicas counted once.",
     ),
     shared.throughput(
         READ,
         WRITTEN,
-        "Bytes of the chosen files read, and written with all replicas counted once.",
-        kind=bars,
+        "Bytes of the file read, and written with all replicas counted once.",
+        known=INFO,
     ),
-    bars(
+    areas(
         "Time a second by kind",
         [("{{kind}}", f"sum by (kind) ({SECONDS})")],
         unit.SECONDS,
-        "Time that fops on the chosen files take in the bricks.",
+        "Time that fops on the file take in the bricks.",
     ),
-    bars(
-        "Operations by top client",
+    areas(
+        "Operations by busiest client",
         [
             (
                 "{{client}}",
@@ -92,80 +122,76 @@ course = row(
                     f"sum by (client) (sum by (cluster, host, volume, brick, gfid) ({ON_BRICK})"
                     " * on (cluster, host, volume, brick, gfid) group_left (client)"
                     " max by (cluster, host, volume, brick, gfid, client)"
-                    " (glupy_file_top_client_info{$*,$gfid}))",
+                    f" ({TOP_CLIENT}))",
+                    INFO,
                     client="not known",
                 ),
             )
         ],
         unit.OPS_PER_SEC,
-        "What each replica did on the chosen files, by the client that does most there of late. A"
-        " click leads to the client.",
+        "What each replica did on the file, by the client that does most there of late. A click"
+        " leads to the client.",
         links=[TO_CLIENT],
     ),
 )
 
 replicas = row(
     "Replicas",
-    bars(
+    areas(
         "Operations by replica",
-        [(REPLICA, f"sum by (host, brick) ({ON_BRICK})")],
+        by_replica(f"sum by (host, brick) ({ON_BRICK})"),
         unit.OPS_PER_SEC,
-        "Where the chosen files are, and what was asked there. A click leads to the brick.",
-        width=8,
+        "Where the file is, and what was asked there. A click leads to the brick.",
         links=[TO_BRICK],
     ),
-    bars(
+    areas(
         "Throughput by replica",
-        [(REPLICA, f"sum by (host, brick) ({BYTES_ON_BRICK})")],
+        by_replica(f"sum by (host, brick) ({BYTES_ON_BRICK})"),
         unit.BYTES_SEC_IEC,
-        "Bytes of the chosen files read and written on each brick.",
-        width=8,
+        "Bytes of the file read and written on each brick.",
         links=[TO_BRICK],
     ),
     lines(
         "Mean time by replica",
-        [
-            (
-                REPLICA,
-                f"sum by (host, brick) ({SECONDS_ON_BRICK})"
-                f" / (sum by (host, brick) ({ON_BRICK}) > 0)",
-            )
-        ],
+        by_replica(
+            f"sum by (host, brick) ({SECONDS_ON_BRICK}) / (sum by (host, brick) ({ON_BRICK}) > 0)"
+        ),
         unit.SECONDS,
-        "Time that a fop on the chosen files takes in each brick.",
-        width=8,
+        "Time that a fop on the file takes in each brick.",
+        width=24,
         links=[TO_BRICK],
     ),
-)
-
-which = row(
-    "Which file",
-    tables.files("Files and directories", "The chosen ones.", only=",$path,$gfid"),
     table(
-        "Top client on each replica",
+        "Busiest client on each replica",
         [
             Column(
                 "operations",
                 f"sum by (cluster, volume, host, brick, gfid) ({ON_BRICK})"
-                " * on (cluster, volume, host, brick, gfid) group_left (path, client)"
-                " max by (cluster, volume, host, brick, gfid, path, client)"
-                " (glupy_file_top_client_info{$*,$gfid})",
+                " * on (cluster, volume, host, brick, gfid) group_left (client)"
+                f" max by (cluster, volume, host, brick, gfid, client) ({TOP_CLIENT})",
                 unit.OPS_PER_SEC,
             )
         ],
-        "cluster, volume, path, client, host, brick, gfid",
-        "The client that does most on each file of late, on each brick that has it. A click on a"
+        "cluster, volume, client, host, brick, gfid",
+        "The client that does most on the file of late, on each brick that has it. A click on a"
         " client leads to it.",
-        links={"path": tables.TO_FILE, "client": tables.TO_CLIENT, "brick": tables.TO_BRICK},
-        hidden=["gfid"],
+        height=6,
+        links={"client": tables.TO_CLIENT, "brick": tables.TO_BRICK},
+        hidden=["cluster", "volume", "gfid"],
+        none="not known",
+    ),
+)
+
+others = row(
+    "Other files",
+    tables.files(
+        "Busiest files and directories", "Those of the chosen volumes.", "$cluster,$volume"
     ),
 )
 
 dashboard = board(
     "file",
-    "File",
-    "One file or directory, by its path or gfid: who does what to it, and where.",
-    [now, course, replicas, which],
-    "path",
-    "gfid",
+    "Who does what to one file or directory, and on which bricks?",
+    "The page opens on the busiest file; choose another one above, or from the table at the end.",
+    [which, now, course, replicas, others],
 )

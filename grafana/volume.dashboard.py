@@ -4,31 +4,22 @@ from grafanalib import formatunits as unit
 
 from blocks import shared, tables
 from blocks.board import board, row
-from blocks.links import column, field_label, to
-from blocks.panels import (
-    BAD,
-    ODD,
-    Column,
-    bars,
-    columns,
-    gauges,
-    heatmap,
-    lines,
-    stat,
-    table,
-    thresholds,
-)
-from blocks.queries import or_zero
+from blocks.colors import BAD, GOOD, ODD
+from blocks.links import field_label, to
+from blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
+from blocks.queries import of_busiest, or_zero, rate, to_next_power, top
 
-FOPS = "cluster_volume_fop:glupy_fops:rate5m"
+FOPS = "cluster_volume_fop:glupy_fops:rate5m{$*}"
 READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
 KIND_P50 = "cluster_volume_kind:glupy_fop_duration_seconds:p50_rate5m{$*}"
 KIND_P99 = "cluster_volume_kind:glupy_fop_duration_seconds:p99_rate5m{$*}"
 FOP_P99 = "cluster_volume_fop:glupy_fop_duration_seconds:p99_rate5m{$*}"
 ERRORS = "cluster_volume_errno:glupy_fop_errors:rate5m{$*}"
-BRICK_READS = 'cluster_host_volume_brick_kind:glupy_fops:rate5m{$*,kind="read"}'
+ERROR_RATIO = "cluster_volume_fop:glupy_fop_errors:ratio_rate5m{$*}"
+BRICK_FOPS = "cluster_host_volume_brick_kind:glupy_fops:rate5m"
 BRICK_MEAN = "cluster_host_volume_brick_kind:glupy_fop_duration_seconds:mean_rate5m"
+BRICK_READS = f'{BRICK_FOPS}{{$*,kind="read"}}'
 
 # What a brick does, with the replica set that it belongs to.
 IN_SET = (
@@ -42,68 +33,73 @@ PER_BRICK = "max by (cluster, volume, set, host, brick)"
 TO_FOP = to("volume", "This fop", fop=field_label("fop"))
 TO_BRICK = to("brick", "Brick", host=field_label("host"), brick=field_label("brick"))
 
+
+def sizes(direction: str) -> str:
+    """How many reads or writes a second were of each size."""
+    buckets = rate(f'glupy_io_size_bytes_bucket{{$*,direction="{direction}"}}')
+    return to_next_power(f"sum by (le) ({buckets})")
+
+
 now = row(
     "Now",
     *shared.work(
-        (f"{FOPS}{{$*}}", "Fops that clients asked for, a write to all replicas counted once."),
+        (FOPS, "Fops that clients asked for, a write to all replicas counted once."),
         (READ, "Bytes of file data that reads returned."),
         (WRITTEN, "Bytes of file data that writes stored, all replicas counted once."),
+        width=6,
     ),
-    stat(
-        "In flight",
-        or_zero("sum(glupy_fops_in_flight{$*})"),
-        unit.SHORT,
-        "Fops that the bricks have not answered yet, those that wait for a lock included.",
-    ),
+    shared.under_way(rate("glupy_fop_duration_seconds_sum{$*}")),
     stat(
         "p99 latency",
         f"max({KIND_P99})",
         unit.SECONDS,
         "99 of 100 fops of the slowest kind took no longer in the bricks.",
-        none="no fops",
+        width=6,
     ),
     stat(
         "Errors",
         or_zero(f"sum({ERRORS})"),
         unit.OPS_PER_SEC,
         "Fops answered with an error. Many are answers, such as ENOENT to a lookup.",
+        width=6,
     ),
     shared.up(
         "Bricks up",
         "Of the bricks with the translator, those whose process runs.",
         links=[to("brick", "Bricks")],
+        width=6,
     ),
-    shared.translator(". What the others do is missing here."),
+    shared.translator(". What the others do is missing here.", width=6),
 )
 
 operations = row(
     "Operations",
-    bars(
+    areas(
         "Operations by kind",
         [("{{kind}}", "sum by (kind) (cluster_volume_kind:glupy_fops:rate5m{$*})")],
         unit.OPS_PER_SEC,
         "Reads and writes of file data, and all other fops, as metadata.",
     ),
-    bars(
+    areas(
         "Operations by fop",
-        [("{{fop}}", f"sum by (fop) ({FOPS}{{$*}})")],
+        [("{{name}}", top(FOPS, "fop"))],
         unit.OPS_PER_SEC,
-        "Each fop by its name in GlusterFS. A click chooses the fop.",
+        "The ten busiest fops by their names in GlusterFS, and all others. A click chooses the"
+        " fop.",
         links=[TO_FOP],
     ),
-    columns(
+    gauges(
         "Operations in the time range",
-        "fop",
-        Column(
-            "operations",
-            f"sort_desc(topk(15, sum by (fop) (avg_over_time({FOPS}{{$*}}[$__range])) > 0))",
-            unit.OPS_PER_SEC,
-            links=[to("volume", "This fop", fop=column("fop"))],
-        ),
-        "The mean of the 15 busiest fops over the time range of the page. A click chooses the fop.",
+        f"sort_desc(topk(10, sum by (fop) (avg_over_time({FOPS}[$__range]))) > 0)",
+        unit.OPS_PER_SEC,
+        "The mean of the 10 busiest fops over the time range of the page. A click chooses the fop.",
+        links=[TO_FOP],
     ),
     shared.throughput(
-        READ, WRITTEN, "Bytes of file data read, and written with all replicas counted once."
+        READ,
+        WRITTEN,
+        "Bytes of file data read, and written with all replicas counted once.",
+        height=10,
     ),
 )
 
@@ -129,49 +125,48 @@ latency = row(
     ),
     gauges(
         "p99 latency by fop",
-        ("{{fop}}", f"sort_desc(max by (fop) (avg_over_time({FOP_P99}[$__range])))"),
+        f"sort_desc(topk(10, max by (fop) (avg_over_time({FOP_P99}[$__range]))))",
         unit.SECONDS,
-        "The mean over the time range of what 99 of 100 took at most. A click chooses the fop.",
-        levels=thresholds((0.05, ODD), (0.5, BAD)),
+        "Of the 10 slowest fops, the mean over the time range of what 99 of 100 took at most. A"
+        " click chooses the fop.",
+        levels=thresholds((0, GOOD), (0.05, ODD), (0.5, BAD)),
         links=[TO_FOP],
-    ),
-    bars(
-        "Errors by errno",
-        [("{{errno}}", or_zero(f"sum by (errno) ({ERRORS})", errno="none"))],
-        unit.OPS_PER_SEC,
-        "Fops that bricks answered with an error, of each replica. Many are answers, such as ENOENT"
-        " to a lookup of a name that is free: watch EIO, EROFS, ENOSPC, and changes.",
-        width=6,
     ),
     lines(
         "Share of errors by fop",
         [
             (
-                "{{fop}}",
-                or_zero(
-                    "max by (fop) (cluster_volume_fop:glupy_fop_errors:ratio_rate5m{$*})",
-                    fop="none",
-                ),
+                "{{name}}",
+                or_zero(of_busiest(f"max by (fop) ({ERROR_RATIO})", FOPS, "fop"), name="none"),
             )
         ],
         unit.PERCENT_UNIT,
-        "How much of a fop is answered with an error. A click chooses the fop.",
-        width=6,
+        "How much of each of the busiest fops is answered with an error. A click chooses the fop.",
+        height=10,
         links=[TO_FOP],
+    ),
+    areas(
+        "Errors by errno",
+        [("{{name}}", or_zero(top(ERRORS, "errno"), name="none"))],
+        unit.OPS_PER_SEC,
+        "Fops that bricks answered with an error, of each replica. Many are answers, such as ENOENT"
+        " to a lookup of a name that is free: watch EIO, EROFS, ENOSPC, and changes.",
+        width=24,
     ),
 )
 
-sizes = row(
+io_sizes = row(
     "I/O sizes",
     heatmap(
         "Sizes of reads",
-        'sum by (le) (rate(glupy_io_size_bytes_bucket{$*,direction="read"}[5m]))',
+        sizes("read"),
         unit.BYTES_IEC,
-        "How many reads a second returned how much, in the block sizes of gluster volume profile.",
+        "How many reads a second returned how much, in the block sizes of gluster volume profile:"
+        " each row is of those below its size and not below half of it.",
     ),
     heatmap(
         "Sizes of writes",
-        'sum by (le) (rate(glupy_io_size_bytes_bucket{$*,direction="write"}[5m]))',
+        sizes("write"),
         unit.BYTES_IEC,
         "How many writes a second stored how much, on each replica.",
     ),
@@ -179,9 +174,9 @@ sizes = row(
 
 replicas = row(
     "Replicas",
-    bars(
+    areas(
         "Reads by replica",
-        [("{{host}}:{{brick}}", f"sum by (host, brick) ({BRICK_READS})")],
+        [("{{name}}", top(BRICK_READS, "host, brick"))],
         unit.OPS_PER_SEC,
         "Which replicas serve the reads; those of one set should have equal shares. A click leads"
         " to the brick.",
@@ -192,21 +187,31 @@ replicas = row(
         [
             (
                 "{{volume}} set {{set}}",
-                f"max by {SET} ({BRICK_READS}{IN_SET})"
+                f"topk(10, max by {SET} ({BRICK_READS}{IN_SET})"
                 f" / (avg by {SET} ({BRICK_READS}{IN_SET}) > 0) or max by {SET} (1 + 0 *"
-                f" {BRICK_READS}{IN_SET})",
+                f" {BRICK_READS}{IN_SET}))",
             )
         ],
         unit.SHORT,
         "Reads of a set's busiest replica as a multiple of its mean: 1 is even, or nothing is read;"
-        " the number of replicas means that one serves all.",
+        " the number of replicas means that one serves all. At each moment the ten largest.",
     ),
     lines(
         "Write latency by replica",
-        [("{{host}}:{{brick}}", f'max by (host, brick) ({BRICK_MEAN}{{$*,kind="write"}})')],
+        [
+            (
+                "{{name}}",
+                of_busiest(
+                    f'max by (host, brick) ({BRICK_MEAN}{{$*,kind="write"}})',
+                    f'{BRICK_FOPS}{{$*,kind="write"}}',
+                    "host, brick",
+                ),
+            )
+        ],
         unit.SECONDS,
-        "Mean time of writes in each brick. A write is done when the slowest replica is. A click"
-        " leads to the brick.",
+        "Mean time of writes in each of the ten bricks with most. A write is done when the slowest"
+        " replica is. A click leads to the brick.",
+        width=24,
         links=[TO_BRICK],
     ),
     table(
@@ -218,7 +223,7 @@ replicas = row(
                 unit.SECONDS,
             ),
             Column(
-                "times the fastest",
+                "times fastest",
                 f"topk by {SET} (1, {PER_BRICK} ({WRITE_LATENCY}))"
                 f" / on {SET} group_left () min by {SET} ({WRITE_LATENCY})",
                 unit.SHORT,
@@ -227,25 +232,23 @@ replicas = row(
         "cluster, volume, set, host, brick",
         "The replica that holds up the writes of its set, by its mean. A click on a brick leads to"
         " it.",
-        width=12,
         height=8,
         links={"brick": tables.TO_BRICK},
         hidden=["cluster"],
-        bars=False,
     ),
 )
 
 busiest = row(
     "Busiest",
     tables.bricks("Bricks", "What bricks do, every replica's work counted."),
-    tables.files("Files", "Files only.", only=',type!="directory"'),
-    tables.files("Directories", "Directories only.", only=',type="directory"'),
+    tables.files("Files", "Files only.", '$*,type!="directory"'),
+    tables.files("Directories", "Directories only.", '$*,type="directory"'),
     tables.clients("Clients", "Who works on these volumes."),
 )
 
 dashboard = board(
     "volume",
-    "Volume",
-    "What volumes are asked to do, how fast they do it, and how evenly their replicas share it.",
-    [now, operations, latency, sizes, replicas, busiest],
+    "What are volumes asked to do, how fast do they do it, and do their replicas share it evenly?",
+    "A click on a fop narrows the page to it; one on a brick, a file or a client leads to its own.",
+    [now, operations, latency, io_sizes, replicas, busiest],
 )

@@ -45,7 +45,7 @@ NOT_FED = {
 """Families that may be missing or 0 after the workload, and why."""
 
 BUSIEST = (
-    "topk(10, sum by (path) "
+    "topk(10, sum by (gfid, path) "
     "(cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m"
     f'{{volume="{machine.VOLUME}",path!=""}}))'
 )
@@ -145,9 +145,9 @@ def families_are_there(prometheus: monitoring.Prometheus) -> bool:
 def dashboards_are_fed(prometheus: monitoring.Prometheus) -> bool:
     """Wait until every query of the dashboards finds something, and say which does not."""
     say("asking Prometheus every query of the Grafana dashboards")
-    busiest = max(prometheus.query(BUSIEST), key=lambda row: row[1])[0]["path"]
+    busiest = max(prometheus.query(BUSIEST), key=lambda row: row[1])[0]["gfid"]
     client = prometheus.query(BUSIEST_CLIENT)[0][0]["client"]
-    asked = list(panels.questions({"path": busiest, "client": client}))
+    asked = list(panels.questions({"file": busiest, "client": client}))
     missing: list[panels.Question] = []
 
     def complete() -> bool:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
 _ALL = ".*"
-_CHOSEN = {"file": "path", "client": "client"}
-"""What a dashboard is opened with from the tables of the others."""
 
 NO_ANSWER = {("cluster", "Firing"): "no alert fires"}
 """Panels, by dashboard and title, that may be empty after the workload, and why."""
@@ -31,23 +29,29 @@ class Question(NamedTuple):
     """Asked once, and not for each point of a graph."""
 
 
+def _escaped(value: str) -> str:
+    """A value as Grafana's format "regex" has it."""
+    return re.sub(r"[\\^$*+?.()|[\]{}/]", r"\\\g<0>", value)
+
+
 def _expanded(expression: str, values: dict[str, str]) -> str:
     for name, value in values.items():
-        expression = expression.replace(f"${name}", value)
-    return expression.replace("$__range", "5m")
+        expression = expression.replace(f"${{{name}:regex}}", value)
+    return expression.replace("$__range", "5m").replace("$__rate_interval", "1m")
 
 
 def questions(busiest: dict[str, str]) -> Iterator[Question]:
-    """All queries, with All chosen everywhere, and with the ``busiest`` "path" and "client"."""
+    """All queries, with All chosen where that can be, and with the ``busiest`` "client" and, by its
+    gfid, "file".
+    """
     for file in sorted(DASHBOARDS.glob("*.json")):
         dashboard: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        names = [variable["name"] for variable in dashboard["templating"]["list"]]
-        choices = [dict.fromkeys(sorted(names, key=len, reverse=True), _ALL)]
-        chosen = _CHOSEN.get(file.stem)
-        if chosen:
-            # As Grafana does: quoted for a regular expression, and that for a string.
-            value = re.escape(busiest[chosen]).replace("\\", "\\\\")
-            choices.append({**choices[0], chosen: value})
+        variables = dashboard["templating"]["list"]
+        all_of = {variable["name"]: _ALL for variable in variables if variable.get("includeAll")}
+        names = {variable["name"] for variable in variables}
+        chosen = {name: _escaped(value) for name, value in busiest.items() if name in names}
+        choices = [all_of] if "file" not in names else []
+        choices += [{**all_of, **chosen}] if chosen else []
         for values in choices:
             for panel in dashboard["panels"]:
                 for target in panel.get("targets", []):

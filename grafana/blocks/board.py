@@ -5,44 +5,136 @@ from __future__ import annotations
 import attr
 from grafanalib import core
 
-from blocks.form import Dashboard, Heading, Panel
-from blocks.links import TAG, between_dashboards
-from blocks.selectors import selectors
+from blocks.colors import GREY, ORANGE, SKY, VERMILLION
+from blocks.form import DATASOURCE, SCHEMA_VERSION, Dashboard, Json, Panel
+from blocks.links import TAG, between_dashboards, resolved
+from blocks.panels import heading, text
+from blocks.queries import expand
+from blocks.selectors import PAGES, selectors
 
 _COLUMNS = 24
+Row = list[Panel]
 
 
-def row(title: str, *panels: Panel) -> list[Panel | Heading]:
+def row(title: str, *panels: Panel) -> Row:
     """Panels below a heading, from left to right and then downwards."""
-    heading = Heading(title=title, gridPos=core.GridPos(h=1, w=_COLUMNS, x=0, y=0))
-    return [heading, *panels]
+    return [heading(title), *panels]
 
 
-def _laid_out(rows: list[list[Panel | Heading]]) -> list[Panel | Heading]:
-    """All panels with their places; a line of them is as high as its highest."""
+def _laid_out(panels: list[Panel]) -> list[Panel]:
+    """The panels with their places; a line of them is as high as its highest."""
     placed = []
     x = y = line = 0
-    for panel in (panel for panels in rows for panel in panels):
+    for panel in panels:
         width, height = panel.gridPos.w, panel.gridPos.h
-        if x + width > _COLUMNS or isinstance(panel, Heading):
+        if x + width > _COLUMNS or panel.type == "row":
             x, y, line = 0, y + line, 0
         placed.append(attr.evolve(panel, gridPos=core.GridPos(h=height, w=width, x=x, y=y)))
         x, line = x + width, max(line, height)
     return placed
 
 
-def board(
-    name: str, title: str, description: str, rows: list[list[Panel | Heading]], *more: str
-) -> Dashboard:
-    """The dashboard with uid glupy-`name`; `more` are selectors that the others do not have."""
+def _on_page(panel: Panel, page: str) -> Panel:
+    """The panel with the page's selectors in its queries and links.
+
+    It says which of them it does not follow.
+    """
+    if not panel.targets:
+        return panel
+    targets = [attr.evolve(t, expr=expand(t.expr, PAGES[page])) for t in panel.targets]
+    asked = "".join(target.expr for target in targets)
+    deaf = [name for name in PAGES[page] if f"${{{name}:regex}}" not in asked]
+    said = f" Not narrowed by: {', '.join(deaf)}." if deaf else ""
+    return attr.evolve(
+        panel,
+        targets=targets,
+        description=panel.description + said,
+        defaults=resolved(panel.defaults, page),
+        overrides=resolved(panel.overrides, page),
+    )
+
+
+def _annotation(name: str, color: str, page: str, expr: str, title: str, about: str) -> Json:
+    """What happened, as marks in all graphs; `about` is shown below its `title`."""
+    return {
+        "datasource": DATASOURCE,
+        "enable": True,
+        "expr": expand(expr, PAGES[page]),
+        "hide": False,
+        "iconColor": color,
+        "name": name,
+        "step": "60s",
+        "textFormat": about,
+        "titleFormat": title,
+    }
+
+
+def _annotations(page: str) -> core.Annotations:
+    start = {"useValueForTime": True}
+    configured = "max by (cluster, volume) (glupy_volume_translator_configured{$*}"
+    return core.Annotations(
+        [
+            _annotation(
+                "Alerts",
+                VERMILLION,
+                page,
+                'ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"}',
+                "{{alertname}}",
+                "{{severity}} {{volume}} {{host}} {{brick}}",
+            ),
+            {
+                **_annotation(
+                    "Brick starts",
+                    ORANGE,
+                    page,
+                    "glupy_segment_created_timestamp_seconds{$*} * 1000",
+                    "Brick started",
+                    "{{host}}:{{brick}}",
+                ),
+                **start,
+            },
+            {
+                **_annotation(
+                    "Exporter starts",
+                    GREY,
+                    page,
+                    'process_start_time_seconds{$*,job="glupy"} * 1000',
+                    "Exporter started",
+                    "{{host}}",
+                ),
+                **start,
+            },
+            _annotation(
+                "Volumes enabled",
+                SKY,
+                page,
+                f"{configured}) == 1 unless {configured} offset $__interval) == 1",
+                "Translator enabled",
+                "{{volume}}",
+            ),
+        ]
+    )
+
+
+def board(page: str, question: str, further: str, rows: list[Row]) -> Dashboard:
+    """The dashboard with uid glupy-`page`.
+
+    `question` is what it answers, and `further` says where to go from it: a line at its top.
+    """
+    panels = [text(f"**{question}** {further}"), *(panel for panels in rows for panel in panels)]
     return Dashboard(
-        uid=f"glupy-{name}",
-        title=f"Glupy / {title}",
-        description=description,
-        tags=[TAG, "glusterfs"],
+        uid=f"glupy-{page}",
+        title=f"Glupy / {page.capitalize()}",
+        description=question,
+        annotations=_annotations(page),
+        editable=True,
+        graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
         links=[between_dashboards()],
-        templating=core.Templating(selectors(*more)),
-        panels=_laid_out(rows),
+        schemaVersion=SCHEMA_VERSION,
+        tags=[TAG, "glusterfs"],
+        templating=core.Templating(selectors(page)),
+        panels=_laid_out([_on_page(panel, page) for panel in panels]),
         refresh="30s",
         time=core.Time("now-1h", "now"),
+        timezone="browser",
     ).auto_panel_ids()

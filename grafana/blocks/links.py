@@ -1,18 +1,27 @@
-"""Ways from one dashboard to another that keep the time range and what is selected."""
+"""Ways from one page to another that keep the time range and what is selected."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import attr
 from grafanalib import core
 
-from blocks.queries import SELECTORS
+from blocks.selectors import PAGES
 
 TAG = "glupy"
+RUNBOOKS = "https://github.com/glupy-exporter/glupy-exporter/blob/main/docs/runbooks"
 
 
 def between_dashboards() -> core.DashboardLink:
-    """The links at the top of every dashboard, to all others."""
+    """The links at the top of every page, to all others."""
     return core.DashboardLink(
-        title="glupy", type="dashboards", tags=[TAG], includeVars=True, keepTime=True
+        asDropdown=True,
+        title="Other pages",
+        type="dashboards",
+        tags=[TAG],
+        includeVars=True,
+        keepTime=True,
     )
 
 
@@ -26,12 +35,41 @@ def column(name: str) -> str:
     return f"${{__data.fields.{name}:percentencode}}"
 
 
-def to(dashboard: str, title: str, **values: str) -> core.DataLink:
-    """A link to a dashboard: `values` of its selectors are new, all others are kept."""
-    kept = [name for name in ("datasource", *SELECTORS) if name not in values]
-    parameters = [
-        "${__url_time_range}",
-        *(f"${{{name}:queryparam}}" for name in kept),
-        *(f"var-{name}={value}" for name, value in values.items()),
-    ]
-    return core.DataLink(title=title, linkUrl=f"/d/glupy-{dashboard}?{'&'.join(parameters)}")
+@attr.s(auto_attribs=True, frozen=True)
+class Link:
+    """A link to a page, whatever page it is on."""
+
+    page: str
+    title: str
+    values: dict[str, str]
+
+    def on(self, source: str) -> core.DataLink:
+        """The link as it is on the page `source`: it keeps the selectors that both pages have."""
+        both = [name for name in PAGES[self.page] if name in PAGES[source]]
+        kept = [name for name in ("datasource", *both) if name not in self.values]
+        parameters = [
+            "${__url_time_range}",
+            *(f"${{{name}:queryparam}}" for name in kept),
+            *(f"var-{name}={value}" for name, value in self.values.items()),
+        ]
+        url = f"/d/glupy-{self.page}?{'&'.join(parameters)}"
+        return core.DataLink(title=self.title, linkUrl=url)
+
+
+def to(page: str, title: str, **values: str) -> Link:
+    """A link to a page: `values` of its selectors are new, all others are kept."""
+    unknown = set(values) - set(PAGES[page])
+    if unknown:
+        raise ValueError(f"the page {page} has no selector {', '.join(sorted(unknown))}")
+    return Link(page, title, values)
+
+
+def resolved(said: Any, source: str) -> Any:
+    """JSON with all links in it as they are on the page `source`."""
+    if isinstance(said, Link):
+        return said.on(source)
+    if isinstance(said, dict):
+        return {key: resolved(value, source) for key, value in said.items()}
+    if isinstance(said, list):
+        return [resolved(value, source) for value in said]
+    return said

@@ -1,24 +1,46 @@
-"""The kinds of panels. Widths are 24ths of the page, heights Grafana's units of 30 pixels."""
+"""The kinds of panels. Widths are 24ths of the page, heights Grafana's units of 30 pixels.
+
+Pages have to be read on a screen of 1280 pixels beside Grafana's menu, which leaves PAGE of them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from grafanalib import core
 
+from blocks.colors import FOPS, UNKNOWN, WORK
 from blocks.form import Json, Panel, Query
-from blocks.queries import expand, with_cluster
+from blocks.links import Link
+from blocks.queries import with_cluster
 
-GOOD, BAD, ODD = "green", "red", "orange"
-# The same kind of work has the same colour everywhere.
-_COLORS = {"read": "blue", "write": "orange", "metadata": "purple"}
+PAGE = 980
 _GRAPH_HEIGHT = 8
+_NUMBER = 92  # pixels of a column of numbers
 # Pixels of the columns of labels whose values are short; the others share what is left.
-_WIDTHS = {"cluster": 110, "volume": 150, "type": 90, "host": 160, "set": 60, "pid": 90}
+_WIDTHS = {
+    "cluster": 110,
+    "volume": 120,
+    "type": 80,
+    "host": 170,
+    "set": 50,
+    "subvolume": 90,
+    "pid": 70,
+    "severity": 80,
+    "alertname": 200,
+    "glusterfs_version": 130,
+    "xlator_version": 120,
+    "version": 120,
+}
+_NAME = 150  # pixels at least of a column of names of any length
+_TEXT = 20  # pixels of the letters of a name
+_LEGEND = 230  # pixels of a legend beside its graph
 
-Legend = tuple[str, str]  # what a series is called, and its expression
+Series = tuple[str, str]  # what a series is called, and its expression
+AnyLink = Union[Link, core.DataLink]
 
 
 class Column(NamedTuple):
@@ -27,31 +49,33 @@ class Column(NamedTuple):
     title: str
     expr: str
     unit: str
-    links: Sequence[core.DataLink] = ()
 
 
-def thresholds(*steps: tuple[float, str], base: str = GOOD) -> Json:
-    """Colours from certain values on, and `base` below them."""
-    ordered = [{"color": base, "value": None}]
-    ordered += [{"color": color, "value": value} for value, color in steps]
-    return {"mode": "absolute", "steps": ordered}
+def thresholds(*steps: tuple[float, str]) -> Json:
+    """Colours from certain values on; below the first, and where nothing is known, grey."""
+    colors = [{"color": UNKNOWN, "value": None}]
+    colors += [{"color": color, "value": value} for value, color in steps]
+    return {"mode": "absolute", "steps": colors}
 
 
-def _queries(series: Iterable[Legend]) -> list[Query]:
+_PLAIN = thresholds((0, "text"))
+
+
+def _queries(series: Iterable[Series]) -> list[Query]:
     return [
-        Query(refId=letter, expr=expand(expr), legendFormat=name)
+        Query(refId=letter, expr=expr, legendFormat=name)
         for letter, (name, expr) in zip(ascii_uppercase, series)
     ]
 
 
-def _place(width: int, height: int) -> core.GridPos:
+def _size(width: int, height: int) -> core.GridPos:
     return core.GridPos(h=height, w=width, x=0, y=0)
 
 
-def _override(name: str, **properties: Any) -> Json:
+def _override(name: str, kind: str = "byName", **properties: Any) -> Json:
     """`properties` of the field called `name`; `custom_x` is `custom.x`."""
     return {
-        "matcher": {"id": "byName", "options": name},
+        "matcher": {"id": kind, "options": name},
         "properties": [
             {"id": key.replace("custom_", "custom."), "value": value}
             for key, value in properties.items()
@@ -59,16 +83,31 @@ def _override(name: str, **properties: Any) -> Json:
     }
 
 
-def _organized(titles: dict[str, str], labels: Sequence[str]) -> Json:
-    """The transformation that orders columns, renames those of values and drops that of time."""
-    return {
-        "id": "organize",
-        "options": {
-            "excludeByName": {"Time": True},
-            "indexByName": {name: place for place, name in enumerate([*labels, *titles])},
-            "renameByName": titles,
-        },
-    }
+def _color(color: str) -> Json:
+    return {"fixedColor": color, "mode": "fixed"}
+
+
+def _colors(series: Sequence[Series]) -> list[Json]:
+    """Fixed colours of what is known by name: fops, or kinds of work."""
+    if any(re.search(r"by \(fop[,)]", expr) for _, expr in series):
+        return [_override(name, color=_color(color)) for name, color in FOPS.items()]
+    found = [_override(f"^{name}( |$)", "byRegexp", color=_color(c)) for name, c in WORK.items()]
+    dashes = {"dash": [8, 6], "fill": "dash"}
+    return [*found, _override(" (mean|median)$", "byRegexp", custom_lineStyle=dashes)]
+
+
+def heading(title: str) -> Panel:
+    """The line above a row of panels, which folds them away."""
+    more = {"collapsed": False, "panels": []}
+    return Panel(type="row", title=title, gridPos=_size(24, 1), more=more)
+
+
+def text(content: str) -> Panel:
+    """A line of Markdown across the page."""
+    options = {"content": content, "mode": "markdown"}
+    return Panel(
+        type="text", gridPos=_size(24, 2), options=options, more={"title": "", "transparent": True}
+    )
 
 
 def stat(
@@ -77,142 +116,127 @@ def stat(
     unit: str,
     description: str,
     *,
-    levels: Json | None = None,
-    width: int = 3,
+    levels: Json = _PLAIN,
+    width: int = 4,
     legend: str = "",
-    none: str = "",
-    text: str = "auto",
-    links: Sequence[core.DataLink] = (),
+    none: str = "unknown",
+    links: Sequence[AnyLink] = (),
 ) -> Panel:
     """One number, with its course behind it; `none` is shown if there is no number.
 
-    `text` is what of it is shown: the value, or the "name" that `legend` gives it.
+    With a `legend`, what is shown is its name instead: that of now, since over time it was
+    another's too.
     """
-    defaults = {
-        "color": {"mode": "thresholds"},
-        "links": list(links),
-        "thresholds": levels or thresholds(base="text"),
-        "unit": unit,
-    }
-    if none:
-        defaults["noValue"] = none
     return Panel(
         type="stat",
         title=title,
         description=description,
-        gridPos=_place(width, 4),
-        # A name is that of now; over time it was another's too.
-        targets=[
-            Query(refId="A", expr=expand(expr), legendFormat=legend, instant=text == "name"),
-        ],
-        defaults=defaults,
+        gridPos=_size(width, 3 if legend else 4),
+        targets=[Query(refId="A", expr=expr, legendFormat=legend, instant=bool(legend))],
+        defaults={
+            "color": {"mode": "thresholds"},
+            "links": list(links),
+            "noValue": none,
+            "thresholds": levels,
+            "unit": unit,
+        },
         options={
             "colorMode": "value",
-            "graphMode": "area",
+            "graphMode": "none" if legend else "area",
             "justifyMode": "auto",
             "orientation": "auto",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-            "textMode": text,
+            **({"text": {"titleSize": _TEXT, "valueSize": _TEXT}} if legend else {}),
+            "textMode": "name" if legend else "auto",
         },
     )
 
 
 def lines(
     title: str,
-    series: Sequence[Legend],
+    series: Sequence[Series],
     unit: str,
     description: str,
     *,
     width: int = 12,
     height: int = _GRAPH_HEIGHT,
-    links: Sequence[core.DataLink] = (),
-    levels: Json | None = None,
+    links: Sequence[AnyLink] = (),
     custom: Json | None = None,
 ) -> Panel:
-    """Lines over time, with a legend that has their values."""
-    own = {
-        "drawStyle": "line",
-        "fillOpacity": 5,
-        "lineWidth": 1,
-        "showPoints": "never",
-        "spanNulls": False,
-        "stacking": {"group": "A", "mode": "none"},
-        "thresholdsStyle": {"mode": "dashed" if levels else "off"},
-        **(custom or {}),
-    }
-    defaults = {
-        "color": {"mode": "palette-classic"},
-        "custom": own,
-        "links": list(links),
-        "min": 0,
-        "thresholds": levels or thresholds(),
-        "unit": unit,
-    }
+    """Lines over time, with a legend that has their values: beside them where they are many."""
+    many = any("{{name}}" in name for name, _ in series)
     return Panel(
         type="timeseries",
         title=title,
         description=description,
-        gridPos=_place(width, height),
+        gridPos=_size(width, height),
         targets=_queries(series),
-        defaults=defaults,
-        overrides=[
-            _override(name, color={"fixedColor": color, "mode": "fixed"})
-            for name, color in _COLORS.items()
-        ],
+        defaults={
+            "color": {"mode": "palette-classic"},
+            "custom": {
+                "drawStyle": "line",
+                "fillOpacity": 5,
+                "lineWidth": 1,
+                # A sample between gaps is a point.
+                "showPoints": "auto",
+                "spanNulls": False,
+                "stacking": {"group": "A", "mode": "none"},
+                **(custom or {}),
+            },
+            "links": list(links),
+            "min": 0,
+            "unit": unit,
+        },
+        overrides=_colors(series),
         options={
             "legend": {
-                "calcs": ["lastNotNull", "mean", "max"],
+                "calcs": ["mean"] if many else ["mean", "max"],
                 "displayMode": "table",
-                "placement": "bottom",
+                "placement": "right" if many else "bottom",
                 "showLegend": True,
                 "sortBy": "Mean",
                 "sortDesc": True,
+                **({"width": _LEGEND} if many else {}),
             },
-            "tooltip": {"mode": "multi", "sort": "desc"},
+            "tooltip": {"maxHeight": 400, "mode": "multi", "sort": "desc"},
         },
     )
 
 
-def bars(
-    title: str, series: Sequence[Legend], unit: str, description: str, **options: Any
+def areas(
+    title: str, series: Sequence[Series], unit: str, description: str, **options: Any
 ) -> Panel:
-    """Parts of a whole over time: lines, but as stacked bars."""
-    stacked = {
-        "drawStyle": "bars",
-        "fillOpacity": 80,
-        "lineWidth": 0,
-        "stacking": {"group": "A", "mode": "normal"},
-    }
+    """Parts of a whole over time: lines, but stacked. All rates are."""
+    stacked = {"fillOpacity": 50, "stacking": {"group": "A", "mode": "normal"}}
     return lines(title, series, unit, description, custom=stacked, **options)
 
 
 def gauges(
     title: str,
-    legend: Legend,
+    expr: str,
     unit: str,
     description: str,
     *,
     width: int = 12,
-    height: int = _GRAPH_HEIGHT,
-    links: Sequence[core.DataLink] = (),
+    height: int = 10,
+    links: Sequence[AnyLink] = (),
     levels: Json | None = None,
 ) -> Panel:
-    """One bar with its value for each series, in their order; the expression is evaluated once."""
+    """One bar with its value for each fop, in their order; the expression is evaluated once."""
     return Panel(
         type="bargauge",
         title=title,
         description=description,
-        gridPos=_place(width, height),
-        targets=[
-            Query(refId="A", expr=expand(legend[1]), legendFormat=legend[0], instant=True),
-        ],
+        gridPos=_size(width, height),
+        targets=[Query(refId="A", expr=expr, legendFormat="{{fop}}", instant=True)],
         defaults={
             "color": {"mode": "thresholds" if levels else "palette-classic"},
             "links": list(links),
             "min": 0,
-            "thresholds": levels or thresholds(),
+            "thresholds": levels or _PLAIN,
             "unit": unit,
         },
+        overrides=[] if levels else _colors([("", "by (fop)")]),
         options={
             "displayMode": "basic",
             "minVizHeight": 16,
@@ -225,60 +249,16 @@ def gauges(
     )
 
 
-def columns(
-    title: str,
-    label: str,
-    column: Column,
-    description: str,
-    *,
-    width: int = 12,
-    height: int = _GRAPH_HEIGHT,
-) -> Panel:
-    """One column with its value for each value of `label`; the expression is evaluated once."""
-    return Panel(
-        type="barchart",
-        title=title,
-        description=description,
-        gridPos=_place(width, height),
-        targets=[Query(refId="A", expr=expand(column.expr), format="table", instant=True)],
-        transformations=[_organized({"Value": column.title}, [label])],
-        defaults={
-            "color": {"mode": "palette-classic"},
-            "custom": {"axisPlacement": "auto", "fillOpacity": 80, "lineWidth": 0},
-            "links": list(column.links),
-            "min": 0,
-            "unit": column.unit,
-        },
-        options={
-            "barWidth": 0.9,
-            "groupWidth": 0.7,
-            "legend": {
-                "calcs": [],
-                "displayMode": "list",
-                "placement": "bottom",
-                "showLegend": False,
-            },
-            "orientation": "auto",
-            "showValue": "always",
-            "stacking": "none",
-            "tooltip": {"mode": "single", "sort": "none"},
-            "xField": label,
-            "xTickLabelMaxLength": 0,
-            "xTickLabelRotation": -45,
-        },
-    )
-
-
 def heatmap(
     title: str, expr: str, unit: str, description: str, *, width: int = 12, height: int = 9
 ) -> Panel:
-    """A histogram over time; `expr` has one series for each bucket's upper bound `le`."""
+    """The counts of a histogram's buckets over time; `expr` leaves no label but le."""
     return Panel(
         type="heatmap",
         title=title,
         description=description,
-        gridPos=_place(width, height),
-        targets=[Query(refId="A", expr=expand(expr), format="heatmap", legendFormat="{{le}}")],
+        gridPos=_size(width, height),
+        targets=[Query(refId="A", expr=expr, legendFormat="{{le}}", format="heatmap")],
         defaults={
             "custom": {
                 "hideFrom": {"legend": False, "tooltip": False, "viz": False},
@@ -309,11 +289,17 @@ def heatmap(
     )
 
 
-def _of_label(label: str, link: core.DataLink | None) -> Json:
+def _of_label(label: str, link: AnyLink | None, hidden: bool) -> Json:
     # A process id is no quantity.
     properties: Json = {"unit": "none"}
-    if label in _WIDTHS:
+    if hidden:
+        properties["custom_hidden"] = True
+    elif label in _WIDTHS:
         properties["custom_width"] = _WIDTHS[label]
+    else:
+        properties["custom_minWidth"] = _NAME
+        # What is longer than its column can be read in a window of its own.
+        properties["custom_inspect"] = True
     if link:
         properties["links"] = [link]
     return properties
@@ -327,50 +313,51 @@ def table(
     *,
     width: int = 24,
     height: int = 9,
-    links: dict[str, core.DataLink] | None = None,
+    links: dict[str, AnyLink] | None = None,
     hidden: Sequence[str] = (),
-    bars: bool = True,
+    none: str = "nothing",
 ) -> Panel:
     """A row for each set of `labels`, most of the first column first.
 
     Every column has to have these labels and no others. A link in `links` is on that label's cells;
-    columns in `hidden` are not shown, but links know them.
+    columns in `hidden` are not shown, but links know them. An empty table says `none`.
     """
     links = links or {}
-    named = {f"Value #{letter}": column for letter, column in zip(ascii_uppercase, columns)}
-    if len(columns) == 1:
-        named = {"Value": columns[0]}
+    names = [f"Value #{letter}" for letter, _ in zip(ascii_uppercase, columns)]
+    titles = dict(
+        zip(names if len(columns) > 1 else ["Value"], (column.title for column in columns))
+    )
     keys = labels.split(", ")
-    overrides = [_override(label, **_of_label(label, links.get(label))) for label in keys]
-    overrides += [_override(label, custom_hidden=True) for label in hidden]
-    for column in columns:
-        properties: dict[str, Any] = {"unit": column.unit, "custom_filterable": False}
-        if bars:
-            properties["custom_cellOptions"] = {"mode": "basic", "type": "gauge"}
-            properties["min"] = 0
-        overrides.append(_override(column.title, **properties))
+    overrides = [_override(key, **_of_label(key, links.get(key), key in hidden)) for key in keys]
+    overrides += [
+        _override(column.title, unit=column.unit, custom_width=_NUMBER) for column in columns
+    ]
     return Panel(
         type="table",
         title=title,
         description=description,
-        gridPos=_place(width, height),
+        gridPos=_size(width, height),
         targets=[
-            Query(
-                refId=letter, expr=expand(with_cluster(column.expr)), format="table", instant=True
-            )
+            Query(refId=letter, expr=with_cluster(column.expr), format="table", instant=True)
             for letter, column in zip(ascii_uppercase, columns)
         ],
         transformations=[
             {"id": "merge", "options": {}},
-            _organized({name: column.title for name, column in named.items()}, keys),
+            {
+                "id": "organize",
+                "options": {
+                    "excludeByName": {"Time": True},
+                    "indexByName": {name: place for place, name in enumerate([*keys, *titles])},
+                    "renameByName": titles,
+                },
+            },
         ],
         defaults={
-            "color": {"mode": "continuous-BlPu"} if bars else {"mode": "thresholds"},
-            "custom": {"align": "auto", "filterable": True, "inspect": False, "minWidth": 80},
-            # Else Grafana would draw all columns on the scale of the largest number in any.
-            **({"fieldMinMax": True} if bars else {}),
+            "color": {"mode": "thresholds"},
+            "custom": {"align": "auto", "filterable": False, "inspect": False, "minWidth": 60},
             "links": [],
-            "thresholds": thresholds(base="text"),
+            "noValue": none,
+            "thresholds": _PLAIN,
             "unit": "short",
         },
         overrides=overrides,

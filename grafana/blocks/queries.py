@@ -1,19 +1,36 @@
-"""PromQL with the dashboard's selectors in it.
+"""PromQL with the page's selectors in it.
 
-Dashboards write `glupy_brick_up{$*}`, and panels ask for
-`glupy_brick_up{cluster=~"$cluster",volume=~"$volume",host=~"$host",brick=~"$brick"}`. Rates are
-taken over 5 minutes, as in the recording rules, so that panels agree with each other.
+Dashboards write `glupy_brick_up{$*}`, and the page of bricks asks for ``glupy_brick_up{cluster=~
+`${cluster:regex}`,...}``: with those of its selectors that the metric has labels for. Values are
+between backticks, where a quote and a backslash are themselves, and Grafana escapes what means
+something in a regular expression. So all bytes are safe but the backtick, which no brick, host,
+volume, client or fop has in its name: GlusterFS would run what follows as a command when it reads
+the brick's volfile. File names have any byte: a file is chosen by its gfid.
 """
 
 from __future__ import annotations
 
 import re
 
-# The selectors that every dashboard has, each narrowed down by those before it.
-SELECTORS = ("cluster", "volume", "host", "brick", "fop", "client")
+# The selectors, each narrowed down by those of the same page before it, and their labels.
+SELECTORS = {
+    "cluster": "cluster",
+    "volume": "volume",
+    "host": "host",
+    "brick": "brick",
+    "fop": "fop",
+    "client": "client",
+    "file": "gfid",
+}
 
+RANGE = "$__rate_interval"
+_TOP = 10
+
+_OF_NODE = ("cluster", "host")
+_OF_VOLUME = ("cluster", "volume")
 _OF_BRICK = ("cluster", "volume", "host", "brick")
 _OF_FOP = (*_OF_BRICK, "fop")
+_OF_FILE = (*_OF_BRICK, "file")
 _OF_CLIENT = (*_OF_BRICK, "client")
 # Which selectors a raw metric has labels for; the longest beginning of its name counts.
 _LABELS = {
@@ -23,52 +40,118 @@ _LABELS = {
     "glupy_client_": _OF_CLIENT,
     "glupy_client_untracked_fops_total": _OF_BRICK,
     "glupy_client_count_error_bound": _OF_BRICK,
-    "glupy_file_top_client_info": _OF_CLIENT,
-    "glupy_collector_": ("cluster", "host"),
-    "glupy_exporter_": ("cluster", "host"),
-    "glupy_segment_errors_total": ("cluster", "host"),
+    "glupy_file_": _OF_FILE,
+    "glupy_file_untracked_fops_total": _OF_BRICK,
+    "glupy_file_count_error_bound": _OF_BRICK,
+    "glupy_file_top_client_info": (*_OF_FILE, "client"),
+    "glupy_collector_": _OF_NODE,
+    "glupy_exporter_": _OF_NODE,
+    "glupy_segment_errors_total": _OF_NODE,
+    # Only exporters of nodes that have bricks of the volume know it: what one host says is enough.
+    "glupy_volume_": _OF_VOLUME,
     "ALERTS": ("cluster",),
     # What Prometheus and prometheus_client say of each exporter.
-    "up": ("cluster", "host"),
-    "scrape_": ("cluster", "host"),
-    "process_": ("cluster", "host"),
+    "up": _OF_NODE,
+    "scrape_": _OF_NODE,
+    "process_": _OF_NODE,
 }
 
-_SHORTHAND = re.compile(r'(?<!")\$(\w+)')
-_MATCHER = r'\1=~"$\1"'
 
-
-def labels_of(metric: str) -> tuple[str, ...]:
+def selectors_of(metric: str) -> tuple[str, ...]:
     """The selectors that apply to a metric: those in a recorded one's level, or see `_LABELS`."""
     level, colon, _ = metric.partition(":")
     if colon:
-        return tuple(label for label in SELECTORS if label in level.split("_"))
+        return tuple(name for name, label in SELECTORS.items() if label in level.split("_"))
     return _LABELS[max(filter(metric.startswith, _LABELS), key=len)]
 
 
-def expand(expr: str) -> str:
-    """`expr` with the selectors in place of their shorthands.
+def expand(expr: str, page: tuple[str, ...]) -> str:
+    """`expr` with matchers for the page's selectors.
 
-    In a metric's braces `$volume` is `volume=~"$volume"`, and `$*` all selectors that apply to it.
+    In a metric's braces `$*` stands for all that apply to it, `$volume` for that one.
     """
 
     def matchers(found: re.Match[str]) -> str:
         metric, inside = found.groups()
-        every = ",".join(f"${label}" for label in labels_of(metric))
-        inside = inside.replace("$*", every)
-        return f"{metric}{{{re.sub(_SHORTHAND, _MATCHER, inside)}}}"
+        said = []
+        for word in inside.split(","):
+            names = selectors_of(metric) if word == "$*" else (word.removeprefix("$"),)
+            chosen = [name for name in names if name in page]
+            if word.startswith("$"):
+                said += [f"{SELECTORS[name]}=~`${{{name}:regex}}`" for name in chosen]
+            else:
+                said.append(word)
+        return f"{metric}{{{','.join(said)}}}"
 
     return re.sub(r"([\w:]+)\{(\$[^}]*)\}", matchers, expr)
 
 
-def or_zero(expr: str, **labels: str) -> str:
-    """`expr`, or 0 with these labels where nothing to be counted has ever been."""
-    zero = "vector(0)"
-    for label, value in labels.items():
-        zero = f'label_replace({zero}, "{label}", "{value}", "", "")'
-    return f"{expr} or on () {zero}"
+def rate(counter: str) -> str:
+    """The rate of a counter over what Grafana takes for a point of the graph."""
+    return f"rate({counter}[{RANGE}])"
+
+
+def or_zero(expr: str, known: str = "glupy_brick_up{$*}", **labels: str) -> str:
+    """`expr`, or 0 with these labels where there is nothing to count; where nothing is `known` of
+    what was chosen, it is unknown, and not 0.
+    """
+    return f"{expr} or on () {_labelled(f'0 * count({known})', **labels)}"
+
+
+def top(series: str, by: str) -> str:
+    """The ten busiest of the page's time range by their sums, and "other", for the legend {{name}}.
+
+    `series` is a recorded rate, or a raw counter, whose rate is taken. Labels in `by` that cannot
+    be told of the others are "All" there, for links to pass on.
+    """
+    each, whole = rate(series), f"rate({series}[$__range] @ end())"
+    if ":" in series:
+        each, whole = series, f"avg_over_time({series}[$__range] @ end())"
+    each = f"sum by ({by}) ({each})"
+    busiest = f"on ({by}) topk({_TOP}, sum by ({by}) ({whole}))"
+    labels = by.split(", ")
+    others = _labelled(
+        f"sum({each} unless {busiest})", **dict.fromkeys(labels, "All"), name="other"
+    )
+    return f"{named(f'{each} and {busiest}', labels[-1])} or {others}"
+
+
+def of_busiest(value: str, series: str, by: str) -> str:
+    """`value` of the ten with most of the recorded rate `series`, for the legend {{name}}."""
+    most = f"topk({_TOP}, sum by ({by}) (avg_over_time({series}[$__range] @ end())))"
+    return named(f"{value} and on ({by}) {most}", by.split(", ")[-1])
+
+
+def named(expr: str, label: str) -> str:
+    """`expr` with the label `name` for legends: a label's value or, of a brick, a short name.
+
+    That is the first part of the host's name and the last two of the brick's path.
+    """
+    if label != "brick":
+        return f'label_replace({expr}, "name", "$1", "{label}", "(.*)")'
+    host = r"([0-9-]*[a-zA-Z_][^.]*)[.].*|(.*)"
+    path = r".*/([^/]+/[^/]+)|(.*)"
+    node = f'label_replace({expr}, "node", "$1$2", "host", "{host}")'
+    directory = f'label_replace({node}, "directory", "$1$2", "brick", "{path}")'
+    return f'label_join({directory}, "name", ":", "node", "directory")'
+
+
+def to_next_power(expr: str) -> str:
+    """`expr` with le as the power of two that follows, which reads 1 KiB in place of 1023 B."""
+    for power in (2**exponent for exponent in range(10, 32)):
+        bound = power - 1
+        mantissa = f"{bound}"[0] + "." + f"{bound}"[1:]
+        forms = f"{bound}(.0)?|{mantissa}e[+]0{len(str(bound)) - 1}"
+        expr = f'label_replace({expr}, "le", "{power}", "le", "{forms}")'
+    return expr
 
 
 def with_cluster(expr: str) -> str:
     """`expr` with "All" for the cluster of series that have none, for links to pass on."""
     return f'label_replace({expr}, "cluster", "All", "cluster", "")'
+
+
+def _labelled(expr: str, **labels: str) -> str:
+    for label, value in labels.items():
+        expr = f'label_replace({expr}, "{label}", "{value}", "", "")'
+    return expr

@@ -1,54 +1,97 @@
-"""The selectors at the top of a dashboard."""
+"""The selectors at the top of a page."""
 
 from __future__ import annotations
 
 from grafanalib import core
 
-from blocks.form import Variable
+from blocks.form import DATASOURCE, Json
 from blocks.queries import SELECTORS, expand
+
+PAGES = {
+    "cluster": ("cluster",),
+    "volume": ("volume", "fop", "cluster"),
+    "brick": ("brick", "host", "volume", "fop", "cluster"),
+    "file": ("file", "volume", "cluster"),
+    "client": ("client", "volume", "cluster"),
+    "exporter": ("host", "cluster"),
+}
+"""The selectors of each page, in their order: what is chosen most comes first."""
 
 # Where a label's values are looked up.
 _SOURCES = {
-    "cluster": "glupy_brick_info",
-    "volume": "glupy_brick_info",
-    "host": "glupy_brick_info",
-    "brick": "glupy_brick_info",
-    "fop": "glupy_fop_duration_seconds_count",
-    "client": "glupy_client_connections",
-    "path": "cluster_volume_gfid:glupy_file:info",
-    "gfid": "cluster_volume_gfid:glupy_file:info",
+    "cluster": "glupy_brick_info{$*}",
+    "volume": "glupy_brick_info{$*}",
+    "host": "glupy_brick_info{$*}",
+    "brick": "glupy_brick_info{$*}",
+    "fop": "cluster_host_volume_brick_fop:glupy_fops:rate5m{$*}",
+    "client": "cluster_volume_client:glupy_client_fop_errors:rate5m{$*}",
 }
-_LABELS = {"gfid": "GFID"}
+_FILES = (
+    "query_result(sort_desc(topk(200, sum by (gfid, path)"
+    " (cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{$*}))))"
+)
+# Of {gfid="...",path="..."} VALUE TIME, in which nothing is escaped.
+_GFID_AND_PATH = r'/^\{gfid="(?<value>[^"]+)",path="(?<text>[^]*)"\} /'
 
 
-def datasource() -> Variable:
-    """The Prometheus to ask."""
-    return Variable(name="datasource", label="Data source", type="datasource", query="prometheus")
+def _datasource() -> Json:
+    """The Prometheus to ask: Grafana's default one, if nothing else is chosen."""
+    return {
+        "current": {"selected": True, "text": "default", "value": "default"},
+        "hide": core.SHOW,
+        "includeAll": False,
+        "label": "Data source",
+        "multi": False,
+        "name": "datasource",
+        "query": "prometheus",
+        "refresh": core.REFRESH_ON_DASHBOARD_LOAD,
+        "type": "datasource",
+    }
 
 
-def selector(label: str, narrowed_by: tuple[str, ...]) -> Variable:
-    """A choice of a label's values that go with what is chosen in `narrowed_by`.
+def _selector(name: str, page: tuple[str, ...]) -> Json:
+    """A choice of values that go with what is chosen in the page's selectors before it.
 
     All is ".*", which is short, and matches series without the label.
     """
-    chosen = ",".join(f"${selector}" for selector in narrowed_by)
-    source = expand(f"{_SOURCES[label]}{{{chosen}}}") if chosen else _SOURCES[label]
-    return Variable(
-        name=label,
-        label=_LABELS.get(label, label.capitalize()),
-        query=f"label_values({source}, {label})",
-        allValue=".*",
-        refresh=core.REFRESH_ON_TIME_RANGE_CHANGE,
+    names = list(SELECTORS)
+    before = tuple(other for other in names[: names.index(name)] if other in page)
+    label = SELECTORS[name]
+    query = expand(
+        _FILES if name == "file" else f"label_values({_SOURCES[name]}, {label})",
+        tuple(other for other in before if other not in ("fop", "client")),
     )
+    said = {
+        "datasource": DATASOURCE,
+        "definition": query,
+        "hide": core.SHOW,
+        "label": name.capitalize(),
+        "name": name,
+        "query": {"query": query, "refId": "StandardVariableQuery"},
+        "sort": 0,
+        "type": "query",
+    }
+    if name == "file":
+        # One file, the busiest if none is named. Were the list asked for again with each refresh of
+        # the page, a file that a link names and that is not in it would be replaced.
+        return {
+            **said,
+            "includeAll": False,
+            "multi": False,
+            "refresh": core.REFRESH_ON_DASHBOARD_LOAD,
+            "regex": _GFID_AND_PATH,
+        }
+    return {
+        **said,
+        "allValue": ".*",
+        "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
+        "includeAll": True,
+        "multi": True,
+        "refresh": core.REFRESH_ON_TIME_RANGE_CHANGE,
+        "sort": core.SORT_ALPHA_ASC,
+    }
 
 
-def selectors(*more: str) -> list[Variable]:
-    """Those that every dashboard has, and `more`, each narrowed down by the one before it."""
-    brick = SELECTORS[: SELECTORS.index("brick") + 1]
-    found = [datasource()]
-    found += [selector(label, brick[:place]) for place, label in enumerate(brick)]
-    found += [selector(label, brick) for label in SELECTORS[len(brick) :]]
-    found += [
-        selector(label, ("cluster", "volume", *more[:place])) for place, label in enumerate(more)
-    ]
-    return found
+def selectors(page: str) -> list[Json]:
+    """Those of the page called `page`, and last the data source."""
+    return [*(_selector(name, PAGES[page]) for name in PAGES[page]), _datasource()]

@@ -1,23 +1,29 @@
-"""Panels that several dashboards have, each with its own words."""
+"""Panels that several pages have, each with its own words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from grafanalib import core
 from grafanalib import formatunits as unit
 
+from blocks.colors import BAD, GOOD, ODD
 from blocks.form import Panel
-from blocks.panels import BAD, GOOD, ODD, lines, stat, thresholds
+from blocks.links import Link
+from blocks.panels import areas, stat, thresholds
 from blocks.queries import or_zero
 
 Summed = tuple[str, str]  # an expression whose sum is shown, and what it says
 
+NONE_IS_WELL = thresholds((0, GOOD), (1, BAD))
+BRICKS = "glupy_brick_up{$*}"
 
-def work(operations: Summed, read: Summed, written: Summed, *, width: int = 3) -> list[Panel]:
+
+def work(
+    operations: Summed, read: Summed, written: Summed, *, known: str = BRICKS, width: int = 4
+) -> list[Panel]:
     """What is done now: operations, bytes read, bytes written."""
     return [
-        stat(title, or_zero(f"sum({expr})"), of, description, width=width)
+        stat(title, or_zero(f"sum({expr})", known), of, description, width=width)
         for title, of, (expr, description) in (
             ("Operations", unit.OPS_PER_SEC, operations),
             ("Read", unit.BYTES_SEC_IEC, read),
@@ -27,34 +33,31 @@ def work(operations: Summed, read: Summed, written: Summed, *, width: int = 3) -
 
 
 def throughput(
-    read: str,
-    written: str,
-    description: str,
-    *,
-    width: int = 12,
-    kind: Callable[..., Panel] = lines,
+    read: str, written: str, description: str, *, known: str = BRICKS, **size: int
 ) -> Panel:
     """Bytes read and written over time."""
-    series = [("read", or_zero(f"sum({read})")), ("write", or_zero(f"sum({written})"))]
-    return kind("Throughput", series, unit.BYTES_SEC_IEC, description, width=width)
+    series = [
+        ("read", or_zero(f"sum({read})", known)),
+        ("write", or_zero(f"sum({written})", known)),
+    ]
+    return areas("Throughput", series, unit.BYTES_SEC_IEC, description, **size)
 
 
-def translator(missing: str) -> Panel:
+def translator(missing: str, **size: int) -> Panel:
     """How many bricks have the translator; `missing` says what that means for those without it."""
     return stat(
         "Translator",
-        "sum(count by (cluster, volume) (glupy_brick_info{$cluster,$volume})"
-        " and on (cluster, volume) glupy_volume_bricks{$cluster,$volume})"
-        " / sum(max by (cluster, volume) (glupy_volume_bricks{$cluster,$volume}))",
+        "sum(count by (cluster, volume) (glupy_brick_info{$*})"
+        " and on (cluster, volume) glupy_volume_bricks{$*})"
+        " / sum(max by (cluster, volume) (glupy_volume_bricks{$*}))",
         unit.PERCENT_UNIT,
-        f"Bricks with the translator, of all bricks that the volumes have{missing} The selectors of"
-        " hosts and bricks do not apply.",
+        f"Bricks with the translator, of all bricks that the volumes have{missing}",
         levels=thresholds((0, BAD), (0.001, ODD), (1, GOOD)),
-        none="unknown",
+        **size,
     )
 
 
-def up(title: str, description: str, links: Sequence[core.DataLink] = ()) -> Panel:
+def up(title: str, description: str, links: Sequence[Link] = (), **size: int) -> Panel:
     """How many of the bricks that are known run."""
     return stat(
         title,
@@ -62,6 +65,18 @@ def up(title: str, description: str, links: Sequence[core.DataLink] = ()) -> Pan
         unit.PERCENT_UNIT,
         description,
         levels=thresholds((0, BAD), (1, GOOD)),
-        none="unknown",
         links=links,
+        **size,
+    )
+
+
+def under_way(seconds: str, known: str = BRICKS) -> Panel:
+    """How many fops are under way, from their time a second."""
+    return stat(
+        "Under way",
+        or_zero(f"sum({seconds})", known),
+        unit.SHORT,
+        "Fops that are under way at any moment, as a mean: the time that they take a second. Those"
+        " that wait for a lock are counted when the wait is over.",
+        width=6,
     )

@@ -1,4 +1,4 @@
-"""The tables of who is busiest, which several dashboards have, and where their rows lead."""
+"""The tables of who is busiest, which several pages have, and where their rows lead."""
 
 from __future__ import annotations
 
@@ -12,39 +12,44 @@ _ROWS = 20
 _OF_VOLUME = {"cluster": column("cluster"), "volume": column("volume")}
 TO_VOLUME = to("volume", "Volume", **_OF_VOLUME)
 TO_BRICK = to("brick", "Brick", **_OF_VOLUME, host=column("host"), brick=column("brick"))
-TO_FILE = to("file", "File", **_OF_VOLUME, gfid=column("gfid"))
+TO_FILE = to("file", "File", **_OF_VOLUME, file=column("gfid"))
 TO_CLIENT = to("client", "Client", cluster=column("cluster"), client=column("client"))
 
 
-def _busiest(by: str, fops: str, moved: str, these_by: str) -> tuple[str, list[Column]]:
+def _busiest(
+    by: str, fops: str, moved: str, these_by: str, chosen: str = "$*"
+) -> tuple[str, list[Column]]:
     """A condition that a series is of one of the busiest rows, and the columns of their work."""
-    busiest = f"topk({_ROWS}, {by} ({fops}))"
+    busiest = f"topk({_ROWS}, {by} ({fops}) > 0)"
     these = f"and on ({these_by}) {busiest}"
     return these, [
         Column("operations", busiest, unit.OPS_PER_SEC),
-        Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
-        Column("written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC),
+        Column("read", f'{by} ({moved}{{{chosen},direction="read"}}) {these}', unit.BYTES_SEC_IEC),
+        Column(
+            "written", f'{by} ({moved}{{{chosen},direction="write"}}) {these}', unit.BYTES_SEC_IEC
+        ),
     ]
 
 
-def files(title: str, description: str, only: str = "", among: str = "") -> Panel:
-    """The files with most operations; `only` adds matchers, `among` a condition on the series."""
+def files(title: str, description: str, chosen: str = "$*", among: str = "") -> Panel:
+    """The files with most operations; `chosen` are matchers, `among` a condition on the series."""
     by = "sum by (cluster, volume, gfid, path, type)"
-    seconds = f"cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{{$*{only}}}"
+    seconds = f"cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{{{chosen}}}"
     these, work = _busiest(
         by,
-        f"cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{$*{only}}}{among}",
+        f"cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{{chosen}}}{among}",
         "cluster_volume_gfid_path_type_direction:glupy_file_io_bytes:rate5m",
         "cluster, volume, gfid",
+        chosen,
     )
     return table(
         title,
-        [*work, Column("time a second", f"{by} ({seconds}) {these}", unit.SECONDS)],
+        [*work, Column("time/s", f"{by} ({seconds}) {these}", unit.SECONDS)],
         "cluster, volume, path, type, gfid",
         f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
         " is what their fops took in the bricks. A click on a path leads to the file.",
         links={"path": TO_FILE},
-        hidden=["gfid"],
+        hidden=["cluster", "gfid"],
     )
 
 
@@ -63,13 +68,14 @@ def clients(title: str, description: str) -> Panel:
         title,
         [
             *work,
-            Column("time a second", seconds, unit.SECONDS),
+            Column("time/s", seconds, unit.SECONDS),
             Column("errors", errors, unit.OPS_PER_SEC),
         ],
         "cluster, volume, client",
         f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
         " is what their fops took in the bricks. A click on a client leads to what it does.",
         links={"client": TO_CLIENT},
+        hidden=["cluster"],
     )
 
 
@@ -92,11 +98,11 @@ def bricks(title: str, description: str) -> Panel:
         [
             *work,
             Column("p99", slowest, unit.SECONDS),
-            Column("in flight", f"{by} (glupy_fops_in_flight{{$*}}) {these}", unit.SHORT),
             Column("errors", errors, unit.OPS_PER_SEC),
         ],
         "cluster, volume, host, brick",
         f"{description} The {_ROWS} with most operations; p99 is that of the brick's slowest kind"
         " of fop. A click on a brick leads to it.",
         links={"brick": TO_BRICK, "volume": TO_VOLUME},
+        hidden=["cluster"],
     )

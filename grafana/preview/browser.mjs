@@ -85,9 +85,10 @@ export class Browser {
     return result.value;
   }
 
-  /** The page as a PNG. */
-  async screenshot() {
-    const { data } = await this.call('Page.captureScreenshot', { format: 'png' });
+  /** The page's left upper part as a PNG. */
+  async screenshot(width, height) {
+    const clip = { x: 0, y: 0, width, height, scale: 1 };
+    const { data } = await this.call('Page.captureScreenshot', { format: 'png', clip });
     return Buffer.from(data, 'base64');
   }
 

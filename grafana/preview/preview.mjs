@@ -30,20 +30,23 @@ function commandLine() {
       dashboards: { type: 'string', default: join(HERE, '../dashboards') },
       output: { type: 'string', default: join(HERE, '../../docs/pictures') },
       minutes: { type: 'string', default: '10' },
-      width: { type: 'string', default: '1400' },
+      width: { type: 'string', default: '1280' },
+      menu: { type: 'string', default: '300' }, // pixels of the width that Grafana's menu takes
+      theme: { type: 'string', default: 'dark' }, // or light
       set: { type: 'string', multiple: true, default: [] }, // VARIABLE=VALUE
     },
   });
   const minutes = Number(values.minutes);
   const width = Number(values.width);
-  if (!(minutes > 0 && width > 0)) {
-    throw new Error('--minutes and --width take a number above 0');
+  const menu = Number(values.menu);
+  if (!(minutes > 0 && width > 0 && menu >= 0 && menu < width)) {
+    throw new Error('--minutes, --width and --menu take numbers above 0, and the menu is narrower');
   }
   if (!process.env.PROMETHEUS) {
     throw new Error('set PROMETHEUS to the URL of a Prometheus that scrapes the exporter');
   }
   const prometheus = process.env.PROMETHEUS.replace(/\/$/, '');
-  return { ...values, minutes, width, prometheus };
+  return { ...values, minutes, width, menu, prometheus };
 }
 
 /** Path -> content of the page's files. */
@@ -112,17 +115,17 @@ async function untilThereIsEnough({ prometheus, minutes }) {
 }
 
 /** Draw one dashboard and list what is wrong with it; the number of queries that failed. */
-async function draw(browser, origin, name, { output, minutes, width, set }) {
-  const words = new URLSearchParams({ dashboard: name, minutes });
+async function draw(browser, origin, name, { output, minutes, width, menu, theme, set }) {
+  const words = new URLSearchParams({ dashboard: name, minutes, menu, theme });
   set.forEach((assignment) => words.append('set', assignment));
   await browser.open(`${origin}/?${words}`, width);
   const { height, problems } = await browser.evaluate('drawn()');
   await browser.resize(width, height);
   await browser.evaluate('settled()');
-  const picture = await browser.screenshot();
+  const picture = await browser.screenshot(width - menu, height);
   const file = join(output, `${basename(name, '.json')}.png`);
   await writeFile(file, picture);
-  console.log(`${file}: ${width}x${height}, ${Math.ceil(picture.length / 1024)} KiB`);
+  console.log(`${file}: ${width - menu}x${height}, ${Math.ceil(picture.length / 1024)} KiB`);
   problems.forEach(({ panel, query, what }) => {
     console.log(`  ${panel}: ${what}${query ? `: ${query}` : ''}`);
   });

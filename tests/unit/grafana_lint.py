@@ -14,19 +14,33 @@ Json = dict[str, Any]
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
-PANELS = {"bargauge", "barchart", "heatmap", "stat", "table", "timeseries"}
-BUILTIN = {"__range", "__url_time_range"}
+PAGE = 980
+"""Pixels that Grafana's menu leaves of a screen of 1280."""
+PANELS = {"bargauge", "heatmap", "stat", "table", "text", "timeseries"}
+BUILTIN = {"__range", "__rate_interval", "__url_time_range"}
+RUNBOOKS = "/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
+GREY = "#8E8E8E"
+RATES = {"ops", "cps", "binBps"}
+FEW = {"kind", "direction", "collector", "origin"}
+"""Labels of which there are never more values than a legend has room for."""
+SAMPLED = {"glupy_fops_in_flight"}
+"""Gauges of what has come and gone between two scrapes."""
+OBEYED = 4
+"""Panels at least that a selector has to be good for."""
 
 _VARIABLE = re.compile(r"\$\{?(\w+)")
+_MATCHER = re.compile(r"\w+=~`\$\{\w+:regex\}`")
 _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+_QUERY_RESULT = re.compile(r"query_result\((.+)\)")
 _FIELD = re.compile(r"\$\{__(?:field\.labels|data\.fields)\.(\w+):percentencode\}")
 _KEPT = re.compile(r"\$\{(\w+):queryparam\}")
 _NEW = re.compile(r"var-(\w+)=(.+)")
+_LEGEND = re.compile(r"\{\{(\w+)\}\}")
 
 
 def panels(dashboard: Json) -> list[Json]:
-    """All panels but the headings of rows."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """All panels that ask for something."""
+    return [panel for panel in dashboard["panels"] if panel["type"] not in ("row", "text")]
 
 
 def variables(dashboard: Json) -> dict[str, Json]:
@@ -34,13 +48,20 @@ def variables(dashboard: Json) -> dict[str, Json]:
     return {variable["name"]: variable for variable in dashboard["templating"]["list"]}
 
 
+def overrides(panel: Json) -> dict[str, Json]:
+    """The properties of a panel's fields by the fields' names."""
+    found = panel["fieldConfig"]["overrides"]
+    return {
+        rule["matcher"]["options"]: {said["id"]: said["value"] for said in rule["properties"]}
+        for rule in found
+    }
+
+
 def links(panel: Json) -> list[str]:
     """The URLs of a panel's data links."""
-    field = panel["fieldConfig"]
-    found = [*field["defaults"].get("links", [])]
-    for override in field["overrides"]:
-        for said in override["properties"]:
-            found += said["value"] if said["id"] == "links" else []
+    found = [*panel["fieldConfig"]["defaults"].get("links", [])]
+    for said in overrides(panel).values():
+        found += said.get("links", [])
     return [link["url"] for link in found]
 
 
@@ -51,14 +72,10 @@ def lint(dashboards: list[Json]) -> list[str]:
     for dashboard in dashboards:
         found = [*_of_page(dashboard), *_of_grid(dashboard), *_of_variables(dashboard)]
         for panel in panels(dashboard):
-            found += (
-                f"{panel['title']}: {problem}"
-                for check in (_of_looks(panel), _of_queries(panel, dashboard))
-                for problem in check
-            )
-            for url in links(panel):
-                found += (f"{panel['title']}: {why}" for why in _of_link(url, dashboard, by_uid))
-                found += (f"{panel['title']}: {why}" for why in _of_fields(url, panel))
+            checks = [_of_looks(panel), _of_queries(panel, dashboard)]
+            checks += [_of_type[panel["type"]](panel)] if panel["type"] in _of_type else []
+            checks += [_of_link(url, panel, dashboard, by_uid) for url in links(panel)]
+            found += (f"{panel['title']}: {problem}" for check in checks for problem in check)
         wrong += [f"{dashboard['uid']}: {problem}" for problem in found]
     return wrong
 
@@ -74,9 +91,18 @@ def _of_page(dashboard: Json) -> Iterator[str]:
         yield "is not marked as one of ours"
     if not dashboard["description"]:
         yield "no description"
+    if dashboard["panels"][0]["type"] != "text":
+        yield "no line at the top that says what the page answers"
     for link in dashboard["links"]:
         if not link["keepTime"] or not link["includeVars"]:
             yield "a link at the top forgets what was chosen"
+        if not link["asDropdown"]:
+            yield "links at the top that are not in a drop-down"
+    annotations = dashboard["annotations"]["list"]
+    if not any("ALERTS" in annotation["expr"] for annotation in annotations):
+        yield "no annotations of alerts"
+    for annotation in annotations:
+        yield from _of_expression(annotation["expr"], variables(dashboard), {"__interval"})
 
 
 def _of_grid(dashboard: Json) -> Iterator[str]:
@@ -100,26 +126,47 @@ def _of_variables(dashboard: Json) -> Iterator[str]:
     yield from _twice(
         "variable", [variable["name"] for variable in dashboard["templating"]["list"]]
     )
-    if known.get("datasource", {}).get("type") != "datasource":
+    source = known.get("datasource", {})
+    if source.get("type") != "datasource":
         yield "no variable for the data source"
+    elif source.get("current", {}).get("value") != "default":
+        yield "variable datasource: not Grafana's default one"
+    if next(iter(known), "") == "datasource":
+        yield "variable datasource: first, where what is chosen most should be"
     for name, variable in known.items():
-        if variable["type"] == "datasource":
-            continue
-        if not (variable["multi"] and variable["includeAll"] and variable["allValue"] == ".*"):
-            yield f"variable {name}: not any number of values"
-        if variable["datasource"] != DATASOURCE:
-            yield f"variable {name}: not from the chosen data source"
-        query = _LABEL_VALUES.fullmatch(variable["query"]["query"])
-        if not query:
-            yield f"variable {name}: no label_values"
-            continue
-        yield from (f"variable {name}: {why}" for why in promql.problems(query[1]))
-        if not all(query[2] in promql.KNOWN[m] for m in promql.names(query[1]).metrics):
-            yield f"variable {name}: nothing has a label {query[2]}"
-        before = list(known)[: list(known).index(name)]
-        for used in _VARIABLE.findall(query[1]):
-            if used not in before:
-                yield f"variable {name}: asks for {used}, which comes later"
+        if variable["type"] != "datasource":
+            yield from (f"variable {name}: {why}" for why in _of_variable(variable, dashboard))
+
+
+def _of_variable(variable: Json, dashboard: Json) -> Iterator[str]:
+    name, query = variable["name"], variable["query"]["query"]
+    if variable["multi"] != variable["includeAll"]:
+        yield "neither one value nor any number of them"
+    if variable["includeAll"] and variable["allValue"] != ".*":
+        yield "All is not .*"
+    if not variable["multi"] and variable["refresh"] != 1:
+        yield "a refresh would replace what a link chose"
+    if variable["datasource"] != DATASOURCE:
+        yield "not from the chosen data source"
+    if values := _LABEL_VALUES.fullmatch(query):
+        query = values[1]
+        if not all(values[2] in promql.KNOWN[m] for m in promql.names(query).metrics):
+            yield f"nothing has a label {values[2]}"
+    elif result := _QUERY_RESULT.fullmatch(query):
+        query = result[1]
+        groups = re.findall(r"\(\?<(\w+)>", variable["regex"])
+        if groups != ["value", "text"]:
+            yield "no value and text in its results"
+    else:
+        yield "neither label_values nor query_result"
+        return
+    yield from _of_expression(query, {other for other in variables(dashboard) if other != name})
+    obeying = sum(
+        f"${{{name}:regex}}" in "".join(target["expr"] for target in panel["targets"])
+        for panel in panels(dashboard)
+    )
+    if obeying < OBEYED:
+        yield f"only {obeying} panels obey it"
 
 
 def _of_looks(panel: Json) -> Iterator[str]:
@@ -129,8 +176,88 @@ def _of_looks(panel: Json) -> Iterator[str]:
         yield "no description"
     if not panel["fieldConfig"]["defaults"].get("unit"):
         yield "no unit"
-    if panel["type"] == "timeseries" and not panel["options"]["legend"].get("calcs"):
+    # Letters of 7.4 pixels, beside the sign of the description and the frame.
+    room = panel["gridPos"]["w"] / COLUMNS * (PAGE - 8) - 72
+    if len(panel["title"]) * 7.4 > room:
+        yield "the title does not fit"
+
+
+def _of_stat(panel: Json) -> Iterator[str]:
+    defaults = panel["fieldConfig"]["defaults"]
+    if defaults["thresholds"]["steps"][0]["color"] != GREY:
+        yield "what is unknown is not grey"
+    if not defaults.get("noValue"):
+        yield "what is unknown does not say so"
+
+
+def _of_graph(panel: Json) -> Iterator[str]:
+    defaults = panel["fieldConfig"]["defaults"]
+    custom, legend = defaults["custom"], panel["options"]["legend"]
+    if not legend.get("calcs"):
         yield "a legend without values"
+    if custom["drawStyle"] != "line":
+        yield "not drawn as lines"
+    if custom["showPoints"] == "never":
+        yield "a sample between gaps is not drawn"
+    if defaults["unit"] in RATES and custom["stacking"]["mode"] != "normal":
+        yield "rates that are not stacked"
+    for target in panel["targets"]:
+        labels = set(_LEGEND.findall(target["legendFormat"]))
+        one = "gfid=~`" in target["expr"]
+        if labels - FEW and "topk(" not in target["expr"] and not one:
+            yield f"any number of lines, one for each {', '.join(sorted(labels - FEW))}"
+        if "name" in labels and (legend["placement"] != "right" or len(legend["calcs"]) > 1):
+            yield "a long legend below the graph, or with more than one number"
+        for metric in promql.names(target["expr"]).metrics:
+            if "gfid" in promql.KNOWN.get(metric, frozenset()) and not one:
+                yield "a graph of the series of all files"
+            if metric in SAMPLED:
+                yield f"a graph of {metric}, which scrapes hardly ever meet"
+    fixed = [
+        (said["color"]["fixedColor"], name)
+        for name, said in overrides(panel).items()
+        if "color" in said
+    ]
+    for color, times in Counter(color for color, _ in fixed).items():
+        if times > 1:
+            yield f"colour {color} of more than one series"
+
+
+def _of_table(panel: Json) -> Iterator[str]:
+    defaults, fields = panel["fieldConfig"]["defaults"], overrides(panel)
+    if not defaults.get("noValue"):
+        yield "what is not there does not say so"
+    if defaults["custom"]["filterable"]:
+        yield "signs of filters over names"
+    room = panel["gridPos"]["w"] / COLUMNS * (PAGE - 8) - 24
+    (order,) = (t["options"] for t in panel["transformations"] if t["id"] == "organize")
+    titles = [order["renameByName"].get(name, name) for name in order["indexByName"]]
+    widths = []
+    for title in titles:
+        said = fields.get(title, {})
+        if said.get("custom.hidden"):
+            continue
+        width = said.get("custom.width") or said.get("custom.minWidth")
+        if not width:
+            yield f"column {title}: no width"
+            continue
+        widths.append(width)
+    if sum(widths) > room:
+        yield f"columns of {sum(widths)} pixels, for which there are {room:.0f}"
+
+
+def _of_heatmap(panel: Json) -> Iterator[str]:
+    (target,) = panel["targets"]
+    if panel["options"]["yAxis"]["unit"] == "bytes" and '"1024", "le"' not in target["expr"]:
+        yield "sizes that read 1023 B"
+
+
+_of_type = {
+    "stat": _of_stat,
+    "timeseries": _of_graph,
+    "table": _of_table,
+    "heatmap": _of_heatmap,
+}
 
 
 def _of_queries(panel: Json, dashboard: Json) -> Iterator[str]:
@@ -141,14 +268,35 @@ def _of_queries(panel: Json, dashboard: Json) -> Iterator[str]:
         if asking["datasource"] != DATASOURCE:
             yield "not from the chosen data source"
     for target in panel.get("targets", []):
-        yield from promql.problems(target["expr"])
-        for used in _VARIABLE.findall(target["expr"]):
-            if used not in {*variables(dashboard), *BUILTIN}:
-                yield f"no variable {used}"
+        yield from _of_expression(target["expr"], variables(dashboard))
+    asked = "".join(target["expr"] for target in panel.get("targets", []))
+    for name in variables(dashboard):
+        said = panel.get("description", "").partition("Not narrowed by: ")[2]
+        if name != "datasource" and f"${{{name}:regex}}" not in asked and name not in said:
+            yield f"does not obey the selector {name} and does not say so"
 
 
-def _of_link(url: str, source: Json, by_uid: dict[str, Json]) -> Iterator[str]:
+def _of_expression(
+    expr: str, chosen: dict[str, Json] | set[str], builtin: set[str] = BUILTIN
+) -> Iterator[str]:
+    """What is wrong with an expression, or a selector, that may use these variables."""
+    yield from promql.problems(expr)
+    for name in _VARIABLE.findall(expr):
+        if not name.isdigit() and name not in {*chosen, *builtin}:
+            yield f"no variable {name}"
+    if set(_VARIABLE.findall(_MATCHER.sub("", expr))) & set(chosen):
+        yield "a variable that some names would break out of"
+    if "vector(0)" in expr:
+        yield "0 where nothing is known"
+    if re.search(r"\[\d\w*\]", expr):
+        yield "a range that is not the page's"
+
+
+def _of_link(url: str, panel: Json, source: Json, by_uid: dict[str, Json]) -> Iterator[str]:
+    yield from _of_fields(url, panel)
     parts = urlsplit(url)
+    if parts.netloc == "github.com" and parts.path.startswith(RUNBOOKS):
+        return
     target = by_uid.get(parts.path.removeprefix("/d/"))
     if not target:
         yield f"a link to {parts.path}, which does not exist"
@@ -163,7 +311,7 @@ def _of_link(url: str, source: Json, by_uid: dict[str, Json]) -> Iterator[str]:
     for name in sorted((kept | new) - set(variables(target))):
         yield f"a link that passes {name}, which is not there"
     both = {name for name in variables(source) if name in variables(target)}
-    for name in sorted(both - kept - new - {"path", "gfid"}):
+    for name in sorted(both - kept - new):
         yield f"a link that forgets {name}"
 
 
@@ -171,6 +319,8 @@ def _of_fields(url: str, panel: Json) -> Iterator[str]:
     """A link names labels of what was clicked on: all series of the panel have to have them."""
     for label in _FIELD.findall(url):
         for target in panel["targets"]:
-            added = re.search(rf'label_replace\(.*, "{label}", ', target["expr"])
-            if label not in promql.names(target["expr"]).grouped and not added:
+            named = promql.names(target["expr"])
+            added = re.search(rf', "{label}", ', target["expr"])
+            own = all(label in promql.KNOWN.get(metric, ()) for metric in named.metrics)
+            if label not in named.grouped and not added and not own:
                 yield f"a link with {label}, which {target['refId']} does not have"

@@ -17,7 +17,7 @@ TARGET = frozenset({"cluster", "host", "instance", "job"})
 
 RULES = Path(__file__).resolve().parents[2] / "prometheus" / "rules"
 
-_METRIC = r"\b(?:\w+:\w+:\w+|(?:glupy|scrape|process)_\w+|up|ALERTS)\b"
+_METRIC = r"\b(?:\w+:\w+:\w+|(?:glupy|scrape|process)_\w+|up|ALERTS(?:_FOR_STATE)?)\b"
 _NAME = re.compile(_METRIC)
 _SELECTOR = re.compile(rf"({_METRIC})\s*\{{([^}}]*)\}}")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*(?:"(?:[^"\\]|\\.)*")')
@@ -34,6 +34,7 @@ class Names(NamedTuple):
 
 def names(expression: str) -> Names:
     """The names in an expression."""
+    expression = re.sub(r"`[^`]*`", '""', expression)
     matched = {
         (metric, label)
         for metric, matchers in _SELECTOR.findall(expression)
@@ -83,6 +84,7 @@ def recorded() -> dict[str, frozenset[str]]:
         found[rule["record"]] = frozenset({*level, *extra, *rule.get("labels", {})})
     own = {"alertname", "alertstate", "severity"}
     found["ALERTS"] = frozenset({*TARGET, *own, "volume", "brick"})
+    found["ALERTS_FOR_STATE"] = found["ALERTS"] - {"alertstate"}
     return found
 
 

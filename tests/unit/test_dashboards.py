@@ -30,6 +30,8 @@ GENERATE = Path(sys.executable).with_name("generate-dashboard")
 # Keys that Grafana reads and that the published model does not have.
 NOT_IN_THE_MODEL = {
     r"\.templating\.list\[\d+\]\.definition",  # the same as .query.query, shown in the list
+    # The data source of Prometheus reads these.
+    r"\.annotations\.list\[\d+\]\.(step|textFormat|titleFormat|useValueForTime)",
     r"\.panels\[\d+\]\.options\.tooltip\.show",  # of a heat map up to Grafana 10
     r"\.panels\[\d+\]\.fieldConfig\.defaults\.fieldMinMax",  # @grafana/data has it, since 10.2
 }
@@ -99,14 +101,14 @@ def test_grafanas_own_model_takes_it(dashboard: Json, model: None) -> None:
 
 def test_what_grafanas_model_does_not_know_is_found(model: None) -> None:
     (dashboard,) = (found for found in dashboards() if found["uid"] == "glupy-volume")
-    panel = dashboard["panels"][1]
+    panel = dashboard["panels"][2]
     panel["fieldConfig"]["defaults"]["units"] = panel["fieldConfig"]["defaults"].pop("unit")
     panel["targets"][0]["expression"] = "1"
     panel["options"]["graph"] = "area"
     assert not_understood(dashboard) == [
-        ".panels[1].fieldConfig.defaults.units",
-        ".panels[1].options.graph",
-        ".panels[1].targets[0].expression",
+        ".panels[2].fieldConfig.defaults.units",
+        ".panels[2].options.graph",
+        ".panels[2].targets[0].expression",
     ]
 
 
@@ -118,34 +120,81 @@ def first(dashboard: Json, kind: str) -> Json:
     return next(panel for panel in dashboard["panels"] if panel["type"] == kind)
 
 
+def titled(dashboard: Json, title: str) -> Json:
+    (panel,) = (panel for panel in dashboard["panels"] if panel.get("title") == title)
+    return panel
+
+
 def ask(panel: Json, expr: str) -> None:
     panel["targets"][0]["expr"] = expr
 
 
 def relink(dashboard: Json, old: str, new: str) -> None:
     """Change the data links of the panel "Operations by fop"."""
-    (panel,) = (panel for panel in dashboard["panels"] if panel["title"] == "Operations by fop")
-    (link,) = panel["fieldConfig"]["defaults"]["links"]
+    (link,) = titled(dashboard, "Operations by fop")["fieldConfig"]["defaults"]["links"]
     assert old in link["url"]
     link["url"] = link["url"].replace(old, new)
+
+
+def replace(panel: Json, old: str, new: str) -> None:
+    """Change a panel's query."""
+    assert old in panel["targets"][0]["expr"]
+    ask(panel, panel["targets"][0]["expr"].replace(old, new))
 
 
 def variable(dashboard: Json, name: str) -> Json:
     return grafana_lint.variables(dashboard)[name]
 
 
+def defaults(dashboard: Json, title: str) -> Json:
+    found = titled(dashboard, title)["fieldConfig"]["defaults"]
+    assert isinstance(found, dict)
+    return found
+
+
+def widen(dashboard: Json, title: str, pixels: int) -> None:
+    """Change the width of the table's first column that has one."""
+    fields = titled(dashboard, title)["fieldConfig"]["overrides"]
+    said = [p for field in fields for p in field["properties"] if p["id"] == "custom.width"]
+    said[0]["value"] = pixels
+
+
+def repaint(dashboard: Json, title: str, color: str) -> None:
+    """Give a colour to the first two series of a graph."""
+    for field in titled(dashboard, title)["fieldConfig"]["overrides"][:2]:
+        field["properties"][0]["value"]["fixedColor"] = color
+
+
+BY_FOP = "Operations by fop"
+SETS = "Slowest replica of each set"
+
 MUTATIONS: dict[str, Callable[[Json], object]] = {
     "uid glupy-file twice": lambda d: d.update(uid="glupy-file"),
     "id 2 twice": lambda d: d["panels"][2].update(id=2),
-    "title Operations twice": lambda d: d["panels"][2].update(title="Operations"),
+    "title Operations by fop twice": lambda d: titled(d, "Read").update(title=BY_FOP),
     "is not marked as one of ours": lambda d: d["tags"].clear(),
     "no description": lambda d: first(d, "stat").pop("description"),
+    "no line at the top": lambda d: d["panels"].pop(0),
     "a link at the top forgets what was chosen": lambda d: d["links"][0].update(keepTime=False),
-    "Read: over another panel": lambda d: d["panels"][2]["gridPos"].update(x=2),
-    "beyond the page": lambda d: d["panels"][8]["gridPos"].update(w=4),
-    "no variable for the data source": lambda d: d["templating"]["list"].pop(0),
-    "variable host: not any number of values": lambda d: variable(d, "host").update(multi=False),
-    "variable host: not from the chosen data source": lambda d: variable(d, "host").update(
+    "links at the top that are not in a drop-down": lambda d: d["links"][0].update(
+        asDropdown=False
+    ),
+    "no annotations of alerts": lambda d: d["annotations"]["list"].pop(0),
+    "Read: over another panel": lambda d: titled(d, "Read")["gridPos"].update(x=2),
+    "beyond the page": lambda d: titled(d, "Under way")["gridPos"].update(w=9),
+    "no variable for the data source": lambda d: d["templating"]["list"].pop(),
+    "variable datasource: not Grafana's default one": lambda d: variable(d, "datasource").pop(
+        "current"
+    ),
+    "variable datasource: first": lambda d: d["templating"]["list"].reverse(),
+    "variable fop: neither one value nor any number": lambda d: variable(d, "fop").update(
+        multi=False
+    ),
+    "variable fop: All is not .*": lambda d: variable(d, "fop").update(allValue=None),
+    "variable fop: a refresh would replace": lambda d: variable(d, "fop").update(
+        multi=False, includeAll=False
+    ),
+    "variable fop: not from the chosen data source": lambda d: variable(d, "fop").update(
         datasource={"type": "prometheus", "uid": "P1809F7CD0C75ACF3"}
     ),
     "variable fop: glupy_brick_up has no label colour": lambda d: variable(d, "fop").update(
@@ -154,25 +203,88 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
     "variable fop: nothing has a label colour": lambda d: variable(d, "fop").update(
         query={"query": "label_values(glupy_brick_up, colour)"}
     ),
-    "variable host: asks for brick, which comes later": lambda d: variable(d, "host").update(
-        query={"query": 'label_values(glupy_brick_up{brick=~"$brick"}, host)'}
+    "variable volume: no variable brick": lambda d: variable(d, "volume").update(
+        query={"query": "label_values(glupy_brick_up{brick=~`${brick:regex}`}, volume)"}
     ),
-    "a panel of type graph": lambda d: first(d, "stat").update(type="graph"),
+    "variable volume: neither label_values nor query_result": lambda d: variable(d, "volume")[
+        "query"
+    ].update(query="metrics(glupy_.*)"),
+    "variable volume: no value and text": lambda d: variable(d, "volume").update(
+        query={"query": "query_result(glupy_brick_up)"}, regex="/(.*)/"
+    ),
+    "variable volume: only 0 panels obey it": lambda d: [
+        target.update(expr="glupy_brick_up")
+        for panel in grafana_lint.panels(d)
+        for target in panel["targets"]
+    ],
+    "does not obey the selector fop and does not say so": lambda d: titled(d, "Bricks up").update(
+        description="Bricks that run."
+    ),
+    "a panel of type barchart": lambda d: first(d, "stat").update(type="barchart"),
     "no unit": lambda d: first(d, "stat")["fieldConfig"]["defaults"].pop("unit"),
+    "the title does not fit": lambda d: titled(d, "Read").update(
+        title="Bytes that the clients have read"
+    ),
+    "what is unknown is not grey": lambda d: defaults(d, "Bricks up")["thresholds"]["steps"][
+        0
+    ].update(color="green"),
+    "Bricks up: what is unknown does not say so": lambda d: defaults(d, "Bricks up").pop("noValue"),
+    "0 where nothing is known": lambda d: ask(
+        titled(d, "Errors"), "sum(glupy_brick_up) or vector(0)"
+    ),
     "a legend without values": lambda d: first(d, "timeseries")["options"]["legend"].clear(),
+    "not drawn as lines": lambda d: defaults(d, BY_FOP)["custom"].update(drawStyle="bars"),
+    "a sample between gaps is not drawn": lambda d: defaults(d, BY_FOP)["custom"].update(
+        showPoints="never"
+    ),
+    "rates that are not stacked": lambda d: defaults(d, BY_FOP)["custom"].update(
+        stacking={"mode": "none"}
+    ),
+    "any number of lines, one for each name": lambda d: replace(titled(d, BY_FOP), "topk(10", "(("),
+    "a long legend below the graph": lambda d: titled(d, BY_FOP)["options"]["legend"].update(
+        placement="bottom"
+    ),
+    "with more than one number": lambda d: titled(d, BY_FOP)["options"]["legend"].update(
+        calcs=["mean", "max"]
+    ),
+    "a graph of the series of all files": lambda d: ask(
+        titled(d, BY_FOP), "topk(9, sum by (path) (rate(glupy_file_fops_total[$__rate_interval])))"
+    ),
+    "a graph of glupy_fops_in_flight": lambda d: ask(
+        titled(d, BY_FOP), "topk(9, sum by (fop) (glupy_fops_in_flight))"
+    ),
+    "colour #000000 of more than one series": lambda d: repaint(d, BY_FOP, "#000000"),
+    f"{SETS}: what is not there does not say so": lambda d: defaults(d, SETS).pop("noValue"),
+    "signs of filters over names": lambda d: defaults(d, SETS)["custom"].update(filterable=True),
+    "columns of": lambda d: titled(d, SETS)["gridPos"].update(w=12),
+    "column set: no width": lambda d: titled(d, SETS)["fieldConfig"].update(overrides=[]),
+    "which there are 948": lambda d: widen(d, SETS, 900),
+    "sizes that read 1023 B": lambda d: ask(
+        titled(d, "Sizes of reads"),
+        "sum by (le) (rate(glupy_io_size_bytes_bucket[$__rate_interval]))",
+    ),
     "no query": lambda d: first(d, "stat").update(targets=[]),
     "not from the chosen data source": lambda d: first(d, "stat")["targets"][0].update(
         datasource={"type": "prometheus", "uid": "mine"}
     ),
     "no metric glupy_fops_total": lambda d: ask(first(d, "stat"), "glupy_fops_total"),
     "glupy_brick_up has no label fop": lambda d: ask(
-        first(d, "stat"), 'glupy_brick_up{fop=~"$fop"}'
+        first(d, "stat"), "glupy_brick_up{fop=~`${fop:regex}`}"
     ),
-    "no variable bricks": lambda d: ask(first(d, "stat"), 'glupy_brick_up{brick=~"$bricks"}'),
+    "no variable bricks": lambda d: ask(
+        first(d, "stat"), "glupy_brick_up{brick=~`${bricks:regex}`}"
+    ),
+    "names would break out of": lambda d: ask(
+        first(d, "stat"), 'glupy_brick_up{volume=~"$volume"}'
+    ),
+    "a range that is not the page's": lambda d: replace(
+        titled(d, "Sizes of reads"), "[$__rate_interval]", "[5m]"
+    ),
     "a link to /d/glupy-volumes, which": lambda d: relink(d, "glupy-volume", "glupy-volumes"),
+    "a link to /evil/": lambda d: relink(d, "/d/glupy-volume", "https://github.com/evil/runbook"),
     "a link that forgets the time range": lambda d: relink(d, "${__url_time_range}&", ""),
-    "a link that forgets host": lambda d: relink(d, "${host:queryparam}&", ""),
-    "a link that passes hosts, which is not here": lambda d: relink(d, "${host:", "${hosts:"),
+    "a link that forgets volume": lambda d: relink(d, "${volume:queryparam}&", ""),
+    "a link that passes hosts, which is not here": lambda d: relink(d, "${volume:", "${hosts:"),
     "a link that passes fops, which is not there": lambda d: relink(d, "var-fop=", "var-fops="),
     "a link with errno, which A does not have": lambda d: relink(d, "labels.fop", "labels.errno"),
 }
@@ -194,9 +306,10 @@ def test_what_may_be_empty_is_far_down() -> None:
     for (dashboard, panel), reason in panels.NO_ANSWER.items():
         assert panel in titles[dashboard][5:]
         assert reason
-    asked = list(panels.questions({"path": "/a.b", "client": "192.0.2.1"}))
+    asked = list(panels.questions({"file": "a-b", "client": "192.0.2.1"}))
     assert {(question.dashboard, question.panel) for question in asked} == {
         (name, title) for name in titles for title in titles[name]
     }
-    assert not any("$" in question.expression for question in asked)
-    assert any('path=~"/a\\\\.b"' in question.expression for question in asked)
+    assert not any("${" in question.expression for question in asked)
+    assert any("gfid=~`a-b`" in question.expression for question in asked)
+    assert any(r"client=~`192\.0\.2\.1`" in question.expression for question in asked)

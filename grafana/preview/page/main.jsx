@@ -96,8 +96,8 @@ window.drawn = async () => {
   const words = new URLSearchParams(location.search);
   const minutes = Number(words.get('minutes'));
   const dashboard = await (await fetch(`/dashboards/${words.get('dashboard')}`)).json();
-  const theme = createTheme({ colors: { mode: 'dark' } });
-  const width = window.innerWidth;
+  const theme = createTheme({ colors: { mode: words.get('theme') } });
+  const width = window.innerWidth - Number(words.get('menu'));
   const to = Math.floor(Date.now() / 15000) * 15; // a point in each graph for each scrape
   const range = { from: to - minutes * 60, to };
   const timeRange = { from: dateTime(range.from * 1000), to: dateTime(range.to * 1000) };

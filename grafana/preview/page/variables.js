@@ -1,5 +1,7 @@
 // A dashboard's variables: their values, and putting them into queries and titles.
 
+import { escapeRegex, stringToJsRegex } from '@grafana/data';
+
 import { ask } from './prometheus.js';
 
 const REFERENCE = /\$(\w+)|\[\[(\w+)\]\]|\$\{(\w+)(?::(\w+))?\}/g;
@@ -8,14 +10,32 @@ const escapeString = (text) => text.replace(/\\/g, '\\\\').replace(/"/g, '\\"');
 const escapeRegexp = (text) =>
   text.replace(/\\/g, '\\\\\\\\').replace(/[$^*{}[\]'+?.()|]/g, '\\\\$&');
 
-/** The answer to label_values(SELECTOR, LABEL), the only kind of query known here. */
-async function labelValues(query, { from, to }) {
+/** The answer to label_values(SELECTOR, LABEL) or query_result(EXPRESSION), as lines of text. */
+async function answerTo(query, { from, to }) {
+  const [, expression] = query.match(/^query_result\((.*)\)$/s) ?? [];
+  if (expression) {
+    const { result } = await ask('query', { query: expression, time: to });
+    return result.map(({ metric: { __name__: name = '', ...labels }, value: [at, number] }) => {
+      const pairs = Object.entries(labels).map(([label, text]) => `${label}="${text}"`);
+      return `${name}{${pairs.join(',')}} ${number} ${at * 1000}`;
+    });
+  }
   const [, selector, label] = query.match(/^label_values\((?:(.*),)?\s*(\w+)\s*\)$/s) ?? [];
   if (!label) {
     throw new Error(`a variable's query that the preview does not know: ${query}`);
   }
   const matching = selector ? { 'match[]': selector.trim() } : {};
   return ask(`label/${label}/values`, { ...matching, start: from, end: to });
+}
+
+/** What of the lines a variable's regular expression leaves, and what of it people see. */
+function picked({ regex }, lines) {
+  const pattern = regex && stringToJsRegex(regex);
+  const found = lines.map((line) => (pattern ? line.match(pattern) : [line])).filter(Boolean);
+  return found.map((match) => {
+    const { value = match[1] ?? match[0], text = value } = match.groups ?? {};
+    return { value, text };
+  });
 }
 
 /** What a dashboard opens with: what it was saved with if that exists, all, or the first. */
@@ -31,9 +51,9 @@ async function valueOf(variable, interpolate, range) {
   switch (variable.type) {
     case 'query': {
       const query = variable.query?.query ?? variable.query;
-      const options = await labelValues(interpolate(query, 'query'), range);
-      const [, pattern] = variable.regex?.match(/^\/(.*)\/\w*$/s) ?? [null, variable.regex || ''];
-      return choose(variable, options.filter((option) => new RegExp(pattern).test(option)));
+      const found = picked(variable, await answerTo(interpolate(query, 'query'), range));
+      const chosen = choose(variable, found.map(({ value }) => value));
+      return { ...chosen, texts: new Map(found.map(({ value, text }) => [value, text])) };
     }
     case 'custom':
     case 'interval':
@@ -45,9 +65,13 @@ async function valueOf(variable, interpolate, range) {
   }
 }
 
-function forQuery(variable, { all, options }) {
+function forQuery(variable, { all, options }, format) {
   if (all && variable.allValue) {
     return variable.allValue;
+  }
+  if (format === 'regex') {
+    const escaped = options.map(escapeRegex);
+    return escaped.length === 1 ? escaped[0] : `(${escaped.join('|')})`;
   }
   if (!variable.multi && !variable.includeAll) {
     return escapeString(options[0] ?? '');
@@ -56,8 +80,8 @@ function forQuery(variable, { all, options }) {
   return escaped.length === 1 ? escaped[0] : `(${escaped.join('|')})`;
 }
 
-function forPeople({ all, options }) {
-  return all ? 'All' : options.join(' + ');
+function forPeople({ all, options, texts }) {
+  return all ? 'All' : options.map((option) => texts?.get(option) ?? option).join(' + ');
 }
 
 /**
@@ -71,17 +95,34 @@ export async function resolveVariables(dashboard, builtin, chosen, range) {
       const name = names[0] ?? names[1] ?? names[2];
       return scoped[name]?.value ?? known.get(name)?.(names[3] ?? format) ?? whole;
     });
-  const shown = [];
-  for (const variable of dashboard.templating?.list ?? []) {
-    const value = chosen.has(variable.name)
-      ? { options: [chosen.get(variable.name)] }
-      : await valueOf(variable, interpolate, range);
+  const variables = dashboard.templating?.list ?? [];
+  const values = new Map();
+  // Each after those that its query names, wherever in the list they are.
+  const resolve = async (variable) => {
+    const text = JSON.stringify([variable.query, variable.regex]);
+    const named = [...text.matchAll(REFERENCE)].map((found) => found[1] ?? found[2] ?? found[3]);
+    for (const other of variables) {
+      if (other !== variable && named.includes(other.name) && !values.has(other)) {
+        await resolve(other);
+      }
+    }
+    const found = await valueOf(variable, interpolate, range);
+    const own = chosen.get(variable.name);
+    const value = own === undefined ? found : { options: [own], texts: found.texts };
+    values.set(variable, value);
     known.set(variable.name, (format) =>
-      format === 'query' || format === 'regex' ? forQuery(variable, value) : forPeople(value),
+      format === 'query' || format === 'regex'
+        ? forQuery(variable, value, format)
+        : forPeople(value),
     );
-    if (variable.hide !== 2) {
-      shown.push([variable.label || variable.name, forPeople(value)]);
+  };
+  for (const variable of variables) {
+    if (!values.has(variable)) {
+      await resolve(variable);
     }
   }
+  const shown = variables
+    .filter(({ hide }) => hide !== 2)
+    .map((variable) => [variable.label || variable.name, forPeople(values.get(variable))]);
   return { shown, interpolate };
 }

@@ -201,15 +201,14 @@ who = row(
         [
             Column(
                 "up",
-                "sum by (cluster, volume, host, brick, subvolume, pid, glusterfs_version,"
-                " xlator_version) (glupy_brick_info{$*} * on (cluster, host, volume, brick)"
-                " group_left () glupy_brick_up)",
+                "sum by (cluster, volume, host, brick, subvolume, pid) (glupy_brick_info{$*}"
+                " * on (cluster, host, volume, brick) group_left () glupy_brick_up)",
                 unit.SHORT,
             )
         ],
-        "cluster, volume, host, brick, subvolume, pid, glusterfs_version, xlator_version",
-        "The process of each brick and the versions that it runs; subvolume is the number of its"
-        " replica or disperse set.",
+        "cluster, volume, host, brick, subvolume, pid",
+        "The process of each brick; subvolume is the number of its replica or disperse set. The"
+        " page Exporter has the versions.",
         links={"brick": tables.TO_BRICK, "volume": tables.TO_VOLUME},
         hidden=["cluster"],
     ),

@@ -141,14 +141,15 @@ what = row(
                 unit.DATE_TIME_FROM_NOW,
             ),
             Column(
-                "connections",
+                "open",
                 f"sum by (cluster, client, process) ({CONNECTIONS})",
                 unit.SHORT,
             ),
         ],
         "cluster, client, process",
-        "When a client's last fop came back, and since when it has been counted. A process is there"
-        " only where the volume option client-detail asks for it.",
+        "When a client's last fop came back, and since when it has been counted; open is the number"
+        " of its connections. A process is there only where the volume option client-detail asks"
+        " for it.",
         links={"client": tables.TO_CLIENT},
         hidden=["cluster"],
     ),

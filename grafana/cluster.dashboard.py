@@ -64,7 +64,7 @@ health = row(
         links=[to("exporter", "Exporters")],
     ),
     stat(
-        "Oldest word",
+        "Age of data",
         "max(time() - timestamp(glupy_brick_up{$*}))",
         unit.SECONDS,
         "How long ago the bricks' state was scraped, at most.",
@@ -91,6 +91,7 @@ alerts = row(
         " leads to its runbook.",
         height=6,
         links={"alertname": TO_RUNBOOK, "volume": tables.TO_VOLUME},
+        hidden=["cluster"],
         none="No alert of the shipped rules fires.",
     ),
 )

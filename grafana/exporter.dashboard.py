@@ -37,6 +37,11 @@ def of_hosts(value: str) -> list[tuple[str, str]]:
     return [("{{name}}", named(f"topk(10, {value})", "host"))]
 
 
+def by_collector(value: str) -> list[tuple[str, str]]:
+    """Each collector's line."""
+    return [("{{name}}", named(value, "collector"))]
+
+
 health = row(
     "Health",
     stat("Exporters up", f"sum({UP})", unit.SHORT, "Nodes whose exporter answers.", width=6),
@@ -87,7 +92,7 @@ cost = row(
     ),
     lines(
         "Duration of collectors",
-        [("{{collector}}", "max by (collector) (glupy_collector_duration_seconds{$*})")],
+        by_collector("max by (collector) (glupy_collector_duration_seconds{$*})"),
         unit.SECONDS,
         "Time that each collector took, on the slowest node.",
     ),
@@ -116,7 +121,7 @@ cost = row(
     ),
     lines(
         "Collectors that succeed",
-        [("{{collector}}", "min by (collector) (glupy_collector_success{$*})")],
+        by_collector("min by (collector) (glupy_collector_success{$*})"),
         unit.SHORT,
         "1 if a collector served every brick of every node, 0 if it had to leave one out.",
     ),

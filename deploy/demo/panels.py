@@ -34,15 +34,18 @@ def _escaped(value: str) -> str:
     return re.sub(r"[\\^$*+?.()|[\]{}/]", r"\\\g<0>", value)
 
 
-def _expanded(expression: str, values: dict[str, str]) -> str:
+def expanded(expression: str, values: dict[str, str]) -> str:
+    """An expression with the values of variables."""
     for name, value in values.items():
         expression = expression.replace(f"${{{name}:regex}}", value)
-    return expression.replace("$__range", "5m").replace("$__rate_interval", "1m")
+    return expression
 
 
-def questions(busiest: dict[str, str]) -> Iterator[Question]:
+def questions(
+    busiest: dict[str, str], window: str = "5m", interval: str = "1m"
+) -> Iterator[Question]:
     """All queries, with All chosen where that can be, and with the ``busiest`` "client" and, by its
-    gfid, "file".
+    gfid, "file"; for a time range of ``window``, of which each point has the rate of ``interval``.
     """
     for file in sorted(DASHBOARDS.glob("*.json")):
         dashboard: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -55,7 +58,9 @@ def questions(busiest: dict[str, str]) -> Iterator[Question]:
         for values in choices:
             for panel in dashboard["panels"]:
                 for target in panel.get("targets", []):
-                    expression = _expanded(target["expr"], values)
+                    expression = expanded(target["expr"], values)
+                    expression = expression.replace("$__range", window)
+                    expression = expression.replace("$__rate_interval", interval)
                     instant = target.get("instant", False)
                     yield Question(file.stem, panel["title"], expression, instant)
 

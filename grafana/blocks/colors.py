@@ -29,7 +29,7 @@ def _shade(color: str, place: int, of: int) -> str:
     """The first of a kind is the hue itself; the others go from darker to lighter."""
     if place == 0:
         return color
-    part = 0.45 + 1.15 * (place - 1) / max(of - 2, 1)  # of the hue's lightness; white is 2
+    part = 0.6 + 1.0 * (place - 1) / max(of - 2, 1)  # of the hue's lightness; white is 2
     channels = (int(color[at : at + 2], 16) for at in (1, 3, 5))
     mixed = (c * part if part < 1 else c + (255 - c) * (part - 1) for c in channels)
     return "#" + "".join(f"{round(channel):02X}" for channel in mixed)

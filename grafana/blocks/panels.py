@@ -11,6 +11,7 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple, Union
 
 from grafanalib import core
+from grafanalib.formatunits import DATE_TIME_FROM_NOW
 
 from blocks.colors import FOPS, UNKNOWN, WORK
 from blocks.form import Json, Panel, Query
@@ -25,19 +26,22 @@ _WIDTHS = {
     "cluster": 110,
     "volume": 120,
     "type": 80,
-    "host": 170,
+    "host": 180,
     "set": 50,
-    "subvolume": 90,
+    "subvolume": 80,
     "pid": 70,
-    "severity": 80,
-    "alertname": 200,
-    "glusterfs_version": 130,
-    "xlator_version": 120,
+    "severity": 70,
+    "alertname": 210,
+    "glusterfs_version": 145,
+    "xlator_version": 110,
     "version": 120,
 }
-_NAME = 150  # pixels at least of a column of names of any length
+# Pixels at least of columns of names of any length.
+_NAMES = {"brick": 250, "path": 300}
+_NAME = 150
+_AGO = 118  # pixels of a column that says how long ago
 _TEXT = 20  # pixels of the letters of a name
-_LEGEND = 230  # pixels of a legend beside its graph
+_LEGEND = 255  # pixels of a legend beside its graph
 
 Series = tuple[str, str]  # what a series is called, and its expression
 AnyLink = Union[Link, core.DataLink]
@@ -91,9 +95,9 @@ def _colors(series: Sequence[Series]) -> list[Json]:
     """Fixed colours of what is known by name: fops, or kinds of work."""
     if any(re.search(r"by \(fop[,)]", expr) for _, expr in series):
         return [_override(name, color=_color(color)) for name, color in FOPS.items()]
-    found = [_override(f"^{name}( |$)", "byRegexp", color=_color(c)) for name, c in WORK.items()]
+    found = [_override(f"/^{name}( |$)/", "byRegexp", color=_color(c)) for name, c in WORK.items()]
     dashes = {"dash": [8, 6], "fill": "dash"}
-    return [*found, _override(" (mean|median)$", "byRegexp", custom_lineStyle=dashes)]
+    return [*found, _override("/ (mean|median)$/", "byRegexp", custom_lineStyle=dashes)]
 
 
 def heading(title: str) -> Panel:
@@ -164,7 +168,8 @@ def lines(
     custom: Json | None = None,
 ) -> Panel:
     """Lines over time, with a legend that has their values: beside them where they are many."""
-    many = any("{{name}}" in name for name, _ in series)
+    labels = [name for name, _ in series if "{{" in name]
+    many = len(labels) > 1 or any("{{name}}" in name for name in labels)
     return Panel(
         type="timeseries",
         title=title,
@@ -290,14 +295,14 @@ def heatmap(
 
 
 def _of_label(label: str, link: AnyLink | None, hidden: bool) -> Json:
-    # A process id is no quantity.
-    properties: Json = {"unit": "none"}
+    # A process id is no quantity. Without "-", `none` would stand in each empty cell.
+    properties: Json = {"unit": "none", "noValue": "-"}
     if hidden:
         properties["custom_hidden"] = True
     elif label in _WIDTHS:
         properties["custom_width"] = _WIDTHS[label]
     else:
-        properties["custom_minWidth"] = _NAME
+        properties["custom_minWidth"] = _NAMES.get(label, _NAME)
         # What is longer than its column can be read in a window of its own.
         properties["custom_inspect"] = True
     if link:
@@ -329,9 +334,10 @@ def table(
     )
     keys = labels.split(", ")
     overrides = [_override(key, **_of_label(key, links.get(key), key in hidden)) for key in keys]
-    overrides += [
-        _override(column.title, unit=column.unit, custom_width=_NUMBER) for column in columns
-    ]
+    for column in columns:
+        ago = column.unit == DATE_TIME_FROM_NOW
+        properties: Json = {"unit": column.unit, "custom_width": _AGO if ago else _NUMBER}
+        overrides.append(_override(column.title, **properties))
     return Panel(
         type="table",
         title=title,

@@ -123,25 +123,25 @@ def of_busiest(value: str, series: str, by: str) -> str:
 
 
 def named(expr: str, label: str) -> str:
-    """`expr` with the label `name` for legends: a label's value or, of a brick, a short name.
-
-    That is the first part of the host's name and the last two of the brick's path.
+    """`expr` with the label `name` for legends: a label's value or, of a host or a brick, a short
+    name. That is the first part of the host's name and the last two of the brick's path.
     """
-    if label != "brick":
+    if label not in ("host", "brick"):
         return f'label_replace({expr}, "name", "$1", "{label}", "(.*)")'
     host = r"([0-9-]*[a-zA-Z_][^.]*)[.].*|(.*)"
+    node = f'label_replace({expr}, "name", "$1$2", "host", "{host}")'
+    if label == "host":
+        return node
     path = r".*/([^/]+/[^/]+)|(.*)"
-    node = f'label_replace({expr}, "node", "$1$2", "host", "{host}")'
     directory = f'label_replace({node}, "directory", "$1$2", "brick", "{path}")'
-    return f'label_join({directory}, "name", ":", "node", "directory")'
+    return f'label_join({directory}, "name", ":", "name", "directory")'
 
 
 def to_next_power(expr: str) -> str:
     """`expr` with le as the power of two that follows, which reads 1 KiB in place of 1023 B."""
-    for power in (2**exponent for exponent in range(10, 32)):
+    for power in (2**exponent for exponent in range(1, 32)):
         bound = power - 1
-        mantissa = f"{bound}"[0] + "." + f"{bound}"[1:]
-        forms = f"{bound}(.0)?|{mantissa}e[+]0{len(str(bound)) - 1}"
+        forms = f"{bound}(.0)?|{str(bound)[0]}.{str(bound)[1:]}e[+]0{len(str(bound)) - 1}"
         expr = f'label_replace({expr}, "le", "{power}", "le", "{forms}")'
     return expr
 

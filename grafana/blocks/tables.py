@@ -92,13 +92,11 @@ def bricks(title: str, description: str) -> Panel:
         "max by (cluster, volume, host, brick)"
         f" (cluster_host_volume_brick_kind:glupy_fop_duration_seconds:p99_rate5m{{$*}}) {these}"
     )
-    errors = f"{by} (cluster_host_volume_brick_errno:glupy_fop_errors:rate5m{{$*}}) {these}"
     return table(
         title,
         [
             *work,
             Column("p99", slowest, unit.SECONDS),
-            Column("errors", errors, unit.OPS_PER_SEC),
         ],
         "cluster, volume, host, brick",
         f"{description} The {_ROWS} with most operations; p99 is that of the brick's slowest kind"

@@ -203,8 +203,9 @@ def _of_graph(panel: Json) -> Iterator[str]:
         yield "rates that are not stacked"
     for target in panel["targets"]:
         labels = set(_LEGEND.findall(target["legendFormat"]))
+        few = any(f"by ({label})" in target["expr"] for label in FEW)
         one = "gfid=~`" in target["expr"]
-        if labels - FEW and "topk(" not in target["expr"] and not one:
+        if labels - FEW and "topk(" not in target["expr"] and not (one or few):
             yield f"any number of lines, one for each {', '.join(sorted(labels - FEW))}"
         if "name" in labels and (legend["placement"] != "right" or len(legend["calcs"]) > 1):
             yield "a long legend below the graph, or with more than one number"
@@ -213,20 +214,21 @@ def _of_graph(panel: Json) -> Iterator[str]:
                 yield "a graph of the series of all files"
             if metric in SAMPLED:
                 yield f"a graph of {metric}, which scrapes hardly ever meet"
-    fixed = [
-        (said["color"]["fixedColor"], name)
-        for name, said in overrides(panel).items()
-        if "color" in said
-    ]
-    for color, times in Counter(color for color, _ in fixed).items():
-        if times > 1:
-            yield f"colour {color} of more than one series"
+    fixed = [said["color"]["fixedColor"] for said in overrides(panel).values() if "color" in said]
+    yield from _twice("colour", fixed)
+    for rule in panel["fieldConfig"]["overrides"]:
+        # Without slashes Grafana looks for the whole name.
+        if rule["matcher"]["id"] == "byRegexp" and not rule["matcher"]["options"].startswith("/"):
+            yield "a regular expression that is none"
 
 
 def _of_table(panel: Json) -> Iterator[str]:
     defaults, fields = panel["fieldConfig"]["defaults"], overrides(panel)
     if not defaults.get("noValue"):
         yield "what is not there does not say so"
+    for name, said in fields.items():
+        if said["unit"] == "none" and said.get("noValue") != "-":
+            yield f"column {name}: an empty cell would say that the table is empty"
     if defaults["custom"]["filterable"]:
         yield "signs of filters over names"
     room = panel["gridPos"]["w"] / COLUMNS * (PAGE - 8) - 24

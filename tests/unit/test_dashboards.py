@@ -253,7 +253,13 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
     "a graph of glupy_fops_in_flight": lambda d: ask(
         titled(d, BY_FOP), "topk(9, sum by (fop) (glupy_fops_in_flight))"
     ),
-    "colour #000000 of more than one series": lambda d: repaint(d, BY_FOP, "#000000"),
+    "colour #000000 twice": lambda d: repaint(d, BY_FOP, "#000000"),
+    "a regular expression that is none": lambda d: titled(d, "Throughput")["fieldConfig"][
+        "overrides"
+    ][0]["matcher"].update(options="^read"),
+    "column set: an empty cell would say": lambda d: [
+        field["properties"].pop(1) for field in titled(d, SETS)["fieldConfig"]["overrides"][:5]
+    ],
     f"{SETS}: what is not there does not say so": lambda d: defaults(d, SETS).pop("noValue"),
     "signs of filters over names": lambda d: defaults(d, SETS)["custom"].update(filterable=True),
     "columns of": lambda d: titled(d, SETS)["gridPos"].update(w=12),

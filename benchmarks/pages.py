@@ -26,13 +26,14 @@ import history
 
 sys.path.insert(0, str(history.ROOT / "deploy" / "demo"))
 
-from panels import DASHBOARDS, expanded, questions  # noqa: E402
+from panels import DASHBOARDS, expanded, questions
 
 LIMITS = {3600: 5.0, 86400: 10.0}
 """Seconds that a page may take, by its time range in seconds."""
 POINTS = 480
 """Of a graph: half of a page of 980 pixels."""
 AT_ONCE = 6
+RATE = "$rate"
 
 Request = tuple[str, dict[str, str]]
 
@@ -43,8 +44,7 @@ class Pages:
     def __init__(self, url: str, seconds: int, interval: int) -> None:
         self.url, self.seconds = url, seconds
         self.end = int(time.time())
-        self.step = max(seconds // POINTS, interval)
-        self.rate = max(self.step + interval, 4 * interval)
+        self.interval = interval
 
     def get(self, request: Request) -> Any:
         """The answer to a request, and its data."""
@@ -81,12 +81,12 @@ class Pages:
             "client": self.busiest("client", clients),
         }
         found = defaultdict(list)
-        for asked in questions(chosen, f"{self.seconds}s", f"{self.rate}s"):
-            if asked.instant:
-                request = self.instant(asked.expression)
-            else:
-                words = {"query": asked.expression, "step": f"{self.step}", **self.span()}
-                request = "query_range", words
+        for asked in questions(chosen, f"{self.seconds}s", RATE):
+            step = max(self.seconds // (asked.points or POINTS), self.interval)
+            rate = max(step + self.interval, 4 * self.interval)
+            expression = asked.expression.replace(RATE, f"{rate}s")
+            words = {"query": expression, "step": f"{step}", **self.span()}
+            request = self.instant(expression) if asked.instant else ("query_range", words)
             found[asked.dashboard, asked.panel].append(request)
         for file in DASHBOARDS.glob("*.json"):
             for variable in json.loads(file.read_text(encoding="utf-8"))["templating"]["list"]:

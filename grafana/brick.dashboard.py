@@ -6,7 +6,7 @@ from blocks import shared, tables
 from blocks.board import board, row
 from blocks.colors import BAD, GOOD, ODD
 from blocks.links import field_label, to
-from blocks.panels import Column, areas, heatmap, lines, stat, table, thresholds
+from blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
 from blocks.queries import of_busiest, or_zero, rate, top
 
 FOPS = "cluster_host_volume_brick_fop:glupy_fops:rate5m{$*}"
@@ -14,6 +14,7 @@ BRICK_FOPS = "cluster_host_volume_brick:glupy_fops:rate5m{$*}"
 READ = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
 BUCKETS = rate("glupy_fop_duration_seconds_bucket{$*}")
+BUCKETS_OF_ALL = "rate(glupy_fop_duration_seconds_bucket{$*}[$__range])"
 SECONDS = "glupy_fop_duration_seconds_sum{$*}"
 KIND = "cluster_host_volume_brick_kind:glupy_fop_duration_seconds"
 
@@ -159,22 +160,27 @@ latency = row(
         " wait for another client's lock are left out.",
         height=9,
     ),
-    *(
-        lines(
-            f"{word} latency by fop",
-            [
-                (
-                    "{{name}}",
-                    of_busiest(
-                        f"histogram_quantile({part}, sum by (fop, le) ({BUCKETS}))", FOPS, "fop"
-                    ),
-                )
-            ],
-            unit.SECONDS,
-            f"{said} of each of the ten busiest fops took no longer. A click chooses the fop.",
-            links=[TO_FOP],
-        )
-        for word, part, said in (("Median", 0.5, "Half"), ("p99", 0.99, "99 of 100"))
+    gauges(
+        "Median latency by fop",
+        f"sort_desc(histogram_quantile(0.5, sum by (fop, le) ({BUCKETS_OF_ALL})) and on (fop) topk(10,"
+        f" sum by (fop) (avg_over_time({FOPS}[$__range]))))",
+        unit.SECONDS,
+        "Half of each of the ten busiest fops took no longer, over the time range. A click chooses"
+        " the fop.",
+        links=[TO_FOP],
+    ),
+    lines(
+        "p99 latency by fop",
+        [
+            (
+                "{{name}}",
+                of_busiest(f"histogram_quantile(0.99, sum by (fop, le) ({BUCKETS}))", FOPS, "fop"),
+            )
+        ],
+        unit.SECONDS,
+        "99 of 100 of each of the ten busiest fops took no longer. A click chooses the fop.",
+        height=10,
+        links=[TO_FOP],
     ),
     areas(
         "Errors by fop and errno",

@@ -27,6 +27,8 @@ class Question(NamedTuple):
     expression: str
     instant: bool
     """Asked once, and not for each point of a graph."""
+    points: int | None
+    """Of the graph at most, if not one for each pixel."""
 
 
 def _escaped(value: str) -> str:
@@ -62,7 +64,8 @@ def questions(
                     expression = expression.replace("$__range", window)
                     expression = expression.replace("$__rate_interval", interval)
                     instant = target.get("instant", False)
-                    yield Question(file.stem, panel["title"], expression, instant)
+                    points = panel.get("maxDataPoints")
+                    yield Question(file.stem, panel["title"], expression, instant, points)
 
 
 def unanswered(prometheus: Prometheus, asked: list[Question]) -> list[Question]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import attr
 from grafanalib import core
 
@@ -13,6 +15,8 @@ from blocks.queries import expand
 from blocks.selectors import PAGES, selectors
 
 _COLUMNS = 24
+# The points of a graph of raw buckets, of which each brick has hundreds: else one for each pixel.
+_COARSE = 120
 Row = list[Panel]
 
 
@@ -42,6 +46,8 @@ def _on_page(panel: Panel, page: str) -> Panel:
     if not panel.targets:
         return panel
     targets = [attr.evolve(t, expr=expand(t.expr, PAGES[page])) for t in panel.targets]
+    asked = "".join(target.expr for target in targets if not target.instant)
+    coarse = {"maxDataPoints": _COARSE} if re.search(r"rate\(\w+_bucket\b", asked) else {}
     asked = "".join(target.expr for target in targets)
     deaf = [name for name in PAGES[page] if f"${{{name}:regex}}" not in asked]
     said = f" Not narrowed by: {', '.join(deaf)}." if deaf else ""
@@ -49,6 +55,7 @@ def _on_page(panel: Panel, page: str) -> Panel:
         panel,
         targets=targets,
         description=panel.description + said,
+        more={**panel.more, **coarse},
         defaults=resolved(panel.defaults, page),
         overrides=resolved(panel.overrides, page),
     )

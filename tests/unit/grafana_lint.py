@@ -25,6 +25,8 @@ FEW = {"kind", "direction", "collector", "origin"}
 """Labels of which there are never more values than a legend has room for."""
 SAMPLED = {"glupy_fops_in_flight"}
 """Gauges of what has come and gone between two scrapes."""
+COARSE = 120
+"""Points at most of a graph of raw buckets."""
 OBEYED = 4
 """Panels at least that a selector has to be good for."""
 
@@ -272,6 +274,10 @@ def _of_queries(panel: Json, dashboard: Json) -> Iterator[str]:
     for target in panel.get("targets", []):
         yield from _of_expression(target["expr"], variables(dashboard))
     asked = "".join(target["expr"] for target in panel.get("targets", []))
+    drawn = "".join(target["expr"] for target in panel.get("targets", []) if target["range"])
+    fine = panel.get("maxDataPoints", COARSE + 1) > COARSE
+    if fine and re.search(r"rate\(\w+_bucket\b", drawn):
+        yield "raw buckets for each pixel of a graph"
     for name in variables(dashboard):
         said = panel.get("description", "").partition("Not narrowed by: ")[2]
         if name != "datasource" and f"${{{name}:regex}}" not in asked and name not in said:

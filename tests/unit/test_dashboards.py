@@ -269,6 +269,7 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
         titled(d, "Sizes of reads"),
         "sum by (le) (rate(glupy_io_size_bytes_bucket[$__rate_interval]))",
     ),
+    "raw buckets for each pixel": lambda d: titled(d, "Sizes of reads").pop("maxDataPoints"),
     "no query": lambda d: first(d, "stat").update(targets=[]),
     "not from the chosen data source": lambda d: first(d, "stat")["targets"][0].update(
         datasource={"type": "prometheus", "uid": "mine"}

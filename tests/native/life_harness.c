@@ -176,15 +176,21 @@ scene_hung_group(void)
 }
 
 static void
+make_inode_table(uint32_t lru_limit)
+{
+#ifdef INODE_TABLE_HAS_SIZES
+    xl->itable = inode_table_new(lru_limit, xl, 0, 0);
+#else
+    xl->itable = inode_table_new(lru_limit, xl);
+#endif
+    check(xl->itable);
+}
+
+static void
 scene_hung_disk(void)
 {
     up();
-#ifdef INODE_TABLE_HAS_SIZES
-    xl->itable = inode_table_new(0, xl, 0, 0);
-#else
-    xl->itable = inode_table_new(0, xl);
-#endif
-    check(xl->itable);
+    make_inode_table(0);
     hanging = "disk";
     run_all(ctx, xl, &client, 1);
     go_down_while_hung();
@@ -241,6 +247,30 @@ scene_late_fops(void)
     check(!xl->private && callers_seen == children_seen);
 }
 
+/* Every fop three times with success, twice with ENOSPC, and once by the self-heal daemon, on a
+ * file that has a name. */
+static void
+scene_everything(void)
+{
+    struct iatt iatt = {.ia_type = IA_IFREG, .ia_gfid = {1}};
+
+    check(dict_set_str(xl->options, "file-slots", "8") == 0);
+    check(dict_set_str(xl->options, "client-slots", "8") == 0);
+    up();
+    make_inode_table(100);
+    check(inode_link(inode_new(xl->itable), xl->itable->root, "file", &iatt));
+    test_inode.ia_type = IA_IFREG;
+    reply_ret = 4096;
+    run_all(ctx, xl, &client, 3);
+    reply_ret = -1;
+    reply_errno = ENOSPC;
+    run_all(ctx, xl, &client, 2);
+    caller_pid = GF_CLIENT_PID_SELF_HEALD;
+    run_all(ctx, xl, &client, 1);
+    show("up");
+    down();
+}
+
 static uint64_t cookie;
 
 static void
@@ -276,6 +306,7 @@ static const struct {
     {"hung-disk", scene_hung_disk},     {"many-segments", scene_many_segments},
     {"late-fops", scene_late_fops},     {"lost-cookies", scene_lost_cookies},
     {"snapshot", scene_snapshot},       {"stepped", scene_stepped},
+    {"everything", scene_everything},
 };
 
 int

@@ -27,6 +27,7 @@ static struct iovec test_vector = {.iov_len = 4096};
 static struct iatt reply_iatt;
 static dict_t *test_xdata;
 static int32_t reply_ret, reply_errno;
+static pid_t caller_pid;
 static unsigned long children_seen, callers_seen;
 
 /* What the child does before it answers. */
@@ -149,6 +150,7 @@ run_all(glusterfs_ctx_t *ctx, xlator_t *xl, client_t *client, unsigned long roun
             frame = create_frame(THIS, ctx->pool);
             check(frame);
             frame->root->client = client;
+            frame->root->pid = caller_pid;
             strcpy(frame->root->identifier, "192.0.2.1:49152");
             drivers[index].drive(frame, xl);
             STACK_DESTROY(frame->root);

@@ -47,7 +47,7 @@ static bool
 table_make(uint32_t slots, uint32_t files)
 {
     (void)files;
-    return segment->header->file_slots == slots;
+    return segment->files.sets * GLUPY_WAYS == slots;
 }
 
 static void
@@ -63,7 +63,7 @@ table_count(uint32_t file, double now)
     gfid_of(file, gfid);
     place = glupy_file_place(segment, glupy_file_key(segment, gfid), gfid, 1, nanoseconds);
     if (place.slot != GLUPY_NO_SLOT)
-        glupy_count_file(segment, place.slot, &outcome);
+        glupy_count(&segment->files, place.slot, &outcome);
 }
 
 static bool
@@ -77,15 +77,15 @@ table_find(uint32_t file, struct found *found)
     slot = glupy_table_find(&segment->files, glupy_file_key(segment, gfid));
     if (slot == GLUPY_NO_SLOT)
         return false;
-    counted = segment->file_counters[slot].fops[GLUPY_READ];
-    *found = (struct found){counted, counted, counted + segment->file_counters[slot].error_bound};
+    counted = segment->files.counters[slot].fops[GLUPY_READ];
+    *found = (struct found){counted, counted, counted + segment->files.counters[slot].error_bound};
     return true;
 }
 
 static uint64_t
 table_evicted(void)
 {
-    return segment->header->files_evicted;
+    return segment->files_health->evicted;
 }
 
 static const struct algorithm table = {"table", table_make, table_count, table_find, table_evicted};

@@ -86,12 +86,12 @@ count(struct glupy_segment *segment, const struct fop *fop)
     if (fop->error)
         glupy_count_error(segment, shard, fop->number, fop->error);
     if (client.slot != GLUPY_NO_SLOT)
-        glupy_count_client(segment, client.slot, &fop->outcome);
+        glupy_count(&segment->clients, client.slot, &fop->outcome);
     if (file.slot == GLUPY_NO_SLOT)
         return;
-    if (!segment->file_names[file.slot].path_length)
+    if (!segment->files_names[file.slot].path_length)
         name_file(segment, file.slot, fop->file);
-    glupy_count_file(segment, file.slot, &fop->outcome);
+    glupy_count(&segment->files, file.slot, &fop->outcome);
     if (client.slot != GLUPY_NO_SLOT)
         glupy_vote(segment, file.slot, client.slot);
 }
@@ -171,7 +171,7 @@ make(const char *directory, uint32_t node, uint32_t set)
 static void
 maintain(struct glupy_segment *segment)
 {
-    glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
+    glupy_store(&segment->numbers->heartbeat, glupy_monotonic_ns());
     glupy_table_decay(&segment->files, glupy_decay_share(HALF_LIFE));
     glupy_table_decay(&segment->clients, glupy_decay_share(HALF_LIFE));
 }

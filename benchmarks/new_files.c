@@ -34,7 +34,7 @@ operate(uint64_t file)
     glupy_count_start(segment, shard, 0);
     glupy_count_end(segment, shard, 0, outcome.ns);
     if (place.slot != GLUPY_NO_SLOT)
-        glupy_count_file(segment, place.slot, &outcome);
+        glupy_count(&segment->files, place.slot, &outcome);
 }
 
 /* The two threads must not take turns on one processor. */

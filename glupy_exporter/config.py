@@ -18,7 +18,7 @@ from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.base import Collector
 from glupy_exporter.errors import UserError
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.values import Address, Setting, Settings
 
 API_PATH = "/api/"

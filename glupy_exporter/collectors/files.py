@@ -13,7 +13,7 @@ from glupy_exporter.collectors.base import Collector, OpenBrick, Options
 from glupy_exporter.collectors.family import Block, Family, single
 from glupy_exporter.collectors.memory import Memory
 from glupy_exporter.collectors.selector import Selector
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.segment.reader import (
     ClientIdentity,
     File,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Block, Family, Histogram
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 
 DURATION = Family(
     "glupy_fop_duration_seconds",

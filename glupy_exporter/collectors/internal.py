@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from glupy_exporter.collectors import activity
 from glupy_exporter.collectors.base import Collector, OpenBrick
 from glupy_exporter.collectors.family import Block, Family
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 
 _WHICH = (
     "The glupy_file_ and glupy_client_ metrics leave this traffic out, those of whole bricks have "

@@ -1,5 +1,5 @@
-"""The shared-memory contract between the translator and its readers.
+"""Reading the segments that translators write.
 
-``layout`` declares it, ``header`` renders it as C, ``reader`` reads it. Nothing here imports
-anything else of the project.
+``header`` renders the schema as C for the translator, ``reader`` reads what that writes. Nothing here
+imports anything of the project but the schema.
 """

@@ -1,4 +1,4 @@
-"""Renders ``layout.h`` from ``layout``, with a static assertion on every size and offset."""
+"""Renders ``layout.h`` from the schema, with a static assertion on every size and offset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import re
 from typing import Any
 
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 
 _C_TYPES: dict[Any, str] = {
     ctypes.c_char: "char",
@@ -40,6 +40,27 @@ def _structure(structure: type[ctypes.Structure]) -> list[str]:
     return [*lines, ""]
 
 
+def _type(element: Any) -> str:
+    return _C_TYPES[element] if element in _C_TYPES else f"struct {_tag(element)}"
+
+
+def _tables() -> list[str]:
+    """The tables as a macro that makes of each what another one, its argument, says.
+
+    The number of elements is one of a ``const struct glupy_shape *shape``.
+    """
+    lines = ["struct glupy_shape {"]
+    lines += [f"    uint64_t {name};" for name in layout.DIMENSIONS]
+    lines += ["};", "", "/* TABLE(name, type of an element, number of elements) */"]
+    rows = ["#define GLUPY_TABLES(TABLE)"]
+    for table in layout.TABLES:
+        count = " * ".join(
+            f"shape->{each}" if isinstance(each, str) else str(each) for each in table.shape
+        )
+        rows.append(f"    TABLE({table.name}, {_type(table.element)}, {count or 1})")
+    return [*lines, " \\\n".join(rows), ""]
+
+
 def _constants() -> dict[str, int]:
     """Every integer constant of ``layout``, and the lengths of its name tuples."""
     constants = {
@@ -50,13 +71,14 @@ def _constants() -> dict[str, int]:
     constants["KINDS"] = len(layout.KINDS)
     constants["DIRECTIONS"] = len(layout.DIRECTIONS)
     constants["ORIGINS"] = len(layout.ORIGINS)
+    constants["TABLE_COUNT"] = len(layout.TABLES)
     return constants
 
 
 def render() -> str:
     """The text of ``layout.h``."""
     lines = [
-        "/* Rendered from glupy_exporter/segment/layout.py: change that, not this. */",
+        "/* Rendered from glupy_exporter/schema/: change that, not this. */",
         "#ifndef GLUPY_LAYOUT_H",
         "#define GLUPY_LAYOUT_H",
         "",
@@ -68,5 +90,6 @@ def render() -> str:
     lines.append("")
     for structure in layout.STRUCTURES:
         lines += _structure(structure)
+    lines += _tables()
     lines += ["#endif", ""]
     return "\n".join(lines)

@@ -28,35 +28,26 @@ from itertools import compress, groupby
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from glupy_exporter.segment import layout, naming
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import check, naming
+from glupy_exporter.segment.check import REASONS, SegmentError
+from glupy_exporter.segment.text import escape, unescape
+
+__all__ = ["REASONS", "SegmentError", "escape", "unescape"]
 
 SUFFIX = naming.SUFFIX
 
-REASONS = (
-    "unreadable",
-    "not_a_file",
-    "truncated",
-    "bad_magic",
-    "bad_version",
-    "bad_layout",
-    "misnamed",
-)
-"""Every value of :attr:`SegmentError.reason`."""
-
 _FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
-_CONTROL = {
-    code: "".join(f"\\x{byte:02x}" for byte in chr(code).encode())
-    for code in (*range(0x20), *range(0x7F, 0xA0))
-}
 _CELL = struct.Struct(f"{ctypes.sizeof(layout.FopCell) // 8}Q")
 _IDLE = bytes(_CELL.size)
 _BUCKETS = layout.FopCell.buckets.offset // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
-_COUNTERS = struct.Struct(f"{layout.COUNTER_WORDS}Q")
+_COUNTERS = struct.Struct(f"{ctypes.sizeof(layout.Counters) // 8}Q")
 _BATCH = 4096  # slots whose names are there at a time
 _NAMES = 16  # slots whose names are read at a time: most are known, or nobody wants them
-_NO_ERRORS = bytes(layout.ERRNO_SLOTS * 8)
+_ROW = ctypes.sizeof(layout.FopErrors)
+_NO_ERRORS = bytes(_ROW)
 _ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
 _REOPENS = 4  # changes of options make a new segment each, not faster than glusterd hands them on
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
@@ -64,7 +55,7 @@ _FLOCK = struct.Struct("hhqqi4x")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def _words(field: str, structure: type[ctypes.Structure] = layout.FileCounters) -> slice:
+def _words(field: str, structure: type[ctypes.Structure] = layout.Counters) -> slice:
     """Where a field is among the words of a slot's counters."""
     place = getattr(structure, field)
     return slice(place.offset // 8, (place.offset + place.size) // 8)
@@ -76,11 +67,6 @@ _ERRORS, _FIRST_SEEN, _LAST_SEEN, _ERROR_BOUND = (
     _words(field).start for field in ("errors", "first_seen", "last_seen", "error_bound")
 )
 _TOP_CLIENT, _TOP_CLIENT_LEAD = (_words(field).start for field in ("top_client", "top_client_lead"))
-_CONNECTIONS = _words("connections", layout.ClientCounters).start
-
-assert ctypes.sizeof(layout.FileCounters) == ctypes.sizeof(layout.ClientCounters)
-for _shared in ("fops", "nanoseconds", "bytes", "errors", "first_seen", "last_seen", "error_bound"):
-    assert _words(_shared) == _words(_shared, layout.ClientCounters)
 
 Row = tuple[int, int, int]
 """Slot, tag and fops of a slot in use."""
@@ -88,18 +74,9 @@ Counters = tuple[int, ...]
 """The words of a slot's counters."""
 
 _I = TypeVar("_I")
-_S = TypeVar("_S", bound=ctypes.Structure)
 _Version = tuple[int, int]  # seq and tag
 Known = dict[int, tuple[_Version, _I]]
 """By slot, what a table's names were found to say, and the version of the slot that says so."""
-
-
-class SegmentError(Exception):
-    """A segment that cannot be used; ``reason`` is one of :data:`REASONS`."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -238,23 +215,6 @@ class TableHealth:
     slots: int
 
 
-def escape(raw: bytes) -> str:
-    """``raw`` as text a label can hold, so that :func:`unescape` gives the same bytes back.
-
-    Invalid UTF-8 and control characters become ``\\xNN``, a backslash becomes two.
-    """
-    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace").translate(_CONTROL)
-
-
-def unescape(text: str) -> bytes:
-    """The bytes that :func:`escape` turned into ``text``."""
-    return re.sub(
-        rb"\\(?:\\|x([0-9a-f]{2}))",
-        lambda m: bytes([int(m[1], 16)]) if m[1] else b"\\",
-        text.encode("utf-8"),
-    )
-
-
 def boot_id() -> str:
     """The boot id that /proc shows, empty if it shows none, as with systemd's ``ProcSubset=pid``.
 
@@ -273,24 +233,14 @@ class Table(Generic[_I]):
     the row is read afresh.
     """
 
-    def __init__(
-        self,
-        segment: Segment,
-        prefix: str,
-        count: int,
-        name: type[ctypes.Structure],
-        identify: Callable[[memoryview], _I],
-    ) -> None:
-        header = segment.header
-        self._tags: int = getattr(header, f"{prefix}_tags_offset")
-        self._seqs: int = getattr(header, f"{prefix}_seqs_offset")
-        self._counters: int = getattr(header, f"{prefix}_counters_offset")
-        self._names: int = getattr(header, f"{prefix}_names_offset")
+    def __init__(self, segment: Segment, rows: str, identify: Callable[[memoryview], _I]) -> None:
         self._segment = segment
-        self._name_size = ctypes.sizeof(name)
+        self._rows = rows
         self._identify = identify
-        self.tags = array("Q", segment.words(self._tags, count).tobytes())
+        self.tags = array("Q", segment.elements(f"{rows}_tags").tobytes())
         """Of each slot, 0 where it is free."""
+        names = segment.spans.get(f"{rows}_names")
+        self._name_size = ctypes.sizeof(names.element) if names else 0
 
     @cached_property
     def _copy(self) -> tuple[memoryview, memoryview]:
@@ -299,7 +249,7 @@ class Table(Generic[_I]):
 
     def _column(self, word: int) -> array[int]:
         words = self._copy[1].cast("Q")
-        return array("Q", words[word :: layout.COUNTER_WORDS].tobytes())
+        return array("Q", words[word :: _COUNTERS.size // 8].tobytes())
 
     @cached_property
     def last_seen(self) -> array[int]:
@@ -309,7 +259,16 @@ class Table(Generic[_I]):
     @property
     def connections(self) -> array[int]:
         """Of each slot, for a table of clients."""
-        return self._column(_CONNECTIONS)
+        return self._column(self._connections)
+
+    @cached_property
+    def _connections(self) -> int:
+        span = self._segment.spans.get(f"{self._rows}_counters")
+        return int(_words("connections", span.element if span else layout.Counters).start)
+
+    def connections_in(self, counters: Counters) -> int:
+        """Of a client."""
+        return counters[self._connections]
 
     def counters(self, slot: int) -> Counters:
         """As they were copied."""
@@ -343,7 +302,7 @@ class Table(Generic[_I]):
         for _, batch in groupby(wanted, lambda slot: slot // _BATCH):
             names = dict(self._named(batch, before))
             first = min(names)
-            tags = self._segment.words(self._tags + first * 8, max(names) + 1 - first)
+            tags = self._tags_from(first, max(names) + 1 - first)
             seqs = self._seqs_from(first, len(tags))
             for slot, (version, identity) in names.items():
                 seq, tag = version
@@ -370,8 +329,9 @@ class Table(Generic[_I]):
             if start != first:
                 first = start
                 names = self._names_from(start, min(_NAMES, len(self.tags) - start))
-            offset = (slot - start) * self._name_size
-            yield slot, (version, self._identify(names[offset : offset + self._name_size]))
+            size = self._name_size
+            offset = (slot - start) * size
+            yield slot, (version, self._identify(names[offset : offset + size]))
 
     def entry(self, row: Row) -> tuple[Counters, _I] | None:
         """The counters and the name now in the row's slot.
@@ -385,21 +345,22 @@ class Table(Generic[_I]):
                 continue
             counters = _COUNTERS.unpack(self._counters_from(slot, 1))
             identity = self._identify(self._names_from(slot, 1))
-            tag = self._segment.words(self._tags + slot * 8, 1)[0]
+            tag = self._tags_from(slot, 1)[0]
             if self._seqs_from(slot, 1)[0] == seq:
                 return (counters, identity) if tag == wanted else None
         return None
 
+    def _tags_from(self, slot: int, count: int) -> memoryview:
+        return self._segment.elements(f"{self._rows}_tags", slot, count).cast("Q")
+
     def _seqs_from(self, slot: int, count: int) -> memoryview:
-        return self._segment.read(self._seqs + slot * 4, count * 4).cast("I")
+        return self._segment.elements(f"{self._rows}_seqs", slot, count).cast("I")
 
     def _counters_from(self, slot: int, count: int) -> memoryview:
-        size = _COUNTERS.size
-        return self._segment.read(self._counters + slot * size, count * size)
+        return self._segment.elements(f"{self._rows}_counters", slot, count)
 
     def _names_from(self, slot: int, count: int) -> memoryview:
-        size = self._name_size
-        return self._segment.read(self._names + slot * size, count * size)
+        return self._segment.elements(f"{self._rows}_names", slot, count)
 
 
 class Segment:
@@ -426,7 +387,7 @@ class Segment:
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode):
                 raise SegmentError("not_a_file", "not a regular file")
-            self.header = self._header(status.st_size)
+            self.header, self.spans = check.contents(self.read, status.st_size)
         except BaseException:
             os.close(self._fd)
             raise
@@ -456,35 +417,51 @@ class Segment:
             raise SegmentError("truncated", f"ends within the {size} bytes at {offset}")
         return memoryview(data)
 
-    def words(self, offset: int, count: int) -> memoryview:
-        """A copy of ``count`` 64-bit words."""
-        return self.read(offset, count * 8).cast("Q")
+    def elements(self, table: str, first: int = 0, count: int | None = None) -> memoryview:
+        """A copy of elements of a table, each as long as its type is here; none if it is missing.
 
-    def _header(self, size: int) -> layout.Header:
-        if size < layout.HEADER_SIZE:
-            raise SegmentError("truncated", f"{size} bytes are too few for a header")
-        header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
-        if header.magic != layout.MAGIC:
-            raise SegmentError("bad_magic", "not a glupy segment")
-        if header.version != layout.VERSION:
-            newer = header.version > layout.VERSION
-            raise SegmentError(
-                "bad_version",
-                f"segment layout {header.version}, this exporter reads {layout.VERSION}: upgrade "
-                + ("the exporter" if newer else "the translator and restart the brick"),
-            )
-        _check_bounds(header, size)
-        return header
+        What the segment has more of each is left out, and what it has less is 0.
+        """
+        span = self.spans.get(table)
+        if span is None:
+            return memoryview(b"")
+        count = span.length if count is None else count
+        size, known = span.element_size, ctypes.sizeof(span.element)
+        copied = self.read(span.offset + first * size, count * size)
+        if size == known:
+            return copied
+        starts = range(0, count * size, size)
+        parts = (copied[start : start + min(size, known)].tobytes() for start in starts)
+        return memoryview(b"".join(part.ljust(known, b"\0") for part in parts))
+
+    def numbers(self) -> dict[str, int]:
+        """The numbers of the brick, by the names of :data:`NUMBERS`: those that the segment has."""
+        return self._one("numbers")
+
+    def _one(self, table: str) -> dict[str, int]:
+        """The numbers of a table of one element."""
+        span = self.spans.get(table)
+        if span is None or not span.length:
+            return {}
+        values = span.element.from_buffer_copy(self.elements(table))
+        return {
+            name: getattr(values, name)
+            for name, kind in span.element._fields_
+            if kind is ctypes.c_uint64
+            and getattr(span.element, name).offset + 8 <= span.element_size
+        }
 
     @property
     def half_life(self) -> int:
         """Seconds after which a fop weighs half in the scores of files and clients."""
-        return min(max(int(self.header.half_life), layout.HALF_LIFE_MIN), layout.HALF_LIFE_MAX)
+        half_life = self.numbers().get("half_life", layout.HALF_LIFE_DEFAULT)
+        return min(max(half_life, layout.HALF_LIFE_MIN), layout.HALF_LIFE_MAX)
 
     def brick(self) -> Brick:
         """Who writes this segment and whether it still does."""
         header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
-        alive = self._locked()
+        numbers, alive = self.numbers(), self._locked()
+        beat = numbers.get("heartbeat", header.created_monotonic)
         return Brick(
             # As when the name was compared: whoever can write the file may have changed it since.
             volume=escape(self.header.volume),
@@ -494,14 +471,14 @@ class Segment:
             glusterfs_version=escape(header.glusterfs_version),
             xlator_version=escape(header.xlator_version),
             subvolume=header.subvolume if header.subvolume >= 0 else None,
-            volume_bricks=header.volume_bricks or None,
+            volume_bricks=numbers.get("volume_bricks") or None,
             created=header.created_realtime / 1e9,
-            heartbeat=self._heartbeat(header, alive),
-            enabled=bool(header.enabled),
+            heartbeat=self._heartbeat(beat, header, alive),
+            enabled=bool(numbers.get("enabled")),
             alive=alive,
         )
 
-    def _heartbeat(self, header: layout.Header, alive: bool) -> float:
+    def _heartbeat(self, beat: int, header: layout.Header, alive: bool) -> float:
         """Seconds since the epoch.
 
         The monotonic clock now is of use only on the writer's boot. A lock proves that it is this
@@ -510,9 +487,9 @@ class Segment:
         """
         now = time.time()
         if alive or (header.boot_id and header.boot_id.decode("ascii", "replace") == boot_id()):
-            age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - int(header.heartbeat)
+            age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - beat
             return now - max(0, age) / 1e9
-        return min(self._realtime(header.heartbeat), now)
+        return min(self._realtime(beat), now)
 
     def replaced(self) -> bool:
         """Whether the segment's path is another file's by now, or nobody's."""
@@ -529,8 +506,8 @@ class Segment:
 
     def _names(self) -> list[str]:
         if self._fop_names is None:
-            count = self.header.fop_count
-            raw = bytes(self.read(self.header.names_offset, count * layout.NAME_SIZE))
+            raw = bytes(self.elements("fop_names"))
+            count = len(raw) // layout.NAME_SIZE
             names = []
             for index in range(count):
                 start = index * layout.NAME_SIZE
@@ -545,12 +522,12 @@ class Segment:
 
     def fops(self) -> list[Fop]:
         """Every fop that was called at least once, in the order of GlusterFS's fop enum."""
-        shards, count = self.header.shard_count, self.header.fop_count
         size = _CELL.size
-        copied = bytes(self.read(self.header.cells_offset, shards * count * size))
+        copied = bytes(self.elements("cells"))
+        names = self._names()
         fops = []
-        for index, name in enumerate(self._names()):
-            starts = range(index * size, shards * count * size, count * size)
+        for index, name in enumerate(names):
+            starts = range(index * size, len(copied), len(names) * size)
             # A completion may be counted in another shard than its start.
             cells = [cell for start in starts if (cell := copied[start : start + size]) != _IDLE]
             if name and cells:
@@ -562,21 +539,21 @@ class Segment:
     def errnos(self) -> Iterator[tuple[str, int, int]]:
         """``(fop, errno, count)`` for every error counted; errno 0 stands for any other."""
         slots = layout.ERRNO_SLOTS
-        size = slots * 8
-        copied = self.read(self.header.errors_offset, self.header.fop_count * size).tobytes()
+        copied = bytes(self.elements("errors"))
         for index, name in enumerate(self._names()):
-            row = copied[index * size : (index + 1) * size]
+            row = copied[index * _ROW : (index + 1) * _ROW]
             if name and row != _NO_ERRORS:
                 counts = memoryview(row).cast("Q").tolist()
                 yield from ((name, n, counts[n]) for n in compress(range(slots), counts))
 
     def io(self) -> dict[str, Io]:
-        """Reads and writes, keyed by :data:`layout.DIRECTIONS`."""
-        shards, kinds = self.header.shard_count, len(layout.DIRECTIONS)
-        words = self.words(self.header.io_offset, shards * kinds * _IO_WORDS)
-        result = {}
+        """Reads and writes, keyed by :data:`layout.DIRECTIONS`; empty if they are not counted."""
+        words = self.elements("io").cast("Q")
+        result: dict[str, Io] = {}
+        if not words:
+            return result
         for index, direction in enumerate(layout.DIRECTIONS):
-            starts = range(index * _IO_WORDS, shards * kinds * _IO_WORDS, kinds * _IO_WORDS)
+            starts = range(index * _IO_WORDS, len(words), len(layout.DIRECTIONS) * _IO_WORDS)
             sums = [sum(column) for column in zip(*(words[s : s + _IO_WORDS] for s in starts))]
             buckets = sums[_IO_BUCKETS : _IO_BUCKETS + layout.SIZE_BUCKETS]
             result[direction] = Io(sums[0], tuple(buckets))
@@ -585,8 +562,9 @@ class Segment:
     def internal(self) -> dict[str, Counts]:
         """What GlusterFS's own clients did, keyed by :data:`layout.ORIGINS`; only those seen."""
         result = {}
-        for index, origin in enumerate(layout.ORIGINS):
-            counters = _load(self, layout.InternalCounters, self.header.internal_offset, index)
+        copied, size = bytes(self.elements("internal")), ctypes.sizeof(layout.Activity)
+        for origin, start in zip(layout.ORIGINS, range(0, len(copied), size)):
+            counters = layout.Activity.from_buffer_copy(copied, start)
             if any(counters.fops):
                 result[origin] = Counts(
                     tuple(counters.fops), tuple(counters.nanoseconds), tuple(counters.bytes)
@@ -595,7 +573,7 @@ class Segment:
 
     def file_table(self) -> FileTable:
         """The files now in the table."""
-        return Table(self, "file", self.header.file_slots, layout.FileName, _file_identity)
+        return Table(self, "files", _file_identity)
 
     def file(self, table: FileTable, row: Row) -> File | None:
         """The file of ``row``, or None if its slot changed hands since ``table`` was copied."""
@@ -634,12 +612,12 @@ class Segment:
 
     def client_table(self) -> ClientTable:
         """The clients now in the table."""
-        return Table(self, "client", self.header.client_slots, layout.ClientName, _client_identity)
+        return Table(self, "clients", _client_identity)
 
     def client(self, table: ClientTable, row: Row) -> Client | None:
         """The client of ``row``, or None if its slot changed hands since."""
         entry = table.entry(row)
-        return None if entry is None else self._client(*entry)
+        return None if entry is None else self._client(table, *entry)
 
     def clients(
         self,
@@ -649,11 +627,12 @@ class Segment:
     ) -> Iterator[tuple[Row, Client]]:
         """As :meth:`files`, for clients."""
         for row, counters, identity in table.entries(slots, known):
-            yield row, self._client(counters, identity)
+            yield row, self._client(table, counters, identity)
 
-    def _client(self, counters: Counters, identity: ClientIdentity) -> Client:
+    def _client(self, table: ClientTable, counters: Counters, identity: ClientIdentity) -> Client:
+        connections = table.connections_in(counters)
         # A connection that went while its host's slot changed hands may be taken off twice.
-        connections = counters[_CONNECTIONS] if counters[_CONNECTIONS] < 1 << 63 else 0
+        connections = connections if connections < 1 << 63 else 0
         return Client(*identity, self._activity(counters), counters[_ERROR_BOUND], connections)
 
     def _activity(self, counters: Counters) -> Activity:
@@ -671,19 +650,19 @@ class Segment:
 
     def file_health(self) -> TableHealth:
         """How full the file table is."""
-        return self._health("files", "file_slots")
+        return self._health("files")
 
     def client_health(self) -> TableHealth:
         """How full the client table is."""
-        return self._health("clients", "client_slots")
+        return self._health("clients")
 
-    def _health(self, prefix: str, slots: str) -> TableHealth:
-        header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
+    def _health(self, rows: str) -> TableHealth:
+        health, tags = self._one(f"{rows}_health"), self.spans.get(f"{rows}_tags")
         return TableHealth(
-            tracked=getattr(header, f"{prefix}_tracked"),
-            evicted=getattr(header, f"{prefix}_evicted"),
-            untracked_fops=getattr(header, f"{prefix}_untracked_fops"),
-            slots=getattr(self.header, slots),
+            tracked=health.get("tracked", 0),
+            evicted=health.get("evicted", 0),
+            untracked_fops=health.get("untracked_fops", 0),
+            slots=tags.length if tags else 0,
         )
 
 
@@ -709,67 +688,6 @@ def _client_identity(copied: memoryview) -> ClientIdentity:
     return ClientIdentity(escape(address) or "unknown", str(name.process or ""))
 
 
-def _load(segment: Segment, kind: type[_S], offset: int, index: int) -> _S:
-    size = ctypes.sizeof(kind)
-    return kind.from_buffer_copy(segment.read(offset + index * size, size))
-
-
-def _check_bounds(header: layout.Header, size: int) -> None:
-    """Raise SegmentError unless every table lies inside the file and is of an allowed size."""
-
-    def check(condition: bool, what: str) -> None:
-        if not condition:
-            raise SegmentError("bad_layout", what)
-
-    check(header.header_size == layout.HEADER_SIZE, "header size is not this layout's")
-    if size < header.total_size:
-        raise SegmentError("truncated", f"{size} of {header.total_size} bytes")
-    check(size == header.total_size, "longer than its header says")
-    fops, shards = header.fop_count, header.shard_count
-    files, clients = header.file_slots, header.client_slots
-    check(0 < fops <= layout.FOPS_MAX, f"{fops} fops")
-    check(0 < shards <= layout.SHARDS_MAX, f"{shards} shards")
-    check(files >= layout.FILE_SLOTS_MIN, f"{files} file slots")
-    check(
-        files <= layout.FILE_SLOTS_MAX,
-        f"{files} file slots, more than the {layout.FILE_SLOTS_MAX} that are read: set the volume "
-        "option user.xlator.glupy.file-slots lower",
-    )
-    check(layout.CLIENT_SLOTS_MIN <= clients <= layout.CLIENT_SLOTS_MAX, f"{clients} client slots")
-    tables = {
-        "names": fops * layout.NAME_SIZE,
-        "cells": shards * fops * ctypes.sizeof(layout.FopCell),
-        "io": shards * len(layout.DIRECTIONS) * ctypes.sizeof(layout.IoCell),
-        "errors": fops * layout.ERRNO_SLOTS * 8,
-        "internal": len(layout.ORIGINS) * ctypes.sizeof(layout.InternalCounters),
-        "file_tags": files * 8,
-        "file_seqs": files * 4,
-        "file_counters": files * ctypes.sizeof(layout.FileCounters),
-        "file_names": files * ctypes.sizeof(layout.FileName),
-        "client_tags": clients * 8,
-        "client_seqs": clients * 4,
-        "client_counters": clients * ctypes.sizeof(layout.ClientCounters),
-        "client_names": clients * ctypes.sizeof(layout.ClientName),
-    }
-    end = layout.HEADER_SIZE
-    for name, length in tables.items():
-        offset = getattr(header, f"{name}_offset")
-        check(offset >= end and offset % 8 == 0, f"table {name} overlaps the one before")
-        end = offset + length
-        check(end <= size, f"table {name} lies outside the file")
-
-
-def _check_name(path: Path, header: layout.Header) -> None:
-    """Raise SegmentError unless the file is named after the brick of which its header speaks.
-
-    Whoever can write one brick's segment, and says that it is another one's, would take its place.
-    """
-    who = os.fsdecode(header.volume), os.fsdecode(header.brick)
-    if path.name not in naming.names(*who):
-        brick = f"{escape(header.volume)}:{escape(header.brick)}"
-        raise SegmentError("misnamed", f"says that it is of {brick}, and is not named so")
-
-
 def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:
     """The segment at ``path``, which the caller closes, and who writes it.
 
@@ -782,7 +700,7 @@ def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:
     """
     with ExitStack() as stack:
         segment = stack.enter_context(Segment(path))
-        _check_name(path, segment.header)
+        check.check_name(path, segment.header.volume, segment.header.brick)
         brick = segment.brick()
         if brick.alive or not reopens or not segment.replaced():
             stack.pop_all()

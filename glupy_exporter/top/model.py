@@ -14,7 +14,7 @@ from glupy_exporter.collectors.activity import merge_files
 from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.segment.reader import (
     Activity,
     Client,

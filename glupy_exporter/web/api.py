@@ -21,7 +21,7 @@ from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.config import API_PATH, Config
 from glupy_exporter.privacy import Privacy, glob
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.segment.reader import ClientIdentity, SegmentError, escape
 
 PREFIX = f"{API_PATH}v1/"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from glupy_exporter import __version__, atomic
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment import header, layout
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import header
 from glupy_exporter.xlator import codegen, commands, option_table
 from glupy_exporter.xlator.codegen import quoted
 

@@ -82,7 +82,7 @@ glupy_count_error(const struct glupy_segment *segment, uint32_t shard, uint32_t 
     uint32_t slot = error > 0 && error < (int32_t)GLUPY_ERRNO_SLOTS ? (uint32_t)error : 0;
 
     glupy_add(&glupy_cell(segment, shard, fop)->errors, 1);
-    glupy_add(&segment->errors[fop * GLUPY_ERRNO_SLOTS + slot], 1);
+    glupy_add(&segment->errors[fop].by_errno[slot], 1);
 }
 
 static inline void
@@ -163,39 +163,53 @@ glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t key)
     return place;
 }
 
-/* The place of a file, whose key is given; it gets one now if it is busy enough. */
+/* The slot of a key; it gets one now if it is busy enough. A *fresh one has to be given its name
+ * and settled. */
+static inline uint32_t
+glupy_slot(struct glupy_table *table, uint64_t key, uint64_t now, bool *fresh)
+{
+    uint32_t slot = glupy_table_find(table, key);
+
+    *fresh = false;
+    if (slot != GLUPY_NO_SLOT)
+        return slot;
+    slot = glupy_table_admit(table, key, fresh);
+    if (slot == GLUPY_NO_SLOT)
+        glupy_add(&table->health->untracked_fops, 1);
+    else if (*fresh)
+        glupy_store(&table->counters[slot].first_seen, now);
+    return slot;
+}
+
+/* The slot of a key whose slot was given away while a fop was under way that comes back now. */
+static inline uint32_t
+glupy_return(struct glupy_table *table, uint64_t key)
+{
+    uint32_t slot = glupy_table_return(table, key);
+
+    if (slot == GLUPY_NO_SLOT)
+        glupy_add(&table->health->untracked_fops, 1);
+    return slot;
+}
+
+/* The place of a file, whose key is given. */
 static inline struct glupy_place
 glupy_file_place(struct glupy_segment *segment, uint64_t key, const uint8_t gfid[16], uint32_t type,
                  uint64_t now)
 {
     struct glupy_table *table = &segment->files;
-    uint32_t slot = glupy_table_find(table, key);
+    struct glupy_file_name *name;
     bool fresh;
+    uint32_t slot = glupy_slot(table, key, now, &fresh);
 
-    if (slot == GLUPY_NO_SLOT) {
-        slot = glupy_table_admit(table, key, &fresh);
-        if (slot == GLUPY_NO_SLOT) {
-            glupy_add(&segment->header->files_untracked_fops, 1);
-        } else if (fresh) {
-            memset(&segment->file_names[slot], 0, offsetof(struct glupy_file_name, path));
-            memcpy(segment->file_names[slot].gfid, gfid, 16);
-            segment->file_names[slot].type = type;
-            glupy_store(&segment->file_counters[slot].first_seen, now);
-            glupy_table_settle(table, slot, key, glupy_file_tag(gfid));
-        }
+    if (fresh) {
+        name = &segment->files_names[slot];
+        memset(name, 0, offsetof(struct glupy_file_name, path));
+        memcpy(name->gfid, gfid, 16);
+        name->type = type;
+        glupy_table_settle(table, slot, key, glupy_file_tag(gfid));
     }
     return glupy_place(table, slot, key);
-}
-
-/* The slot of a file whose slot was given away while a fop was under way that comes back now. */
-static inline uint32_t
-glupy_file_return(struct glupy_segment *segment, uint64_t key)
-{
-    uint32_t slot = glupy_table_return(&segment->files, key);
-
-    if (slot == GLUPY_NO_SLOT)
-        glupy_add(&segment->header->files_untracked_fops, 1);
-    return slot;
 }
 
 /* Who is behind a connection: a host, or if `process` is not 0 one process on it. */
@@ -221,28 +235,22 @@ glupy_client_key(const struct glupy_segment *segment, const struct glupy_peer *p
     return glupy_mix(key); /* unlike gfids, addresses are neighbours */
 }
 
-/* The place of a client, likewise. Nobody looks for it in another segment: its tag is its key. */
+/* The place of a client. Nobody looks for it in another segment: its tag is its key. */
 static inline struct glupy_place
 glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer, uint64_t now)
 {
     struct glupy_table *table = &segment->clients;
-    struct glupy_client_name *name;
     uint64_t key = glupy_client_key(segment, peer);
-    uint32_t slot = glupy_table_find(table, key);
+    struct glupy_client_name *name;
     bool fresh;
+    uint32_t slot = glupy_slot(table, key, now, &fresh);
 
-    if (slot == GLUPY_NO_SLOT) {
-        slot = glupy_table_admit(table, key, &fresh);
-        if (slot == GLUPY_NO_SLOT) {
-            glupy_add(&segment->header->clients_untracked_fops, 1);
-        } else if (fresh) {
-            name = &segment->client_names[slot];
-            name->length = peer->length < GLUPY_CLIENT_SIZE ? peer->length : GLUPY_CLIENT_SIZE;
-            name->process = peer->process;
-            memcpy(name->address, peer->address, name->length);
-            glupy_store(&segment->client_counters[slot].first_seen, now);
-            glupy_table_settle(table, slot, key, key);
-        }
+    if (fresh) {
+        name = &segment->clients_names[slot];
+        name->length = peer->length < GLUPY_CLIENT_SIZE ? peer->length : GLUPY_CLIENT_SIZE;
+        name->process = peer->process;
+        memcpy(name->address, peer->address, name->length);
+        glupy_table_settle(table, slot, key, key);
     }
     return glupy_place(table, slot, key);
 }
@@ -291,7 +299,7 @@ glupy_connected(const struct glupy_segment *segment, uint64_t packed, uint64_t a
     struct glupy_place place = glupy_unpack(packed);
 
     if (glupy_holds(&segment->clients, place))
-        glupy_add(&segment->client_counters[place.slot].connections, amount);
+        glupy_add(&segment->clients.counters[place.slot].connections, amount);
 }
 
 /* The place of the client behind a connection, which gets a seat if its number is not too high. */
@@ -370,16 +378,17 @@ glupy_add_outcome(const struct glupy_outcome *outcome, uint64_t fops[GLUPY_KINDS
         glupy_add(&bytes[outcome->kind], outcome->bytes);
 }
 
+/* Counts a fop in the slot of its file or client. */
 static inline void
-glupy_count_file(struct glupy_segment *segment, uint32_t slot, const struct glupy_outcome *outcome)
+glupy_count(struct glupy_table *table, uint32_t slot, const struct glupy_outcome *outcome)
 {
-    struct glupy_file_counters *file = &segment->file_counters[slot];
+    struct glupy_counters *counters = &table->counters[slot];
 
-    glupy_table_score(&segment->files, slot, glupy_score(outcome));
-    glupy_add_outcome(outcome, file->fops, file->nanoseconds, file->bytes);
+    glupy_table_score(table, slot, glupy_score(outcome));
+    glupy_add_outcome(outcome, counters->fops, counters->nanoseconds, counters->bytes);
     if (outcome->failed)
-        glupy_add(&file->errors, 1);
-    glupy_store(&file->last_seen, outcome->now); /* last: see layout.py */
+        glupy_add(&counters->errors, 1);
+    glupy_store(&counters->last_seen, outcome->now); /* last: see quantities.py */
 }
 
 /* Who does most on a file, by majority vote (Boyer and Moore: MJRTY, 1981): exact if one client
@@ -387,7 +396,7 @@ glupy_count_file(struct glupy_segment *segment, uint32_t slot, const struct glup
 static inline void
 glupy_vote(struct glupy_segment *segment, uint32_t file, uint32_t client)
 {
-    struct glupy_file_counters *counters = &segment->file_counters[file];
+    struct glupy_counters *counters = &segment->files.counters[file];
     uint64_t tag = glupy_load(&segment->clients.tags[client]);
     uint64_t lead = glupy_load(&counters->top_client_lead);
 
@@ -401,25 +410,12 @@ glupy_vote(struct glupy_segment *segment, uint32_t file, uint32_t client)
     }
 }
 
-static inline void
-glupy_count_client(struct glupy_segment *segment, uint32_t slot,
-                   const struct glupy_outcome *outcome)
-{
-    struct glupy_client_counters *client = &segment->client_counters[slot];
-
-    glupy_table_score(&segment->clients, slot, glupy_score(outcome));
-    glupy_add_outcome(outcome, client->fops, client->nanoseconds, client->bytes);
-    if (outcome->failed)
-        glupy_add(&client->errors, 1);
-    glupy_store(&client->last_seen, outcome->now); /* last: see layout.py */
-}
-
 /* What GlusterFS's own clients do is told apart from what applications do. */
 static inline void
 glupy_count_internal(struct glupy_segment *segment, uint32_t origin,
                      const struct glupy_outcome *outcome)
 {
-    struct glupy_internal_counters *internal = &segment->internal[origin];
+    struct glupy_activity *internal = &segment->internal[origin];
 
     glupy_add_outcome(outcome, internal->fops, internal->nanoseconds, internal->bytes);
 }

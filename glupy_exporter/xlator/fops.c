@@ -333,7 +333,7 @@ learn_shard(struct glupy_segment *segment, struct cookie cookie, const uint8_t *
 {
     uint8_t base[16];
 
-    memcpy(base, segment->file_names[cookie.file - 1].gfid, sizeof(base));
+    memcpy(base, segment->files_names[cookie.file - 1].gfid, sizeof(base));
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (still_held(&segment->files, cookie.file - 1, cookie.file_generation, FILE_GENERATION_BITS))
         glupy_alias_learn(&segment->aliases, glupy_file_key(segment, shard), base);
@@ -347,7 +347,7 @@ late_file(struct glupy_segment *segment, const call_frame_t *frame)
     uint64_t key = recall(frame).key;
 
     /* 0: the cookie is not ours. */
-    return key ? glupy_file_return(segment, key) : GLUPY_NO_SLOT;
+    return key ? glupy_return(&segment->files, key) : GLUPY_NO_SLOT;
 }
 
 static __attribute__((cold, noinline)) uint32_t
@@ -378,7 +378,7 @@ count_places(struct glupy_segment *segment, const call_frame_t *frame, struct co
         place = glupy_file_place(segment, key, reply.gfid, reply.type, outcome->now);
         file = place.slot;
         if (file != GLUPY_NO_SLOT && !glupy_holds(&segment->files, place))
-            file = glupy_file_return(segment, key);
+            file = glupy_return(&segment->files, key);
     }
     if (file != GLUPY_NO_SLOT && file + 1 == cookie.file && cookie.shard && reply.gfid &&
         !outcome->failed)
@@ -390,9 +390,9 @@ count_places(struct glupy_segment *segment, const call_frame_t *frame, struct co
             client = late_client(segment, frame, outcome->now);
     }
     if (file != GLUPY_NO_SLOT)
-        glupy_count_file(segment, file, outcome);
+        glupy_count(&segment->files, file, outcome);
     if (client != GLUPY_NO_SLOT)
-        glupy_count_client(segment, client, outcome);
+        glupy_count(&segment->clients, client, outcome);
     if (file != GLUPY_NO_SLOT && client != GLUPY_NO_SLOT)
         glupy_vote(segment, file, client);
     if ((fop == GF_FOP_RENAME || fop == GF_FOP_UNLINK || fop == GF_FOP_RMDIR) && !outcome->failed &&

@@ -154,8 +154,8 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
         free(before.segment_dir);
     }
     if (private->segment) {
-        glupy_store(&private->segment->header->enabled, now->enabled);
-        glupy_store(&private->segment->header->half_life, now->half_life);
+        glupy_store(&private->segment->numbers->enabled, now->enabled);
+        glupy_store(&private->segment->numbers->half_life, now->half_life);
     }
     __atomic_store_n(&private->counting, now->enabled ? private->segment : NULL, __ATOMIC_RELEASE);
     if (now->enabled != before.enabled)
@@ -279,8 +279,8 @@ dump_private(xlator_t *this)
         dump_number(prefix, "fops-started", started);
         dump_number(prefix, "fops-completed", completed);
         dump_number(prefix, "fops-failed", errors);
-        dump_number(prefix, "files-tracked", glupy_load(&segment->header->files_tracked));
-        dump_number(prefix, "clients-tracked", glupy_load(&segment->header->clients_tracked));
+        dump_number(prefix, "files-tracked", glupy_load(&segment->files_health->tracked));
+        dump_number(prefix, "clients-tracked", glupy_load(&segment->clients_health->tracked));
     }
     pthread_mutex_unlock(&private->mutex);
     return 0;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from glupy_exporter import atomic, glusterd
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment import layout
+from glupy_exporter.segment.check import VERSIONS
 from glupy_exporter.xlator import build, commands
 from glupy_exporter.xlator.peer import NAME, SCRIPT, Stamp, find_stamp
 
@@ -38,10 +38,10 @@ def check(stamp: Stamp, glusterfs_version: str) -> str | None:
             f"the translator was built for GlusterFS {stamp.glusterfs_version}, "
             f"{glusterfs_version} is installed"
         )
-    if stamp.layout != layout.VERSION:
+    if stamp.layout not in VERSIONS:
         return (
             f"the translator writes segment layout {stamp.layout}, "
-            f"this exporter reads {layout.VERSION}"
+            f"this exporter reads {' and '.join(map(str, VERSIONS))}"
         )
     return None
 

@@ -120,7 +120,7 @@ look_on_disk(struct search *search, struct glupy_name_due *due, const uint8_t *g
 static void
 resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct search *search)
 {
-    struct glupy_file_name *name = &segment->file_names[slot];
+    struct glupy_file_name *name = &segment->files_names[slot];
     struct glupy_name_due *due = &segment->names_due[slot];
     bool unlinked = __atomic_exchange_n(&due->unlinked, 0, __ATOMIC_RELAXED);
     uint32_t next, looking = LOOKING;
@@ -241,7 +241,7 @@ decay(struct glupy_segment *segment, uint32_t half_life)
     glupy_table_decay(&segment->files, share);
     glupy_table_decay(&segment->clients, share);
     for (slot = 0; slot < segment->files.sets * GLUPY_WAYS; slot++) {
-        lead = &segment->file_counters[slot].top_client_lead;
+        lead = &segment->files.counters[slot].top_client_lead;
         before = glupy_load(lead);
         if (before)
             glupy_store(lead, before - glupy_decay_part(&segment->files, before, share));
@@ -267,7 +267,7 @@ follow_membership(struct glupy_private *private)
     segment = private->segment; /* another one perhaps than when this round began */
     if (segment) {
         __atomic_store_n(&segment->header->subvolume, now.subvolume, __ATOMIC_RELAXED);
-        glupy_store(&segment->header->volume_bricks, now.bricks);
+        glupy_store(&segment->numbers->volume_bricks, now.bricks);
     }
     pthread_mutex_unlock(&private->mutex);
 }
@@ -312,7 +312,7 @@ let_readers_in(xlator_t *this)
 static void
 look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32_t half_life)
 {
-    glupy_store(&segment->header->heartbeat, glupy_monotonic_ns());
+    glupy_store(&segment->numbers->heartbeat, glupy_monotonic_ns());
     glupy_segment_follow_clock(segment);
     if (!resolve_names(this, segment, round))
         return;

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.xlator.codegen import quoted
 
 PREFIX = "user.xlator.glupy"

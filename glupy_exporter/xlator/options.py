@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from glupy_exporter.segment import layout, naming
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import naming
 from glupy_exporter.xlator import gluster, option_table
 from glupy_exporter.xlator.gluster import Brick, Volume
 

@@ -20,7 +20,6 @@
 #define FILE_MODE 0640
 #define SUFFIX ".seg"
 #define HASHED_SUFFIX_LENGTH 21 /* a dot, 16 hexadecimal digits, SUFFIX */
-#define CACHE_LINE 64UL
 /* What is left to others on the file system, most often /run: systemd does not load a unit with
  * less than 16 MiB there, and a program that finds no room at all fails. */
 #define RESERVE (24UL << 20)
@@ -102,57 +101,53 @@ shard_count(void)
     return shards;
 }
 
-static uint64_t
-place(uint64_t *end, uint64_t size)
-{
-    uint64_t offset = *end;
+/* How a segment begins. */
+struct beginning {
+    struct glupy_header header;
+    struct glupy_entry directory[GLUPY_TABLE_COUNT];
+};
 
-    *end = (offset + size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-    return offset;
+static uint64_t
+next_line(uint64_t end)
+{
+    return (end + GLUPY_CACHE_LINE - 1) / GLUPY_CACHE_LINE * GLUPY_CACHE_LINE;
 }
 
 static void
-plan(struct glupy_header *header, const struct glupy_segment_options *options)
+plan(struct beginning *plan, const struct glupy_shape *shape)
 {
-    uint64_t end = GLUPY_HEADER_SIZE;
-    uint64_t fops = options->fop_count, files = options->file_slots;
-    uint64_t clients = options->client_slots, shards = shard_count();
+    const struct glupy_entry entries[] = {
+#define ENTRY(table, type, elements) \
+    {.name = #table, .element_size = sizeof(type), .count = (uint32_t)(elements)},
+        GLUPY_TABLES(ENTRY)
+#undef ENTRY
+    };
+    uint64_t end = sizeof(*plan);
+    uint32_t table;
 
-    header->fop_count = fops;
-    header->shard_count = shards;
-    header->file_slots = files;
-    header->client_slots = clients;
-    header->names_offset = place(&end, fops * GLUPY_NAME_SIZE);
-    header->cells_offset = place(&end, shards * fops * sizeof(struct glupy_fop_cell));
-    header->io_offset = place(&end, shards * GLUPY_DIRECTIONS * sizeof(struct glupy_io_cell));
-    header->errors_offset = place(&end, fops * GLUPY_ERRNO_SLOTS * sizeof(uint64_t));
-    header->internal_offset = place(&end, GLUPY_ORIGINS * sizeof(struct glupy_internal_counters));
-    header->file_tags_offset = place(&end, files * sizeof(uint64_t));
-    header->file_seqs_offset = place(&end, files * sizeof(uint32_t));
-    header->file_counters_offset = place(&end, files * sizeof(struct glupy_file_counters));
-    header->file_names_offset = place(&end, files * sizeof(struct glupy_file_name));
-    header->client_tags_offset = place(&end, clients * sizeof(uint64_t));
-    header->client_seqs_offset = place(&end, clients * sizeof(uint32_t));
-    header->client_counters_offset = place(&end, clients * sizeof(struct glupy_client_counters));
-    header->client_names_offset = place(&end, clients * sizeof(struct glupy_client_name));
-    header->total_size = end;
+    memcpy(plan->directory, entries, sizeof(entries));
+    for (table = 0; table < GLUPY_TABLE_COUNT; table++) {
+        plan->directory[table].offset = next_line(end);
+        end = plan->directory[table].offset +
+              (uint64_t)entries[table].element_size * entries[table].count;
+    }
+    plan->header.magic = GLUPY_MAGIC;
+    plan->header.version = GLUPY_VERSION;
+    plan->header.header_size = sizeof(plan->header);
+    plan->header.directory_offset = offsetof(struct beginning, directory);
+    plan->header.table_count = GLUPY_TABLE_COUNT;
+    plan->header.entry_size = sizeof(plan->directory[0]);
+    plan->header.total_size = next_line(end);
 }
 
 static void
 describe(struct glupy_header *header, const struct glupy_segment_options *options)
 {
-    header->magic = GLUPY_MAGIC;
-    header->version = GLUPY_VERSION;
-    header->header_size = GLUPY_HEADER_SIZE;
     header->pid = getpid();
     header->subvolume = options->subvolume;
     header->process_start = process_start();
     header->created_realtime = clock_ns(CLOCK_REALTIME);
     header->created_monotonic = glupy_monotonic_ns();
-    header->heartbeat = header->created_monotonic;
-    header->enabled = options->enabled;
-    header->half_life = options->half_life;
-    header->volume_bricks = options->volume_bricks;
     read_line("/proc/sys/kernel/random/boot_id", header->boot_id, sizeof(header->boot_id));
     snprintf(header->glusterfs_version, sizeof(header->glusterfs_version), "%s",
              options->glusterfs_version);
@@ -162,32 +157,38 @@ describe(struct glupy_header *header, const struct glupy_segment_options *option
     snprintf(header->brick, sizeof(header->brick), "%s", options->brick);
 }
 
+/* Finds the tables in the mapping. */
 static void
-locate(struct glupy_segment *segment, char *base, const struct glupy_header *plan)
+locate(struct glupy_segment *segment, const struct glupy_entry *entry)
 {
-    segment->header = (struct glupy_header *)base;
-    segment->cells = (struct glupy_fop_cell *)(base + plan->cells_offset);
-    segment->io = (struct glupy_io_cell *)(base + plan->io_offset);
-    segment->errors = (uint64_t *)(base + plan->errors_offset);
-    segment->internal = (struct glupy_internal_counters *)(base + plan->internal_offset);
-    segment->file_counters = (struct glupy_file_counters *)(base + plan->file_counters_offset);
-    segment->file_names = (struct glupy_file_name *)(base + plan->file_names_offset);
-    segment->client_counters =
-        (struct glupy_client_counters *)(base + plan->client_counters_offset);
-    segment->client_names = (struct glupy_client_name *)(base + plan->client_names_offset);
-    segment->files.tags = (uint64_t *)(base + plan->file_tags_offset);
-    segment->files.seqs = (uint32_t *)(base + plan->file_seqs_offset);
-    segment->files.counters = (uint64_t *)segment->file_counters;
-    segment->files.tracked = &segment->header->files_tracked;
-    segment->files.evicted = &segment->header->files_evicted;
-    segment->clients.tags = (uint64_t *)(base + plan->client_tags_offset);
-    segment->clients.seqs = (uint32_t *)(base + plan->client_seqs_offset);
-    segment->clients.counters = (uint64_t *)segment->client_counters;
-    segment->clients.tracked = &segment->header->clients_tracked;
-    segment->clients.evicted = &segment->header->clients_evicted;
-    segment->fop_count = plan->fop_count;
-    segment->shard_mask = plan->shard_count - 1;
-    segment->size = plan->total_size;
+    char *base = (char *)segment->header;
+
+#define LOCATE(table, type, elements) segment->table = (type *)(base + (entry++)->offset);
+    GLUPY_TABLES(LOCATE)
+#undef LOCATE
+    segment->files.health = segment->files_health;
+    segment->files.tags = segment->files_tags;
+    segment->files.seqs = segment->files_seqs;
+    segment->files.counters = segment->files_counters;
+    segment->clients.health = segment->clients_health;
+    segment->clients.tags = segment->clients_tags;
+    segment->clients.seqs = segment->clients_seqs;
+    segment->clients.counters = segment->clients_counters;
+}
+
+/* Writes what a new segment has in its tables. */
+static void
+fill(struct glupy_segment *segment, const struct glupy_segment_options *options)
+{
+    uint32_t fop;
+
+    for (fop = 0; fop < options->fop_count; fop++)
+        if (options->fop_names[fop])
+            snprintf(segment->fop_names[fop].text, GLUPY_NAME_SIZE, "%s", options->fop_names[fop]);
+    segment->numbers->volume_bricks = options->volume_bricks;
+    segment->numbers->heartbeat = segment->header->created_monotonic;
+    segment->numbers->enabled = options->enabled;
+    segment->numbers->half_life = options->half_life;
 }
 
 /* The directory of segments, open; it is made, and its parent if that is missing too (/run/gluster
@@ -280,7 +281,7 @@ names_another(const struct glupy_segment *segment, const char *name)
 
     if (fd >= 0)
         close(fd);
-    return whole && theirs.magic == GLUPY_MAGIC && theirs.version == GLUPY_VERSION &&
+    return whole && theirs.magic == GLUPY_MAGIC &&
            strncmp(theirs.brick, segment->brick, sizeof(theirs.brick)) != 0;
 }
 
@@ -434,20 +435,6 @@ take_retired(struct glupy_segment **retired, const struct glupy_segment_options 
     return segment;
 }
 
-static bool
-write_header(int fd, const struct glupy_header *header, const struct glupy_segment_options *options)
-{
-    char names[GLUPY_FOPS_MAX][GLUPY_NAME_SIZE] = {0};
-    size_t size = options->fop_count * GLUPY_NAME_SIZE;
-    uint32_t fop;
-
-    for (fop = 0; fop < options->fop_count; fop++)
-        if (options->fop_names[fop])
-            snprintf(names[fop], GLUPY_NAME_SIZE, "%s", options->fop_names[fop]);
-    return pwrite(fd, header, sizeof(*header), 0) == sizeof(*header) &&
-           pwrite(fd, names, size, (off_t)header->names_offset) == (ssize_t)size;
-}
-
 /* Puts a mapping in the place of another, so that at no time there is nothing. */
 static bool
 move_mapping(void *mapping, void *place, size_t size)
@@ -462,8 +449,7 @@ move_mapping(void *mapping, void *place, size_t size)
 
 /* Makes the file and maps it. Returns NULL, or what could not be done. */
 static const char *
-open_file(struct glupy_segment *segment, const struct glupy_header *header,
-          const struct glupy_segment_options *options)
+open_file(struct glupy_segment *segment, const struct beginning *beginning)
 {
     const char *step;
     struct stat status;
@@ -475,7 +461,7 @@ open_file(struct glupy_segment *segment, const struct glupy_header *header,
         return "look at";
     segment->device = status.st_dev;
     segment->inode = status.st_ino;
-    if (!write_header(segment->fd, header, options))
+    if (pwrite(segment->fd, beginning, sizeof(*beginning), 0) != sizeof(*beginning))
         return "write";
     if (!move_mapping(mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, segment->fd, 0),
                       segment->header, segment->size))
@@ -488,7 +474,11 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
                      char *error, size_t error_size)
 {
     int directory = open_directory(options->directory), failed = errno;
-    struct glupy_header header = {0};
+    struct glupy_shape shape = {.shards = shard_count(),
+                                .fops = options->fop_count,
+                                .files = options->file_slots,
+                                .clients = options->client_slots};
+    struct beginning beginning = {0};
     struct glupy_segment *segment;
     const char *step;
 
@@ -498,11 +488,11 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
                                 : strerror(failed));
         return NULL;
     }
-    plan(&header, options);
-    describe(&header, options);
-    segment = take_retired(retired, options, header.total_size);
+    plan(&beginning, &shape);
+    describe(&beginning.header, options);
+    segment = take_retired(retired, options, beginning.header.total_size);
     if (!segment)
-        segment = make_private(options, header.total_size);
+        segment = make_private(options, beginning.header.total_size);
     if (!segment) {
         explain(error, error_size, "cannot make a segment: %s",
                 errno == ENOBUFS ? "too many in one process" : strerror(errno));
@@ -516,7 +506,7 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
     snprintf(segment->name, sizeof(segment->name), ".%d.%p", getpid(), (void *)segment);
     step = asprintf(&segment->path, "%s/%s", options->directory, segment->name) < 0
                ? "name"
-               : open_file(segment, &header, options);
+               : open_file(segment, &beginning);
     if (step) {
         explain(error, error_size, "cannot %s segment %s/%s: %s", step, options->directory,
                 segment->plain_name[0] ? segment->plain_name : segment->hashed_name,
@@ -526,7 +516,10 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
         *retired = segment;
         return NULL;
     }
-    locate(segment, (char *)segment->header, &header);
+    segment->fop_count = options->fop_count;
+    segment->shard_mask = (uint32_t)shape.shards - 1;
+    locate(segment, beginning.directory);
+    fill(segment, options);
     return segment;
 }
 
@@ -568,8 +561,9 @@ backed(const struct glupy_segment *segment, off_t file_size)
 
     return file_size >= (off_t)segment->size &&
            pread(segment->fd, &heartbeat, sizeof(heartbeat),
-                 offsetof(struct glupy_header, heartbeat)) == sizeof(heartbeat) &&
-           heartbeat == glupy_load(&segment->header->heartbeat);
+                 (char *)&segment->numbers->heartbeat - (char *)segment->header) ==
+               sizeof(heartbeat) &&
+           heartbeat == glupy_load(&segment->numbers->heartbeat);
 }
 
 static bool
@@ -628,7 +622,7 @@ fitting_length(const char *path, size_t length)
 void
 glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, uint32_t seq, const char *path)
 {
-    struct glupy_file_name *name = &segment->file_names[slot];
+    struct glupy_file_name *name = &segment->files_names[slot];
     size_t length = path ? strlen(path) : name->path_length;
     size_t fitting = path ? fitting_length(path, length) : length;
     uint16_t flags = fitting < length ? GLUPY_FILE_PATH_TRUNCATED : 0;

@@ -52,16 +52,11 @@ struct glupy_name_due {
  * to the file can spoil counts, not lead the brick astray. */
 struct glupy_segment {
     struct glupy_header *header;
-    struct glupy_fop_cell *cells;
-    struct glupy_io_cell *io;
-    uint64_t *errors;
-    struct glupy_internal_counters *internal;
+#define GLUPY_POINTER(table, type, elements) type *table;
+    GLUPY_TABLES(GLUPY_POINTER)
+#undef GLUPY_POINTER
     struct glupy_table files;
     struct glupy_table clients;
-    struct glupy_file_counters *file_counters;
-    struct glupy_client_counters *client_counters;
-    struct glupy_file_name *file_names;
-    struct glupy_client_name *client_names;
     struct glupy_aliases aliases;
     struct glupy_seat *seats; /* by GlusterFS's client table index */
     struct glupy_name_due *names_due;

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glupy_exporter import __version__
+from glupy_exporter.schema import layout
 from glupy_exporter.segment import reader
 from glupy_exporter.xlator import gluster, install, option_table, options, peer, plan
 from glupy_exporter.xlator.gluster import Brick, Volume
@@ -150,7 +151,10 @@ def _version(owner: Volume, brick: Brick, node: peer.Node) -> str:
 
 
 def _named(stamp: peer.Stamp | None) -> str:
-    return f"{stamp.xlator_version} for GlusterFS {stamp.glusterfs_version}" if stamp else "another"
+    if stamp is None:
+        return "another"
+    older = f" with segment layout {stamp.layout}" if stamp.layout != layout.VERSION else ""
+    return f"{stamp.xlator_version} for GlusterFS {stamp.glusterfs_version}{older}"
 
 
 def _offline(owner: Volume, brick: Brick, pool: _Pool) -> str:

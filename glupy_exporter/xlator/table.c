@@ -172,7 +172,8 @@ glupy_name_unlock(struct glupy_table *table, uint32_t slot)
 static bool
 vacate(struct glupy_table *table, const struct candidate *victim)
 {
-    uint64_t *counters = &table->counters[victim->slot * GLUPY_COUNTER_WORDS];
+    struct glupy_counters *counters = &table->counters[victim->slot];
+    uint64_t *words = (uint64_t *)counters;
     uint64_t *meta = &table->meta[victim->slot];
     uint32_t seq = __atomic_load_n(&table->seqs[victim->slot], __ATOMIC_RELAXED);
     uint64_t fops = 0;
@@ -190,14 +191,14 @@ vacate(struct glupy_table *table, const struct candidate *victim)
     __atomic_store_n(meta, ((glupy_load(meta) >> GLUPY_SCORE_BITS) + 1) << GLUPY_SCORE_BITS,
                      __ATOMIC_RELEASE);
     for (word = 0; word < GLUPY_KINDS; word++)
-        fops += glupy_load(&counters[word]);
-    for (word = 0; word < GLUPY_COUNTER_WORDS; word++)
-        glupy_store(&counters[word], 0);
+        fops += glupy_load(&counters->fops[word]);
+    for (word = 0; word < sizeof(*counters) / sizeof(*words); word++)
+        glupy_store(&words[word], 0);
     if (victim->owner) {
         miss(table, victim->owner, fops);
-        glupy_add(table->evicted, 1);
+        glupy_add(&table->health->evicted, 1);
     } else {
-        glupy_add(table->tracked, 1);
+        glupy_add(&table->health->tracked, 1);
     }
     return true;
 }
@@ -275,12 +276,10 @@ glupy_table_admit(struct glupy_table *table, uint64_t key, bool *fresh)
 void
 glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t key, uint64_t tag)
 {
-    uint64_t *bound = &table->counters[slot * GLUPY_COUNTER_WORDS + GLUPY_BOUND_WORD];
-
     /* The name stays locked until the slot has its owner: it must not look free before that. */
     glupy_store(&table->tags[slot], tag);
     __atomic_store_n(&table->keys[slot], key, __ATOMIC_SEQ_CST);
-    glupy_store(bound, missed(table, key));
+    glupy_store(&table->counters[slot].error_bound, missed(table, key));
     glupy_name_unlock(table, slot);
     unbar(&table->admitting[glupy_first_set(table, key)]);
 }

@@ -1,5 +1,5 @@
 /*
- * A bounded table of the busiest keys, for files and for clients.
+ * A bounded table of the busiest keys: files, or clients, or whatever else has a key.
  *
  * Slots are set-associative: a key is hashed to two sets of GLUPY_WAYS slots, and the tags of a set
  * fill one cache line. Every slot has a score, what was done lately, which decays with a half-life.
@@ -27,17 +27,11 @@
 #include "layout.h"
 
 #define GLUPY_NO_SLOT UINT32_MAX
-#define GLUPY_CACHE_LINE 64
 
 /* A slot's meta word: its generation, which changes with its owner, above its score. */
 #define GLUPY_SCORE_BITS 40
 #define GLUPY_SCORE_MASK ((1UL << GLUPY_SCORE_BITS) - 1)
 #define GLUPY_SCORE_UNIT 1024UL /* what one fop scores: leaves room for a slow decay */
-
-#define GLUPY_BOUND_WORD (offsetof(struct glupy_file_counters, error_bound) / sizeof(uint64_t))
-_Static_assert(offsetof(struct glupy_client_counters, error_bound) ==
-                   GLUPY_BOUND_WORD * sizeof(uint64_t),
-               "files and clients have it in the same place");
 
 #define GLUPY_SKETCH_ROWS 4
 #define GLUPY_SKETCH_UNIT 64U
@@ -53,9 +47,8 @@ struct glupy_table {
     uint64_t *tags; /* likewise, of the segment */
     uint32_t *seqs;
     uint64_t *meta;
-    uint64_t *counters; /* GLUPY_COUNTER_WORDS a slot, the fops by kind first */
-    uint64_t *tracked;
-    uint64_t *evicted;
+    struct glupy_counters *counters;
+    struct glupy_health *health;
     uint8_t *admitting; /* by set: a thread is about to give one of its slots away */
     uint64_t *missed;   /* GLUPY_SKETCH_ROWS rows of `width` cells, in fops */
     uint32_t *recent;   /* likewise, in 1 / GLUPY_SKETCH_UNIT fops */

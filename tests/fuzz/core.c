@@ -221,9 +221,9 @@ fly(struct glupy_segment *segment, struct model *model, uint8_t file,
         model->done[flight->file]++;
         slot = flight->place.slot;
         if (slot != GLUPY_NO_SLOT && !glupy_holds(&segment->files, flight->place))
-            slot = glupy_file_return(segment, key_of(segment, flight->file));
+            slot = glupy_return(&segment->files, key_of(segment, flight->file));
         if (slot != GLUPY_NO_SLOT)
-            glupy_count_file(segment, slot, outcome);
+            glupy_count(&segment->files, slot, outcome);
         *flight = model->flights[--model->under_way];
     }
 }
@@ -269,17 +269,17 @@ act(struct glupy_segment *segment, struct model *model)
 static void
 check(const struct glupy_segment *segment, const struct model *model)
 {
-    const struct glupy_file_counters *file;
+    const struct glupy_counters *file;
     uint64_t counted, tracked = 0, cells = 0;
     uint32_t slot, number, cell;
 
     for (slot = 0; slot < SLOTS; slot++) {
         tracked += segment->files.tags[slot] != 0;
         REQUIRE(segment->files.seqs[slot] % 2 == 0);
-        REQUIRE(segment->file_names[slot].path_length <= GLUPY_PATH_SIZE);
-        REQUIRE(segment->client_names[slot].length <= GLUPY_CLIENT_SIZE);
+        REQUIRE(segment->files_names[slot].path_length <= GLUPY_PATH_SIZE);
+        REQUIRE(segment->clients_names[slot].length <= GLUPY_CLIENT_SIZE);
     }
-    REQUIRE(tracked == segment->header->files_tracked);
+    REQUIRE(tracked == segment->files_health->tracked);
     for (cell = 0; cell < segment->files.width * GLUPY_SKETCH_ROWS; cell++)
         cells += segment->files.recent[cell];
     REQUIRE(cells == segment->files.recent_sum);
@@ -287,8 +287,8 @@ check(const struct glupy_segment *segment, const struct model *model)
         slot = glupy_table_find(&segment->files, key_of(segment, (uint8_t)number));
         if (slot == GLUPY_NO_SLOT)
             continue;
-        file = &segment->file_counters[slot];
-        REQUIRE(memcmp(segment->file_names[slot].gfid, gfid_of((uint8_t)number), 16) == 0);
+        file = &segment->files.counters[slot];
+        REQUIRE(memcmp(segment->files_names[slot].gfid, gfid_of((uint8_t)number), 16) == 0);
         counted = file->fops[0] + file->fops[1] + file->fops[2];
         REQUIRE(counted <= model->done[number]);
         REQUIRE(model->done[number] <= counted + file->error_bound);

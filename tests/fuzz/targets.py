@@ -29,7 +29,8 @@ from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.exporter import SEGMENT_ERRORS
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment import layout, naming
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import naming
 from glupy_exporter.web import api, negotiation, webconfig
 from tests.support import segments
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.client
 import os
 import re
@@ -19,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.segment import layout, naming
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import naming
 from glupy_exporter.web import api
 from tests.fuzz.hostile import ATTACKS
 from tests.support import segments
@@ -123,7 +125,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         client_slots=CLIENTS,
     ).build()
     header = layout.Header.from_buffer(made)
-    counters = header.file_counters_offset
+    counters = segments.offset(made, "files_counters")
+    words_a_slot = ctypes.sizeof(layout.Counters) // 8
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
         files = []
@@ -135,13 +138,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             path.write_bytes(made)
             stack.enter_context(segments.locked(path))
             files.append(stack.enter_context(path.open("r+b", buffering=0)))
-        words = array("Q", made[counters : counters + FILES * layout.COUNTER_WORDS * 8])
+        words = array("Q", made[counters : counters + FILES * words_a_slot * 8])
 
         def work() -> None:
             while not stop.wait(0.5):
-                for word in (layout.FileCounters.fops, layout.FileCounters.last_seen):
+                for word in (layout.Counters.fops, layout.Counters.last_seen):
                     first = word.offset // 8
-                    column = slice(first, BUSY * layout.COUNTER_WORDS, layout.COUNTER_WORDS)
+                    column = slice(first, BUSY * words_a_slot, words_a_slot)
                     words[column] = array("Q", (value + 1 for value in words[column]))
                 for file in files:
                     os.pwrite(file.fileno(), words, counters)
@@ -221,18 +224,18 @@ def test_the_largest_table_with_the_longest_names(cgroups: list[Path], tmp_path:
     name = layout.FileName(path_length=layout.PATH_SIZE)
     name.path[:] = b"\x01" * layout.PATH_SIZE  # takes most room in an answer
     made = segments.Segment(file_slots=layout.FILE_SLOTS_MAX).build()
-    header = layout.Header.from_buffer_copy(made)
+    names = segments.offset(made, "files_names")
     for slot in range(layout.FILE_SLOTS_MAX):
         name.gfid[:] = slot.to_bytes(16, "little")
-        segments.put(made, header.file_names_offset + slot * len(bytes(name)), name)
+        segments.put(made, names + slot * len(bytes(name)), name)
     count = layout.FILE_SLOTS_MAX
-    tags, seqs = header.file_tags_offset, header.file_seqs_offset
+    tags, seqs = (segments.offset(made, f"files_{array}") for array in ("tags", "seqs"))
     made[tags : tags + 8 * count] = array("Q", range(1, count + 1)).tobytes()
     made[seqs : seqs + 4 * count] = array("I", [2] * count).tobytes()
     for number, word in enumerate(("fops", "last_seen")):
-        offset = header.file_counters_offset + getattr(layout.FileCounters, word).offset
+        first = segments.offset(made, "files_counters", 0, getattr(layout.Counters, word))
         for slot in range(count):
-            put = offset + slot * layout.COUNTER_WORDS * 8
+            put = first + slot * ctypes.sizeof(layout.Counters)
             made[put : put + 8] = (slot + number + 1).to_bytes(8, "little")
     path = tmp_path / segments.Segment().name
     path.write_bytes(made)

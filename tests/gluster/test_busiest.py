@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
 from tests.gluster.compare import files, settled
 from tests.support.gluster.volumes import HOST, Volume, gluster, heal, volume, wait_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from tests.support.gluster.volumes import Volume, volume, wait_for
 
 WRITES = (30, 70)

@@ -7,7 +7,8 @@ import re
 import socket
 from pathlib import Path
 
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
 from tests.gluster import workload
 from tests.gluster.compare import clients, files, settled
 from tests.support.gluster.volumes import HOST, Volume, gluster, volume, wait_for

@@ -8,7 +8,8 @@ import time
 from concurrent import futures
 from pathlib import Path
 
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
 from tests.support.gluster.volumes import Volume, volume, wait_for
 
 CALLS = 300

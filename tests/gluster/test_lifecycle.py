@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
 from tests.gluster.compare import assert_equal, read_counts, settled
 from tests.support.gluster.volumes import HOST, RUN, Volume, gluster, heal, volume, wait_for
 
@@ -45,7 +46,7 @@ def identity(subject: Volume) -> reader.Brick:
 def slots(subject: Volume) -> tuple[int, int]:
     """File and client slots of the only brick's segment."""
     with subject.segment(only_brick(subject)) as segment:
-        return segment.header.file_slots, segment.header.client_slots
+        return segment.file_health().slots, segment.client_health().slots
 
 
 def writes(subject: Volume) -> int:

@@ -59,6 +59,6 @@ def test_every_count_equals_volume_profile(xlator: None) -> None:
         reached = set(bricks[first][1].fops)
         assert len(reached) >= 35
         with replica.segment(first) as segment:
-            known = all_fops(segment.header.fop_count)
+            known = all_fops(segment.spans["fop_names"].length)
         assert known - reached == set(UNREACHABLE)
         assert bricks[first][1].bytes["read"] > workload.BIG

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter.collectors.files import FOPS, Files
 from glupy_exporter.collectors.scrape import Scraper
-from glupy_exporter.segment.layout import KINDS
+from glupy_exporter.schema.layout import KINDS
 from tests.gluster.compare import files
 from tests.support import scrapes
 from tests.support.gluster.volumes import Volume, volume, wait_for

@@ -50,9 +50,9 @@ drive(void *argument)
         glupy_count_end(segment, shard, 2, 70UL * 1000000000UL);
         glupy_count_error(segment, shard, 2, round % 2 ? 2 : 12345);
         if (file.slot != GLUPY_NO_SLOT)
-            glupy_count_file(segment, file.slot, &outcome);
+            glupy_count(&segment->files, file.slot, &outcome);
         if (client.slot != GLUPY_NO_SLOT)
-            glupy_count_client(segment, client.slot, &outcome);
+            glupy_count(&segment->clients, client.slot, &outcome);
     }
     if (thread % 2)
         glupy_connection_leave(segment, host, (int)thread);

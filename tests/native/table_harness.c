@@ -94,14 +94,14 @@ crafted(void)
     for (file = 0; file < 2; file++) {
         slots[file] =
             glupy_file_place(segment, glupy_file_key(segment, gfids[file]), gfids[file], 1, 1).slot;
-        glupy_count_file(segment, slots[file], &outcome);
+        glupy_count(&segment->files, slots[file], &outcome);
     }
     show("one-slot", slots[0] == slots[1]);
     for (file = 0; file < 2; file++) {
         show(file ? "counted-second" : "counted-first",
-             segment->file_counters[slots[file]].fops[GLUPY_READ]);
+             segment->files.counters[slots[file]].fops[GLUPY_READ]);
         show(file ? "named-second" : "named-first",
-             memcmp(segment->file_names[slots[file]].gfid, gfids[file], 16) == 0);
+             memcmp(segment->files_names[slots[file]].gfid, gfids[file], 16) == 0);
     }
 }
 
@@ -115,22 +115,22 @@ late(void)
     uint64_t key = file_key(0);
     uint32_t file, slot, fop;
 
-    glupy_count_file(segment, place.slot, &outcome);
+    glupy_count(&segment->files, place.slot, &outcome);
     for (file = 1; glupy_holds(&segment->files, place); file++) {
         slot = file_place(file % (4 * SLOTS) + 1).slot;
         if (slot != GLUPY_NO_SLOT)
             glupy_table_score(&segment->files, slot, GLUPY_SCORE_UNIT);
     }
     for (fop = 0; fop < 100; fop++)
-        if (glupy_file_return(segment, key) != GLUPY_NO_SLOT)
+        if (glupy_return(&segment->files, key) != GLUPY_NO_SLOT)
             show("found", fop);
     do
         slot = file_place(0).slot;
     while (slot == GLUPY_NO_SLOT);
     for (fop = 0; fop < 100; fop++)
-        glupy_count_file(segment, glupy_file_return(segment, key), &outcome);
-    show("counted", segment->file_counters[slot].fops[GLUPY_READ]);
-    show("bound", segment->file_counters[slot].error_bound);
+        glupy_count(&segment->files, glupy_return(&segment->files, key), &outcome);
+    show("counted", segment->files.counters[slot].fops[GLUPY_READ]);
+    show("bound", segment->files.counters[slot].error_bound);
 }
 
 /* Connections with numbers as of a process of many bricks. */
@@ -148,10 +148,10 @@ seats(void)
         snprintf(name, sizeof(name), "%d", numbers[index]);
         show(name, glupy_seated(segment, &numbers[index], numbers[index], &place));
     }
-    show("connections", segment->client_counters[place.slot].connections);
+    show("connections", segment->clients.counters[place.slot].connections);
     for (index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++)
         glupy_connection_leave(segment, &numbers[index], numbers[index]);
-    show("left", segment->client_counters[place.slot].connections);
+    show("left", segment->clients.counters[place.slot].connections);
 }
 
 static const struct {

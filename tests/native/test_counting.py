@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
 from tests.native.conftest import running
 
 THREADS, ROUNDS, FILES, HOSTS = 6, 20000, 40, 3

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.segment import layout, reader
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
 from glupy_exporter.xlator import build, codegen
 from tests.native.conftest import Need, running
 

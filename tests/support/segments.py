@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from glupy_exporter import nodestate
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 
 FOP_NAMES = ("", "stat", "", "", "unlink", "read", "write", "lookup")
 CREATED_REALTIME = 1_700_000_000_000_000_000
@@ -73,7 +73,7 @@ class Internal:
 
 @dataclass
 class Segment:
-    """What to write; ``header`` overrides any header field, after all others are filled in."""
+    """What to write; ``header`` overrides any header field, once all else is filled in."""
 
     volume: str = "v0"
     brick: str = "/bricks/b0"
@@ -87,17 +87,22 @@ class Segment:
     file_slots: int = 64
     client_slots: int = 16
     header: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Of the brick, in place of the usual ones."""
+    health: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of the tables ``files`` and ``clients``, likewise."""
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Fields of the directory, by table, once all else is filled in."""
 
     def build(self) -> bytearray:
         """The bytes of the segment."""
         header = layout.Header(
             magic=layout.MAGIC,
             version=layout.VERSION,
-            header_size=layout.HEADER_SIZE,
-            fop_count=len(self.names),
-            shard_count=self.shards,
-            file_slots=self.file_slots,
-            client_slots=self.client_slots,
+            header_size=ctypes.sizeof(layout.Header),
+            directory_offset=ctypes.sizeof(layout.Header),
+            table_count=len(layout.TABLES),
+            entry_size=ctypes.sizeof(layout.Entry),
             pid=4711,
             subvolume=1,
             created_realtime=CREATED_REALTIME,
@@ -108,76 +113,68 @@ class Segment:
             volume=self.volume.encode(),
             host=b"node1",
             brick=self.brick.encode(),
-            heartbeat=time.clock_gettime_ns(time.CLOCK_MONOTONIC),
-            enabled=1,
-            files_tracked=len(self.files),
-            clients_tracked=len(self.clients),
-            half_life=layout.HALF_LIFE_DEFAULT,
-            volume_bricks=6,
         )
-        end = layout.HEADER_SIZE
-        for table, size in {
-            "names": len(self.names) * layout.NAME_SIZE,
-            "cells": self.shards * len(self.names) * ctypes.sizeof(layout.FopCell),
-            "io": self.shards * 2 * ctypes.sizeof(layout.IoCell),
-            "errors": len(self.names) * layout.ERRNO_SLOTS * 8,
-            "internal": len(layout.ORIGINS) * ctypes.sizeof(layout.InternalCounters),
-            "file_tags": self.file_slots * 8,
-            "file_seqs": self.file_slots * 4,
-            "file_counters": self.file_slots * ctypes.sizeof(layout.FileCounters),
-            "file_names": self.file_slots * ctypes.sizeof(layout.FileName),
-            "client_tags": self.client_slots * 8,
-            "client_seqs": self.client_slots * 4,
-            "client_counters": self.client_slots * ctypes.sizeof(layout.ClientCounters),
-            "client_names": self.client_slots * ctypes.sizeof(layout.ClientName),
-        }.items():
-            end = -(-end // 64) * 64
-            setattr(header, f"{table}_offset", end)
-            end += size
+        entries: dict[str, layout.Entry] = {}
+        end = header.directory_offset + len(layout.TABLES) * header.entry_size
+        for table in layout.TABLES:
+            entry = entries[table.name] = layout.Entry(
+                name=table.name.encode(),
+                offset=-(-end // layout.CACHE_LINE) * layout.CACHE_LINE,
+                element_size=ctypes.sizeof(table.element),
+                count=table.length(
+                    shards=self.shards,
+                    fops=len(self.names),
+                    files=self.file_slots,
+                    clients=self.client_slots,
+                ),
+            )
+            end = entry.offset + entry.element_size * entry.count
         header.total_size = end
         data = bytearray(end)
-        self._fill_fops(data, header)
+
+        def element(table: str, index: int, value: ctypes.Structure) -> None:
+            put(data, entries[table].offset + index * ctypes.sizeof(value), value)
+
+        numbers = {
+            "volume_bricks": 6,
+            "heartbeat": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
+            "enabled": 1,
+            "half_life": layout.HALF_LIFE_DEFAULT,
+        }
+        element("numbers", 0, layout.Numbers(**{**numbers, **self.numbers}))
+        self._fill_fops(data, entries)
         for origin, done in self.internal.items():
-            index = layout.ORIGINS.index(origin)
-            cell = layout.InternalCounters()
-            _fill_counts(cell, done)
-            put(data, header.internal_offset + index * ctypes.sizeof(cell), cell)
-        for slot, file in self.files.items():
-            name = layout.FileName(
-                path_length=len(file.path),
-                flags=file.truncated * layout.FILE_PATH_TRUNCATED
-                | file.unlinked * layout.FILE_UNLINKED,
-                type=layout.FILE_TYPES.index(file.type),
-            )
-            name.gfid[:] = file.gfid.bytes
-            name.path[: len(file.path)] = file.path
-            counters = layout.FileCounters(
-                first_seen=CREATED_MONOTONIC + 5_000_000_000,
-                last_seen=file.last_seen,
-                error_bound=file.error_bound,
-                top_client=file.top_client,
-                top_client_lead=file.top_client_lead,
-            )
-            tag = int.from_bytes(file.gfid.bytes[:8], "little") | 1
-            _fill_slot(data, header, "file", slot, tag, counters, name, file)
-        for slot, client in self.clients.items():
-            client_name = layout.ClientName(length=len(client.address), process=client.process)
-            client_name.address[: len(client.address)] = client.address
-            client_counters = layout.ClientCounters(
-                first_seen=CREATED_MONOTONIC + 5_000_000_000,
-                last_seen=client.last_seen,
-                error_bound=client.error_bound,
-                connections=client.connections,
-            )
-            _fill_slot(data, header, "client", slot, slot + 1, client_counters, client_name, client)
+            activity = layout.Activity()
+            _fill_counts(activity, done)
+            element("internal", layout.ORIGINS.index(origin), activity)
+        rows: Mapping[str, Mapping[int, File | Client]] = {
+            "files": self.files,
+            "clients": self.clients,
+        }
+        for table, slots in rows.items():
+            health = {"tracked": len(slots), **self.health.get(table, {})}
+            element(f"{table}_health", 0, layout.Health(**health))
+            for slot, row in slots.items():
+                tag = slot + 1
+                if isinstance(row, File):
+                    tag = int.from_bytes(row.gfid.bytes[:8], "little") | 1
+                struct.pack_into("Q", data, entries[f"{table}_tags"].offset + slot * 8, tag)
+                struct.pack_into("I", data, entries[f"{table}_seqs"].offset + slot * 4, 2)
+                element(f"{table}_counters", slot, _counters(row))
+                element(f"{table}_names", slot, _name(row))
+        for name, entry in entries.items():
+            for key, value in self.entries.get(name, {}).items():
+                setattr(entry, key, value)
+        for index, entry in enumerate(entries.values()):
+            put(data, header.directory_offset + index * header.entry_size, entry)
         for key, value in self.header.items():
             setattr(header, key, value)
         put(data, 0, header)
         return data
 
-    def _fill_fops(self, data: bytearray, header: layout.Header) -> None:
+    def _fill_fops(self, data: bytearray, entries: Mapping[str, layout.Entry]) -> None:
         for index, name in enumerate(self.names):
-            start = header.names_offset + index * layout.NAME_SIZE
+            start = entries["fop_names"].offset + index * layout.NAME_SIZE
             data[start : start + len(name)] = name.encode()
             fop = self.fops.get(name)
             if not name or fop is None:
@@ -189,16 +186,16 @@ class Segment:
             )
             for bucket, count in fop.buckets.items():
                 cell.buckets[bucket] = count
-            put(data, header.cells_offset + index * ctypes.sizeof(cell), cell)
+            put(data, entries["cells"].offset + index * ctypes.sizeof(cell), cell)
             for number, count in fop.errnos.items():
-                offset = header.errors_offset + 8 * (index * layout.ERRNO_SLOTS + number)
+                offset = entries["errors"].offset + 8 * (index * layout.ERRNO_SLOTS + number)
                 struct.pack_into("Q", data, offset, count)
         for direction, (buckets, total) in self.io.items():
             io = layout.IoCell(bytes=total)
             for bucket, count in buckets.items():
                 io.buckets[bucket] = count
             index = layout.DIRECTIONS.index(direction)
-            put(data, header.io_offset + index * ctypes.sizeof(io), io)
+            put(data, entries["io"].offset + index * ctypes.sizeof(io), io)
 
     @property
     def name(self) -> str:
@@ -245,34 +242,52 @@ def put(data: bytearray, offset: int, structure: ctypes.Structure) -> None:
     data[offset : offset + ctypes.sizeof(structure)] = bytes(structure)
 
 
+def offset(data: bytes, table: str, slot: int = 0, field: Any = None) -> int:
+    """Where a table, or a field of one of its elements, is in the bytes of a segment."""
+    header = layout.Header.from_buffer_copy(data)
+    for index in range(header.table_count):
+        start = header.directory_offset + index * header.entry_size
+        entry = layout.Entry.from_buffer_copy(data, start)
+        if entry.name == table.encode():
+            return int(entry.offset + slot * entry.element_size + (field.offset if field else 0))
+    raise KeyError(table)
+
+
 def _fill_counts(
-    counters: layout.FileCounters | layout.ClientCounters | layout.InternalCounters,
-    done: File | Client | Internal,
+    counters: layout.Counters | layout.Activity, done: File | Client | Internal
 ) -> None:
     counters.fops[:] = done.fops
     counters.bytes[:] = done.bytes
     counters.nanoseconds[:] = done.nanoseconds
 
 
-def _fill_slot(
-    data: bytearray,
-    header: layout.Header,
-    table: str,
-    slot: int,
-    tag: int,
-    counters: layout.FileCounters | layout.ClientCounters,
-    name: ctypes.Structure,
-    row: File | Client,
-) -> None:
+def _counters(row: File | Client) -> layout.Counters:
+    counters = layout.Counters(
+        first_seen=CREATED_MONOTONIC + 5_000_000_000,
+        last_seen=row.last_seen,
+        error_bound=row.error_bound,
+    )
     _fill_counts(counters, row)
+    if isinstance(row, File):
+        counters.top_client, counters.top_client_lead = row.top_client, row.top_client_lead
+    else:
+        counters.connections = row.connections
+    return counters
 
-    def at(array: str, size: int) -> int:
-        return int(getattr(header, f"{table}_{array}_offset")) + slot * size
 
-    struct.pack_into("Q", data, at("tags", 8), tag)
-    struct.pack_into("I", data, at("seqs", 4), 2)
-    put(data, at("counters", ctypes.sizeof(counters)), counters)
-    put(data, at("names", ctypes.sizeof(name)), name)
+def _name(row: File | Client) -> layout.FileName | layout.ClientName:
+    if isinstance(row, Client):
+        client = layout.ClientName(length=len(row.address), process=row.process)
+        client.address[: len(row.address)] = row.address
+        return client
+    file = layout.FileName(
+        path_length=len(row.path),
+        flags=row.truncated * layout.FILE_PATH_TRUNCATED | row.unlinked * layout.FILE_UNLINKED,
+        type=layout.FILE_TYPES.index(row.type),
+    )
+    file.gfid[:] = row.gfid.bytes
+    file.path[: len(row.path)] = row.path
+    return file
 
 
 @contextlib.contextmanager

@@ -25,7 +25,8 @@ from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
 from glupy_exporter.collectors.family import single
 from glupy_exporter.collectors.scrape import REASONS, Scraper
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment import layout, naming
+from glupy_exporter.schema import layout
+from glupy_exporter.segment import naming
 from tests.support import scrapes, segments
 
 DAY = 86400.0
@@ -78,11 +79,9 @@ def full_segment() -> segments.Segment:
             9: segments.Client(b"192.0.2.9", (1, 0, 0), connections=0, last_seen=0),
         },
         internal={"self-heal": segments.Internal((3, 2, 1), (30, 20), (3_000_000, 0, 5))},
-        header={
-            "files_evicted": 6,
-            "files_untracked_fops": 5,
-            "clients_evicted": 4,
-            "clients_untracked_fops": 3,
+        health={
+            "files": {"evicted": 6, "untracked_fops": 5},
+            "clients": {"evicted": 4, "untracked_fops": 3},
         },
     )
 
@@ -138,7 +137,7 @@ def stable(text: str) -> str:
 def test_a_translator_that_does_not_know_later_fields(tmp_path: Path) -> None:
     """Where they came to be, older ones leave zeros; the brick is served without a restart."""
     older = segments.Segment(
-        clients={0: segments.Client(b"192.0.2.1", (1, 2, 3))}, header={"volume_bricks": 0}
+        clients={0: segments.Client(b"192.0.2.1", (1, 2, 3))}, numbers={"volume_bricks": 0}
     )
     with older.live(tmp_path):
         samples = scrape(scraper(tmp_path))
@@ -220,7 +219,7 @@ def test_switched_off_collector_serves_nothing(tmp_path: Path) -> None:
 
 def test_dead_brick_is_down_until_it_expires(tmp_path: Path) -> None:
     beat = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 2  # half of the time since the boot ago
-    segments.Segment(header={"heartbeat": beat}).write(tmp_path)
+    segments.Segment(numbers={"heartbeat": beat}).write(tmp_path)
     assert values(scrape(scraper(tmp_path, expiry=beat / 1e9 + 60)), "glupy_brick_up") == {(): 0}
     samples = scrape(scraper(tmp_path, expiry=beat / 1e9 - 1))
     assert values(samples, "glupy_brick_up") == {}
@@ -398,7 +397,7 @@ def test_dead_brick_that_was_removed_is_gone(
 ) -> None:
     """It ended 10 seconds ago: a state of before that tells nothing, nor does one of the future."""
     beat = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - 10 * 10**9
-    subject = segments.Segment(header={"heartbeat": beat})
+    subject = segments.Segment(numbers={"heartbeat": beat})
     state = segments.write_state(tmp_path / "state.json", volumes, age)
     source = scraper(tmp_path, state_file=state)
     path = subject.write(tmp_path)
@@ -510,7 +509,7 @@ def test_half_life_is_that_of_the_segment(tmp_path: Path, monkeypatch: pytest.Mo
                     0: segments.File(b"/old", HOT, (old, 0, 0)),
                     1: segments.File(b"/new", COLD, (new, 0, 0), last_seen=new),
                 },
-                header={"half_life": half_life},
+                numbers={"half_life": half_life},
             )
             with segment.live(tmp_path):
                 samples = scrape(source)
@@ -522,7 +521,7 @@ def test_half_life_is_that_of_the_segment(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("half_life", [0, 2**64 - 1])
 def test_half_life_that_cannot_be(tmp_path: Path, half_life: int) -> None:
     segment = full_segment()
-    segment.header = {"half_life": half_life}
+    segment.numbers = {"half_life": half_life}
     with segment.live(tmp_path):
         source = scraper(tmp_path)
         for _ in range(2):
@@ -593,15 +592,15 @@ def test_files_not_shown_take_nobodys_place(tmp_path: Path) -> None:
 
 def test_file_renamed_out_of_sight_and_back(tmp_path: Path) -> None:
     source = scraper(tmp_path, privacy=Privacy(include=("/open/*",)))
-    path, header = tmp_path / segments.Segment().name, layout.Header
+    path = tmp_path / segments.Segment().name
     with segments.Segment(files={0: segments.File(b"/open/f", HOT, (1, 0, 0))}).live(path):
-        where = header.from_buffer_copy(path.read_bytes())
+        made = path.read_bytes()
         assert file_paths(scrape(source)) == ["/open/f"]
         for seq, name, shown in ((4, b"/shut/f", []), (6, b"/open/g", ["/open/g"])):
             with path.open("r+b") as file:
-                file.seek(where.file_names_offset + layout.FileName.path.offset)
+                file.seek(segments.offset(made, "files_names", 0, layout.FileName.path))
                 file.write(name)
-                file.seek(where.file_seqs_offset)
+                file.seek(segments.offset(made, "files_seqs"))
                 file.write(struct.pack("I", seq))
             for _ in range(2):
                 assert file_paths(scrape(source)) == shown

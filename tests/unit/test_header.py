@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
-from glupy_exporter.segment import header, layout
+from glupy_exporter.schema import layout, version1
+from glupy_exporter.segment import header
 
 
 def test_the_compiler_agrees_with_every_offset(need: Callable[[object, str], None]) -> None:
@@ -30,23 +31,24 @@ def test_counters_are_aligned_so_that_copies_do_not_tear_them() -> None:
         for field in structure._fields_:
             if field[1] is ctypes.c_uint64:
                 assert getattr(structure, field[0]).offset % 8 == 0
-    assert layout.Header.heartbeat.offset % 64 == 0
-    for structure in (layout.FopCell, layout.IoCell, layout.FileCounters, layout.ClientCounters):
+    for structure in (layout.FopCell, layout.IoCell, layout.Counters):
         assert ctypes.sizeof(structure) % 64 == 0, "neighbours must not share a cache line"
 
 
+def test_whose_a_segment_is_stands_where_it_stood_in_version_1() -> None:
+    assert layout.Header.pid.offset == version1.Header.identity.offset
+    end = layout.Header.brick.offset + layout.Header.brick.size
+    assert end == version1.Header.padding.offset
+
+
 def test_a_default_segment_is_at_most_four_mebibytes() -> None:
-    slot = 8 + 4
-    files = ctypes.sizeof(layout.FileCounters) + ctypes.sizeof(layout.FileName) + slot
-    clients = ctypes.sizeof(layout.ClientCounters) + ctypes.sizeof(layout.ClientName) + slot
-    fops = 64
-    cell = layout.SHARDS_MAX * ctypes.sizeof(layout.FopCell)
-    errors = layout.ERRNO_SLOTS * 8
-    total = (
-        layout.HEADER_SIZE
-        + fops * (layout.NAME_SIZE + cell + errors)
-        + layout.SHARDS_MAX * len(layout.DIRECTIONS) * ctypes.sizeof(layout.IoCell)
-        + layout.FILE_SLOTS_DEFAULT * files
-        + layout.CLIENT_SLOTS_DEFAULT * clients
-    )
+    total = ctypes.sizeof(layout.Header)
+    for table in layout.TABLES:
+        length = table.length(
+            shards=layout.SHARDS_MAX,
+            fops=64,
+            files=layout.FILE_SLOTS_DEFAULT,
+            clients=layout.CLIENT_SLOTS_DEFAULT,
+        )
+        total += ctypes.sizeof(layout.Entry) + length * ctypes.sizeof(table.element)
     assert total <= 4 << 20

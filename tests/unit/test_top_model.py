@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.top.model import Rates, Sampler, quantile
 from tests.support import segments
 
@@ -158,8 +158,7 @@ def test_a_slot_given_away_and_taken_back_starts_from_zero(tmp_path: Path) -> No
     before = segments.Segment(files={1: file((100, 0, 0), 50_000)})
     after = segments.Segment(files={1: file((8, 0, 0), 400)})
     data = after.build()
-    header = layout.Header.from_buffer(data)
-    at = header.file_counters_offset + 128 + layout.FileCounters.first_seen.offset
+    at = segments.offset(data, "files_counters", 1, layout.Counters.first_seen)
     clock = Clock()
     sampler = Sampler(tmp_path, EXPIRY, clock=clock)
     with before.live(tmp_path) as path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.xlator import change, gluster, options, peer, plan, unfinished
 
 BRICKS = tuple(gluster.Brick(f"host{n}", f"/brick{n}", f"uuid{n}") for n in range(2))

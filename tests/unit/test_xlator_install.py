@@ -20,7 +20,7 @@ import pytest
 import glupy_exporter
 from glupy_exporter import glusterd
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.xlator import build, commands, gluster, install, peer, plan
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
@@ -54,6 +54,7 @@ def test_check_names_both_versions() -> None:
     assert install.check(STAMP, "10.3") is None
     problem = install.check(STAMP, "11.1")
     assert problem is not None and "10.3" in problem and "11.1" in problem
+    assert install.check(peer.Stamp("0.1.0", "10.3", layout.VERSION - 1), "10.3") is None
     newer = peer.Stamp("0.2.0", "10.3", layout.VERSION + 1)
     problem = install.check(newer, "10.3")
     assert problem is not None and f"layout {layout.VERSION + 1}" in problem

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.segment import layout
+from glupy_exporter.schema import layout
 from glupy_exporter.xlator import gluster, options, peer, plan, status
 
 BRICKS = tuple(gluster.Brick(f"host{n}", f"/brick{n}", f"uuid{n}") for n in range(3))
@@ -159,6 +159,11 @@ def test_a_name_of_the_bricks_own_says_more_than_one_that_two_may_have() -> None
             peer.Loaded(peer.Stamp("0.0.9", "10.3", layout.VERSION), False),
             "brick runs 0.0.9 for GlusterFS 10.3, installed is 0.1.0 for GlusterFS 10.3: "
             "run `xlator restart home`",
+        ),
+        (
+            peer.Loaded(peer.Stamp("0.1.0", "10.3", layout.VERSION - 1), False),
+            "brick runs 0.1.0 for GlusterFS 10.3 with segment layout 1, installed is 0.1.0 for "
+            "GlusterFS 10.3: run `xlator restart home`",
         ),
         (
             peer.Loaded(STAMP, False),

@@ -1,0 +1,334 @@
+"""The layout of a segment: the one declaration that both the C core and the reader follow.
+
+A segment is one file per brick. It starts with a :class:`Header`, which says where the directory
+is: an array of :class:`Entry`, one for each table. A reader finds tables by name, takes what it
+knows of each element, and ignores tables that it does not know. So a table may be added, and a
+field at the end of an element or of the header, without a new version; see docs/design.md.
+
+All integers are in the machine's own byte order (a segment never leaves its machine) and every
+``c_uint64`` that counts is naturally aligned, so that the writer's relaxed atomic adds and the
+copies of a reader never tear one.
+
+A slot of a table of the busiest is in use when its tag is not 0. A file's tag is made of its gfid
+and is the same in all segments; two files may have the same one, as clients may choose gfids. A
+slot's seq is a seqlock over its name: odd while the writer changes it. The dense arrays let a
+reader take every counter of a table in one small copy and then only the names it wants.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from math import prod
+from typing import Any, NamedTuple, Union
+
+from glupy_exporter.schema.quantities import (
+    ACTIVITY,
+    COUNTERS,
+    DIRECTIONS,
+    HEALTH,
+    KINDS,
+    METADATA,
+    NUMBERS,
+    READ,
+    WRITE,
+    Quantity,
+)
+
+__all__ = ["DIRECTIONS", "KINDS", "METADATA", "READ", "WRITE"]
+
+MAGIC = 0x4745535950554C47
+"""``b"GLUPYSEG"`` read as a little-endian integer."""
+
+VERSION = 2
+"""Changes when something is moved, taken away or gets another meaning; not for what is added."""
+
+DIRECTORY = "/run/gluster/glupy"
+"""Where the translator puts segments and readers look for them, unless told otherwise."""
+
+CACHE_LINE = 64
+"""Tables begin at a multiple of it."""
+
+TABLES_MAX = 256
+"""Entries of a directory that a reader takes."""
+
+NAME_SIZE = 32
+"""Bytes for one fop's name, terminating NUL included."""
+
+LATENCY_BUCKETS = 28
+"""Bucket ``i`` counts fops of at most ``2**i`` microseconds (and more than the bucket before);
+the last one counts everything slower than ``2**26`` us, which is 67.1 s."""
+
+SIZE_BUCKETS = 32
+"""Bucket ``i`` counts I/Os of ``2**i`` to ``2**(i+1) - 1`` bytes, as ``gluster volume profile``
+cuts them; the last one also takes everything larger."""
+
+ERRNO_SLOTS = 160
+"""Errnos from 1 to ``ERRNO_SLOTS - 1`` have a slot of their own; Linux's highest is 133."""
+
+SHARDS_MAX = 16
+WAYS = 8
+"""Slots of a set in the file and client tables; the eight tags of a set fill one cache line."""
+
+FILE_SLOTS_MIN = 8
+FILE_SLOTS_DEFAULT = 4096
+FILE_SLOTS_MAX = 1 << 16
+CLIENT_SLOTS_MIN = 8
+CLIENT_SLOTS_DEFAULT = 512
+CLIENT_SLOTS_MAX = 1 << 16
+"""As many as an exporter can read that has the memory which its unit gives it."""
+FOPS_MAX = 256
+
+HALF_LIFE_MIN = 1
+HALF_LIFE_DEFAULT = 60
+HALF_LIFE_MAX = 3600
+"""Seconds; the option of that name."""
+
+ORIGINS = (
+    "other",
+    "geo-replication",
+    "hadoop",
+    "rebalance",
+    "no-root-squash",
+    "quota",
+    "self-heal",
+    "heal-info",
+    "bitrot",
+    "scrub",
+    "tier",
+    "trash",
+    "add-replica",
+    "utime",
+)
+"""GlusterFS's own clients, at the index that is the negative of their process id
+(``enum _gf_special_pid`` in ``common-utils.h``); 0 stands for ids that have no name here."""
+
+NO_ROOT_SQUASH = 4
+"""The one that is an application after all: a mount with ``no-root-squash``."""
+
+PATH_SIZE = 600
+"""Bytes for a path; a longer one is cut on a UTF-8 boundary and flagged."""
+
+CLIENT_SIZE = 64
+
+FILE_TYPES = ("", "file", "directory", "symlink", "block", "char", "fifo", "socket")
+"""Names for :attr:`FileName.type`, GlusterFS's ``ia_type_t``; empty while it is not known."""
+
+FILE_PATH_TRUNCATED = 1
+"""Flag in :attr:`FileName.flags`: the path was longer than ``PATH_SIZE``."""
+
+FILE_UNLINKED = 2
+"""Another: the path is the last name that the file had."""
+
+_u16, _u32, _u64, _i32 = ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32
+
+
+def _fields(quantities: Iterable[Quantity]) -> list[tuple[str, Any]]:
+    """The fields of a structure that holds these."""
+    return [(each.name, _u64 * each.size if each.parts else _u64) for each in quantities]
+
+
+def _lines(quantities: Iterable[Quantity]) -> list[tuple[str, Any]]:
+    """The same, and what fills the last cache line: neighbours must not share one."""
+    fields = _fields(quantities)
+    free = -sum(ctypes.sizeof(kind) for _, kind in fields) % CACHE_LINE
+    return [*fields, ("reserved", ctypes.c_uint8 * free)] if free else fields
+
+
+class Header(ctypes.Structure):
+    """How a segment begins. Strings are NUL-terminated UTF-8, times are nanoseconds.
+
+    From ``pid`` on it is as in version 1, and stays so: whoever finds a segment of any version can
+    tell whose it is.
+    """
+
+    _fields_ = [
+        ("magic", _u64),
+        ("version", _u32),
+        ("header_size", _u32),
+        ("total_size", _u64),
+        ("directory_offset", _u64),
+        ("table_count", _u32),
+        ("entry_size", _u32),
+        ("reserved", _u64 * 13),
+        ("pid", _u32),
+        ("subvolume", _i32),  # index of the brick's replica or disperse set, -1 if unknown
+        ("process_start", _u64),  # clock ticks after boot, field 22 of /proc/PID/stat
+        ("created_realtime", _u64),
+        ("created_monotonic", _u64),  # same instant: turns a slot's times into wall time
+        ("boot_id", ctypes.c_char * 40),
+        ("glusterfs_version", ctypes.c_char * 32),
+        ("xlator_version", ctypes.c_char * 32),
+        ("volume", ctypes.c_char * 256),
+        ("host", ctypes.c_char * 256),
+        ("brick", ctypes.c_char * 1024),
+    ]
+
+
+class Entry(ctypes.Structure):
+    """One table in the directory."""
+
+    _fields_ = [
+        ("name", ctypes.c_char * 24),
+        ("offset", _u64),
+        ("element_size", _u32),
+        ("count", _u32),
+    ]
+
+
+class Numbers(ctypes.Structure):
+    """Of the whole brick; on cache lines of its own."""
+
+    _fields_ = _fields(NUMBERS)
+
+
+class FopName(ctypes.Structure):
+    """A fop's name, NUL-terminated."""
+
+    _fields_ = [("text", ctypes.c_char * NAME_SIZE)]
+
+
+class FopCell(ctypes.Structure):
+    """One fop in one shard. Fops in flight are ``started`` minus the sum of ``buckets``."""
+
+    _fields_ = [
+        ("started", _u64),
+        ("errors", _u64),
+        ("nanoseconds", _u64),
+        ("reserved", _u64),
+        ("buckets", _u64 * LATENCY_BUCKETS),
+    ]
+
+
+class IoCell(ctypes.Structure):
+    """Successful reads or writes in one shard: bytes moved and I/Os by size."""
+
+    _fields_ = [
+        ("bytes", _u64),
+        ("buckets", _u64 * SIZE_BUCKETS),
+        ("padding", _u64 * 7),
+    ]
+
+
+class FopErrors(ctypes.Structure):
+    """One fop's errors; index 0 is "any other errno"."""
+
+    _fields_ = [("by_errno", _u64 * ERRNO_SLOTS)]
+
+
+class Activity(ctypes.Structure):
+    """What one kind of GlusterFS's own clients did."""
+
+    _fields_ = _fields(ACTIVITY)
+
+
+class Counters(ctypes.Structure):
+    """What was done to one file, or by one client; times are monotonic."""
+
+    _fields_ = _lines(COUNTERS)
+
+
+class Health(ctypes.Structure):
+    """How a table of the busiest is; fops without a slot write here."""
+
+    _fields_ = _fields(HEALTH)
+
+
+class FileName(ctypes.Structure):
+    """Which file a slot stands for. ``path`` is bytes from the volume root, not NUL-terminated."""
+
+    _fields_ = [
+        ("gfid", ctypes.c_uint8 * 16),
+        ("path_length", _u16),  # 0: not known yet
+        ("flags", _u16),
+        ("type", _u16),
+        ("reserved", _u16 * 5),
+        ("path", ctypes.c_uint8 * PATH_SIZE),
+    ]
+
+
+class ClientName(ctypes.Structure):
+    """Which client a slot stands for: its address as the RPC layer names it, without the port.
+
+    ``process`` is 0 where the whole host is meant or the process is not known.
+    """
+
+    _fields_ = [
+        ("length", _u32),
+        ("process", _u32),
+        ("address", ctypes.c_uint8 * CLIENT_SIZE),
+    ]
+
+
+Dimension = Union[str, int]
+"""A number, or one of :data:`DIMENSIONS`, which differ from segment to segment."""
+
+DIMENSIONS = ("shards", "fops", "files", "clients")
+
+
+class Span(NamedTuple):
+    """Where a table is in a segment, and what its elements are."""
+
+    offset: int
+    element: Any
+    """The :mod:`ctypes` type, of which the segment may have less or more than ``element_size``."""
+    element_size: int
+    length: int
+    """Elements."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.element_size * self.length
+
+
+class Table(NamedTuple):
+    """A table of a segment, an array of elements."""
+
+    name: str
+    element: Any
+    """The :mod:`ctypes` type."""
+    shape: tuple[Dimension, ...] = ()
+
+    def length(self, **dimensions: int) -> int:
+        """How many elements it has."""
+        return prod(dimensions[each] if isinstance(each, str) else each for each in self.shape)
+
+
+def _busiest(rows: str, name: type[ctypes.Structure]) -> list[Table]:
+    """The tables that tell of the busiest of something, parallel by slot but for the health."""
+    return [
+        Table(f"{rows}_health", Health),
+        Table(f"{rows}_tags", _u64, (rows,)),
+        Table(f"{rows}_seqs", _u32, (rows,)),
+        Table(f"{rows}_counters", Counters, (rows,)),
+        Table(f"{rows}_names", name, (rows,)),
+    ]
+
+
+TABLES = (
+    Table("numbers", Numbers),
+    Table("fop_names", FopName, ("fops",)),
+    Table("cells", FopCell, ("shards", "fops")),
+    Table("io", IoCell, ("shards", len(DIRECTIONS))),
+    Table("errors", FopErrors, ("fops",)),
+    Table("internal", Activity, (len(ORIGINS),)),
+    *_busiest("files", FileName),
+    *_busiest("clients", ClientName),
+)
+"""In the order in which they lie in the file."""
+
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (
+    Header,
+    Entry,
+    Numbers,
+    FopName,
+    FopCell,
+    IoCell,
+    FopErrors,
+    Activity,
+    Counters,
+    Health,
+    FileName,
+    ClientName,
+)

@@ -1,0 +1,195 @@
+"""What a segment has to be to be read: its version, where its tables are, how it is named."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from glupy_exporter.schema import layout, version1
+from glupy_exporter.schema.layout import Span
+from glupy_exporter.segment import naming
+from glupy_exporter.segment.text import escape
+
+REASONS = (
+    "unreadable",
+    "not_a_file",
+    "truncated",
+    "bad_magic",
+    "bad_version",
+    "bad_layout",
+    "misnamed",
+)
+"""Every value of :attr:`SegmentError.reason`."""
+
+VERSIONS = (version1.VERSION, layout.VERSION)
+"""Versions of the layout that are read."""
+
+Read = Callable[[int, int], memoryview]
+"""Gives a copy of so many bytes at an offset, the offset first; raises SegmentError."""
+Spans = Mapping[str, Span]
+
+_HEADER_MIN = layout.Header.brick.offset + layout.Header.brick.size
+_SMALL = 1 << 16  # bytes of a table that may be read whatever its elements are
+_TABLES = {table.name: table for table in layout.TABLES}
+# Tables that are of use together only.
+_GROUPS = tuple(
+    tuple(name for name, table in _TABLES.items() if dimension in table.shape)
+    for dimension in ("fops", "files", "clients")
+)
+
+
+class SegmentError(Exception):
+    """A segment that cannot be used; ``reason`` is one of :data:`REASONS`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _check(condition: object, what: str) -> None:
+    if not condition:
+        raise SegmentError("bad_layout", what)
+
+
+def load(kind: Any, copied: memoryview, size: int) -> Any:
+    """A structure of the first ``size`` bytes; fields that have none are 0."""
+    known = bytes(copied[: min(size, ctypes.sizeof(kind))])
+    return kind.from_buffer_copy(known.ljust(ctypes.sizeof(kind), b"\0"))
+
+
+def contents(read: Read, size: int) -> tuple[layout.Header, Spans]:
+    """The header of a file of ``size`` bytes, and where its tables are, by name.
+
+    Tables that are missing, or not known here, have no span. All others lie in the file, are not
+    too large to be read, and agree with those that belong to them.
+
+    Raises:
+        SegmentError: the file is no segment that can be read.
+    """
+    least = ctypes.sizeof(layout.Header)
+    if size < least:
+        raise SegmentError("truncated", f"{size} bytes are too few for a header")
+    copied = read(0, least)
+    header: layout.Header = load(layout.Header, copied, least)
+    if header.magic != layout.MAGIC:
+        raise SegmentError("bad_magic", "not a glupy segment")
+    if header.version not in VERSIONS:
+        raise SegmentError(
+            "bad_version",
+            f"segment layout {header.version}, this exporter reads "
+            f"{' and '.join(map(str, VERSIONS))}: upgrade "
+            + (
+                "the exporter"
+                if header.version > layout.VERSION
+                else "the translator and restart the brick"
+            ),
+        )
+    if size < header.total_size:
+        raise SegmentError("truncated", f"{size} of {header.total_size} bytes")
+    _check(size == header.total_size, "longer than its header says")
+    if header.version == version1.VERSION:
+        spans = _of_version1(read, size)
+    else:
+        _check(header.header_size >= _HEADER_MIN, f"a header of {header.header_size} bytes")
+        header = load(layout.Header, copied, header.header_size)
+        spans = _directory(read, header)
+    for name, span in spans.items():
+        _check_span(name, span, size)
+    for group in _GROUPS:
+        if not all(name in spans for name in group):
+            for name in group:
+                spans.pop(name, None)
+    _check_counts(spans)
+    return header, spans
+
+
+def _of_version1(read: Read, size: int) -> dict[str, Span]:
+    if size < version1.HEADER_SIZE:
+        raise SegmentError("truncated", f"{size} bytes are too few for a header")
+    copied = read(0, ctypes.sizeof(version1.Header))
+    header = version1.Header.from_buffer_copy(copied)
+    _check(header.header_size == version1.HEADER_SIZE, f"a header of {header.header_size} bytes")
+    return version1.spans(header)
+
+
+def _directory(read: Read, header: layout.Header) -> dict[str, Span]:
+    count, size = header.table_count, header.entry_size
+    _check(count <= layout.TABLES_MAX, f"{count} tables")
+    _check(ctypes.sizeof(layout.Entry) <= size <= _SMALL, f"directory entries of {size} bytes")
+    _check(
+        header.directory_offset + count * size <= header.total_size,
+        "the directory lies outside the file",
+    )
+    copied = read(header.directory_offset, count * size)
+    spans: dict[str, Span] = {}
+    for start in range(0, count * size, size):
+        entry = load(layout.Entry, copied[start : start + size], size)
+        name = entry.name.decode("ascii", "replace")
+        if name in _TABLES:
+            _check(name not in spans, f"two tables {name}")
+            spans[name] = Span(entry.offset, _TABLES[name].element, entry.element_size, entry.count)
+    return spans
+
+
+def _check_span(name: str, span: Span, size: int) -> None:
+    known = ctypes.sizeof(span.element)
+    if issubclass(span.element, ctypes.Structure):
+        _check(span.element_size > 0, f"table {name} has elements of no size")
+        _check(
+            span.size <= max(_SMALL, 2 * known * span.length),
+            f"table {name} has elements of {span.element_size} bytes",
+        )
+    else:
+        _check(span.element_size == known, f"table {name} is not of {known}-byte integers")
+    _check(span.offset % 8 == 0, f"table {name} is not aligned")
+    _check(span.offset + span.size <= size, f"table {name} lies outside the file")
+
+
+def _check_counts(spans: Spans) -> None:
+    """Raise SegmentError unless the tables have allowed numbers of elements."""
+
+    def count(name: str) -> int:
+        return spans[name].length if name in spans else 0
+
+    fops, cells = count("fop_names"), count("cells")
+    if "fop_names" in spans:
+        _check(0 < fops <= layout.FOPS_MAX, f"{fops} fops")
+        _check(count("errors") == fops, f"errors of {count('errors')} fops, not {fops}")
+        shards, rest = divmod(cells, fops)
+        _check(0 < shards <= layout.SHARDS_MAX and not rest, f"{cells} cells of {fops} fops")
+    directions = len(layout.DIRECTIONS)
+    _check(
+        count("io") % directions == 0 and count("io") <= layout.SHARDS_MAX * directions,
+        f"{count('io')} cells of I/O",
+    )
+    for name, least, most, option in (
+        ("files", layout.FILE_SLOTS_MIN, layout.FILE_SLOTS_MAX, "file-slots"),
+        ("clients", layout.CLIENT_SLOTS_MIN, layout.CLIENT_SLOTS_MAX, "client-slots"),
+    ):
+        arrays = [span for table, span in spans.items() if name in _TABLES[table].shape]
+        if not arrays:
+            continue
+        slots = arrays[0].length
+        what = f"{slots} {name[:-1]} slots"
+        _check(all(span.length == slots for span in arrays), f"arrays of {name} of unequal length")
+        _check(slots >= least, what)
+        _check(
+            slots <= most,
+            f"{what}, more than the {most} that are read: set the volume option "
+            f"user.xlator.glupy.{option} lower",
+        )
+    for name in ("numbers", "files_health", "clients_health"):
+        _check(count(name) <= 1, f"table {name} has {count(name)} elements")
+
+
+def check_name(path: Path, volume: bytes, brick: bytes) -> None:
+    """Raise SegmentError unless the file is named after the brick of which its header speaks.
+
+    Whoever can write one brick's segment, and says that it is another one's, would take its place.
+    """
+    if path.name not in naming.names(os.fsdecode(volume), os.fsdecode(brick)):
+        who = f"{escape(volume)}:{escape(brick)}"
+        raise SegmentError("misnamed", f"says that it is of {who}, and is not named so")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from glupy_exporter import atomic, glusterd, values
 from glupy_exporter.errors import UserError
 from glupy_exporter.nodestate import Volume
-from glupy_exporter.segment.reader import escape
+from glupy_exporter.segment.text import escape
 from glupy_exporter.values import Setting, Settings
 
 PORT = 9714

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from glupy_exporter import labels, values
-from glupy_exporter.segment.reader import File, unescape
+from glupy_exporter.segment.records import File
+from glupy_exporter.segment.text import unescape
 from glupy_exporter.values import Setting, Settings
 
 PATHS = {

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.xlator import gluster, install
 from tests.support.mounts import abandon, mounts
 
@@ -77,7 +78,7 @@ def print_hang() -> None:
         try:
             with reader.Segment(path) as segment:
                 waiting = [(fop.name, fop.in_flight) for fop in segment.fops() if fop.in_flight]
-        except (OSError, reader.SegmentError) as error:
+        except (OSError, SegmentError) as error:
             print(f"brick {brick}: {error}", flush=True)
             continue
         counts = ", ".join(f"{count} {name}" for name, count in waiting)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 from glupy_exporter import values
-from glupy_exporter.collectors.family import Block, Family, Labels
-from glupy_exporter.segment.reader import (
+from glupy_exporter.collectors.family import Value
+from glupy_exporter.schema.quantities import COUNTERS, DURATION
+from glupy_exporter.segment.reader import Segment
+from glupy_exporter.segment.records import Activity, Client, ClientIdentity, Counts, File
+from glupy_exporter.segment.table import (
     BYTES,
     FOPS,
     NANOSECONDS,
-    Activity,
-    Client,
-    ClientIdentity,
     ClientTable,
-    Counts,
-    File,
     FileTable,
     Known,
-    Segment,
 )
 from glupy_exporter.values import Setting, Settings
 
@@ -33,6 +30,8 @@ four times as many in all."""
 
 _MOST = 2**64 - 1
 """What a selector can remember; three counters together reach it in a hostile segment only."""
+
+_R = TypeVar("_R", File, Client)
 
 
 def settings(limit: int) -> Settings:
@@ -60,6 +59,7 @@ def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[i
 
 
 def _add(a: Activity, b: Activity) -> Activity:
+    leader = max(a, b, key=lambda activity: activity.top_client_lead)
     return Activity(
         fops=tuple(map(sum, zip(a.fops, b.fops))),
         nanoseconds=tuple(map(sum, zip(a.nanoseconds, b.nanoseconds))),
@@ -67,39 +67,27 @@ def _add(a: Activity, b: Activity) -> Activity:
         errors=a.errors + b.errors,
         first_seen=min(a.first_seen, b.first_seen),
         last_seen=max(a.last_seen, b.last_seen),
+        error_bound=a.error_bound + b.error_bound,
+        top_client=leader.top_client,
+        top_client_lead=leader.top_client_lead,
+        connections=a.connections + b.connections,
     )
 
 
-def merge_files(files: Iterable[File]) -> list[File]:
-    """The files, each gfid once: it may have two slots when two threads meet it at once."""
-    merged: dict[str, File] = {}
-    for file in files:
-        same = merged.get(file.gfid)
-        if same is not None:
-            leader = max(same, file, key=attrgetter("top_client_lead"))
-            file = (same if same.path else file)._replace(
-                activity=_add(same.activity, file.activity),
-                error_bound=same.error_bound + file.error_bound,
-                top_client=leader.top_client,
-                top_client_lead=leader.top_client_lead,
-            )
-        merged[file.gfid] = file
-    return list(merged.values())
+def _who(row: File | Client) -> Hashable:
+    return row.gfid if isinstance(row, File) else (row.address, row.process)
 
 
-def merge_clients(clients: Iterable[Client]) -> list[Client]:
-    """The clients, each once."""
-    merged: dict[tuple[str, str], Client] = {}
-    for client in clients:
-        key = client.address, client.process
-        same = merged.get(key)
+def merge(rows: Iterable[_R]) -> list[_R]:
+    """Each file or client once: it may have two slots when two threads meet it at once."""
+    merged: dict[Hashable, _R] = {}
+    for row in rows:
+        who = _who(row)
+        same = merged.get(who)
         if same is not None:
-            client = client._replace(
-                activity=_add(same.activity, client.activity),
-                error_bound=same.error_bound + client.error_bound,
-                connections=same.connections + client.connections,
-            )
-        merged[key] = client
+            named = same if isinstance(row, Client) or same.path else row
+            row = named._replace(activity=_add(same.activity, row.activity))
+        merged[who] = row
     return list(merged.values())
 
 
@@ -107,21 +95,21 @@ def top_clients(
     segment: Segment, files: Iterable[File], known: Known[ClientIdentity] | None = None
 ) -> dict[int, ClientIdentity]:
     """The files' top clients by tag, of those that still have a slot."""
-    wanted = {file.top_client for file in files} - {0}
+    wanted = {file.activity.top_client for file in files} - {0}
     table = segment.client_table()
     slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]
     return {tag: identity for (_, tag, _), _, identity in table.entries(slots, known)}
 
 
-def blocks(
-    labels: Sequence[Labels],
-    activities: Sequence[Activity] | Sequence[Counts],
-    fops: Family,
-    io_bytes: Family,
-    seconds: Family,
-) -> Iterator[Block]:
-    """The three families of the activities, each with the labels that name its row."""
-    yield Block(fops, labels, [done.fops for done in activities])
-    in_seconds = [tuple([ns / 1e9 for ns in done.nanoseconds]) for done in activities]
-    yield Block(seconds, labels, in_seconds)
-    yield Block(io_bytes, labels, [done.bytes for done in activities])
+def columns(activities: Sequence[Activity] | Sequence[Counts]) -> dict[str, Sequence[Value]]:
+    """Each quantity that the activities have, as /metrics shows it, in a column."""
+    names = activities[0]._fields if activities else Activity._fields
+    found: dict[str, Sequence[Value]] = {}
+    for each in COUNTERS:
+        if each.name not in names:
+            continue
+        column = [getattr(activity, each.name) for activity in activities]
+        if each.kind == DURATION:
+            column = [tuple([ns / 1e9 for ns in value]) for value in column]
+        found[each.name] = column
+    return found

@@ -11,7 +11,8 @@ from prometheus_client.core import Metric
 from glupy_exporter import labels
 from glupy_exporter.collectors.family import Block, Exposed, Family
 from glupy_exporter.privacy import Privacy
-from glupy_exporter.segment.reader import Brick, Segment
+from glupy_exporter.segment.reader import Segment
+from glupy_exporter.segment.records import Brick
 from glupy_exporter.values import Settings
 
 

@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterable
 
 from glupy_exporter.collectors.base import Collector, OpenBrick
+from glupy_exporter.collectors.declared import Declared
 from glupy_exporter.collectors.family import Block, Family, single
+from glupy_exporter.schema import quantities
 
 UP = Family(
     "glupy_brick_up",
@@ -20,21 +22,10 @@ INFO = Family(
     "disperse set, empty if unknown.",
     ("hostname", "pid", "glusterfs_version", "xlator_version", "subvolume"),
 )
-VOLUME_BRICKS = Family(
-    "glupy_volume_bricks",
-    "gauge",
-    "Bricks that the volume has on all nodes, by the record of the brick's glusterd; missing where "
-    "that is unreadable. More than there are glupy_brick_info means bricks without translator.",
-)
 CREATED = Family(
     "glupy_segment_created_timestamp_seconds",
     "gauge",
     "When the translator created the brick's segment, which is when its counters began at 0.",
-)
-HEARTBEAT = Family(
-    "glupy_segment_heartbeat_timestamp_seconds",
-    "gauge",
-    "When the translator's maintenance thread last made its round in the brick.",
 )
 HEARTBEAT_AGE = Family(
     "glupy_segment_heartbeat_age_seconds",
@@ -42,11 +33,7 @@ HEARTBEAT_AGE = Family(
     "Time since the translator's maintenance thread last made its round in the brick, which it "
     "does each second, by the clock of the brick's own node.",
 )
-COUNTING = Family(
-    "glupy_brick_counting_enabled",
-    "gauge",
-    "1 while the translator counts, 0 while the volume option user.xlator.glupy.enabled is off.",
-)
+NUMBERS = Declared(quantities.NUMBERS, quantities.BRICK)
 
 
 class Bricks(Collector):
@@ -54,16 +41,13 @@ class Bricks(Collector):
 
     name = "bricks"
     help = "identity and liveness of each brick"
-    families = (UP, INFO, VOLUME_BRICKS, CREATED, HEARTBEAT, HEARTBEAT_AGE, COUNTING)
+    families = (UP, INFO, CREATED, *NUMBERS.families, HEARTBEAT_AGE)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick that runs."""
         yield from self._identity(brick)
-        if brick.brick.volume_bricks:
-            yield single(VOLUME_BRICKS, brick.brick.volume_bricks)
-        yield single(HEARTBEAT, brick.brick.heartbeat)
+        yield from NUMBERS.single(brick.brick.numbers)
         yield single(HEARTBEAT_AGE, max(0.0, time.time() - brick.brick.heartbeat))
-        yield single(COUNTING, int(brick.brick.enabled))
 
     def dead(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick whose process is gone but whose segment is not."""

@@ -10,17 +10,13 @@ from typing import Union
 
 from glupy_exporter.collectors import activity, names
 from glupy_exporter.collectors.base import Collector, OpenBrick, Options
+from glupy_exporter.collectors.declared import Declared
 from glupy_exporter.collectors.family import Block, Family, single
 from glupy_exporter.collectors.memory import Memory
 from glupy_exporter.collectors.selector import Selector
-from glupy_exporter.schema import layout
-from glupy_exporter.segment.reader import (
-    ClientIdentity,
-    File,
-    FileIdentity,
-    FileTable,
-    Known,
-)
+from glupy_exporter.schema import quantities
+from glupy_exporter.segment.records import ClientIdentity, File, FileIdentity
+from glupy_exporter.segment.table import FileTable, Known
 
 _WHICH = (
     "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
@@ -30,41 +26,9 @@ _WHICH = (
     "directory, symlink, block, char, fifo, socket, or empty while it is not known. Whatever path "
     "shows, whoever can mount the volume can look the file up by its gfid."
 )
-_LABELS = ("gfid", "path", "type")
-
-FOPS = Family(
-    "glupy_file_fops_total",
-    "counter",
-    f"Fops on a file that came back through the translator, failed ones included. {_WHICH}",
-    (*_LABELS, "kind"),
-    parts=layout.KINDS,
-)
-IO_BYTES = Family(
-    "glupy_file_io_bytes_total",
-    "counter",
-    f"Bytes of a file that reads returned and writes stored, at the translator. {_WHICH}",
-    (*_LABELS, "direction"),
-    parts=layout.DIRECTIONS,
-)
-SECONDS = Family(
-    "glupy_file_fop_seconds_total",
-    "counter",
-    f"Time that fops on a file spent below the translator in the brick. {_WHICH}",
-    (*_LABELS, "kind"),
-    parts=layout.KINDS,
-)
-TRACKED = Family(
-    "glupy_files_tracked", "gauge", "Files that have a slot in the brick's file table."
-)
+COUNTS = Declared(quantities.COUNTERS, quantities.FILE, ("gfid", "path", "type"), _WHICH)
+HEALTH = Declared(quantities.HEALTH, quantities.FILE)
 SLOTS = Family("glupy_files_slots", "gauge", "Slots in the brick's file table, used or free.")
-EVICTED = Family(
-    "glupy_files_evicted_total", "counter", "Files that lost their slot to a busier file."
-)
-UNTRACKED = Family(
-    "glupy_file_untracked_fops_total",
-    "counter",
-    "Fops on files that found no slot in the brick's file table; glupy_file_ metrics miss them.",
-)
 ERROR_BOUND = Family(
     "glupy_file_count_error_bound",
     "gauge",
@@ -88,17 +52,7 @@ class Files(Collector):
 
     name = "files"
     help = "the busiest files of each brick"
-    families = (
-        FOPS,
-        IO_BYTES,
-        SECONDS,
-        TOP_CLIENT,
-        TRACKED,
-        SLOTS,
-        EVICTED,
-        UNTRACKED,
-        ERROR_BOUND,
-    )
+    families = (*COUNTS.families, TOP_CLIENT, *HEALTH.families, SLOTS, ERROR_BOUND)
     settings = activity.settings(50)
     more = activity.MORE
 
@@ -112,12 +66,9 @@ class Files(Collector):
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick that runs."""
         segment = brick.segment
-        health = segment.file_health()
-        yield single(TRACKED, health.tracked)
-        yield single(SLOTS, health.slots)
-        yield single(EVICTED, health.evicted)
-        yield single(UNTRACKED, health.untracked_fops)
         table = segment.file_table()
+        yield from HEALTH.single(segment.health("files"))
+        yield single(SLOTS, len(table.tags))
         now = time.monotonic()
         tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
         totals = partial(activity.totals, table)
@@ -125,19 +76,18 @@ class Files(Collector):
             brick.key, tags, table.last_seen, totals, segment.half_life, now
         )
         # Asked again: a file may have got another name since its slot was judged.
-        known = segment.files(table, slots, self._known.of(brick, now))
+        known = table.records(slots, self._known.of(brick, now))
         named = names.complete(brick, known)
-        files = activity.merge_files(filter(self.privacy.shown, named))
-        yield single(ERROR_BOUND, max((file.error_bound for file in files), default=0))
+        files = activity.merge(filter(self.privacy.shown, named))
+        yield single(ERROR_BOUND, max((file.activity.error_bound for file in files), default=0))
         paths = {file.gfid: self.privacy.path(file) for file in files}
         labels = [(file.gfid, paths[file.gfid], file.type) for file in files]
-        activities = [file.activity for file in files]
-        yield from activity.blocks(labels, activities, FOPS, IO_BYTES, SECONDS)
+        yield from COUNTS.rows(labels, activity.columns([file.activity for file in files]))
         clients = activity.top_clients(segment, files, self._known_clients.of(brick, now))
         tops = [
-            (file.gfid, paths[file.gfid], *clients[file.top_client])
+            (file.gfid, paths[file.gfid], *clients[file.activity.top_client])
             for file in files
-            if file.top_client in clients
+            if file.activity.top_client in clients
         ]
         yield Block(TOP_CLIENT, tops, [1] * len(tops))
 
@@ -158,7 +108,7 @@ class Files(Collector):
             row = slot, tag, 0
             verdict = before.get(version)
             if verdict is None:
-                file = brick.segment.file(table, row)
+                file = table.record(row)
                 verdict = self.privacy.shown(file) if file and file.path else file
             if verdict is not None:
                 known[version] = verdict

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from glupy_exporter.collectors.base import OpenBrick
-from glupy_exporter.segment.reader import File, Row, SegmentError
+from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.segment.records import File
+from glupy_exporter.segment.table import Row
 
 
 def complete(brick: OpenBrick, files: Iterable[tuple[Row, File]]) -> Iterator[File]:

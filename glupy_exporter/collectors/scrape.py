@@ -27,9 +27,10 @@ from glupy_exporter.collectors.exporter import (
 )
 from glupy_exporter.collectors.family import Block, Exposed, Family, Labels, Value
 from glupy_exporter.nodestate import NodeState
-from glupy_exporter.segment import reader
+from glupy_exporter.segment import check, reader
+from glupy_exporter.segment.check import SegmentError
 
-REASONS = (*reader.REASONS, "duplicate", "no_directory", "descriptors", "internal")
+REASONS = (*check.REASONS, "duplicate", "no_directory", "descriptors", "internal")
 """Every value of the label ``reason`` of glupy_segment_errors_total."""
 
 _DESCRIPTORS = 640  # for connections and all else that is not a segment
@@ -119,7 +120,7 @@ def _open_all(
             yield OpenBrick(segment, brick)
         except FileNotFoundError:
             continue  # its brick was stopped since the directory was listed
-        except reader.SegmentError as error:
+        except SegmentError as error:
             problems.append(Problem(path, error.reason, str(error)))
 
 
@@ -138,7 +139,7 @@ def _run(
     for brick in bricks:
         try:
             found = list(collector.live(brick) if brick.brick.alive else collector.dead(brick))
-        except reader.SegmentError as error:
+        except SegmentError as error:
             problems.append(Problem(brick.segment.path, error.reason, str(error)))
             continue
         except Exception as error:

@@ -6,7 +6,9 @@ A new number of a brick is one :class:`Quantity` at the end of one of the tuples
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 READ, WRITE, METADATA = 0, 1, 2
 KINDS = ("read", "write", "metadata")
@@ -27,9 +29,9 @@ class Quantity:
     """Of the field in C and in Python."""
     kind: str = COUNTER
     metric: str = ""
-    """Name in /metrics, of a row after ``glupy_ROW_``; empty if it is not exported."""
+    """Name in /metrics; empty if it is not exported."""
     help: str = ""
-    """One sentence, in which ``{of_row}`` and the like are those of a :class:`Subject`."""
+    """Sentences. A :class:`Subject` fills in ``{of_row}`` and the like, here and in the metric."""
     parts: tuple[str, ...] = ()
     label: str = ""
     """The label that tells the parts."""
@@ -39,6 +41,10 @@ class Quantity:
     """Labels, with their values, by which quantities of one metric differ."""
     unknown: int | None = None
     """The value that stands for "not known"."""
+    of: tuple[str, ...] = ()
+    """Names of the subjects that have it, if not all do."""
+    exported_of: tuple[str, ...] = ()
+    """Names of those of which it is in /metrics, if it is not of all that have it."""
 
     @property
     def size(self) -> int:
@@ -82,7 +88,7 @@ ACTIVITY = (
     Quantity(
         "fops",
         COUNTER,
-        "fops_total",
+        "glupy_{name}_fops_total",
         "Fops {of_row} that came back through the translator, failed ones included.",
         KINDS,
         "kind",
@@ -91,7 +97,7 @@ ACTIVITY = (
     Quantity(
         "nanoseconds",
         DURATION,
-        "fop_seconds_total",
+        "glupy_{name}_fop_seconds_total",
         "Time that fops {of_row} spent below the translator in the brick.",
         KINDS,
         "kind",
@@ -100,7 +106,7 @@ ACTIVITY = (
     Quantity(
         "bytes",
         COUNTER,
-        "io_bytes_total",
+        "glupy_{name}_io_bytes_total",
         "Bytes that reads {of_row} returned and writes stored, at the translator.",
         DIRECTIONS,
         "direction",
@@ -113,36 +119,48 @@ COUNTERS = (
     Quantity(
         "errors",
         COUNTER,
-        "fop_errors_total",
+        "glupy_{name}_fop_errors_total",
         "Fops {of_row} that came back with an error, ENOENT of a lookup included.",
+        exported_of=("client",),
     ),
     Quantity(
         "first_seen",
         TIME,
-        "first_seen_timestamp_seconds",
+        "glupy_{name}_first_seen_timestamp_seconds",
         "When {row} got its slot, which is when its counters began at 0.",
+        exported_of=("client",),
     ),
     # Stored after all else: readers tell by it what has changed.
     Quantity(
         "last_seen",
         TIME,
-        "last_seen_timestamp_seconds",
+        "glupy_{name}_last_seen_timestamp_seconds",
         "When the last fop {of_row} came back.",
+        exported_of=("client",),
     ),
     Quantity(
         "error_bound",
         GAUGE,
         help="Fops that {row} did at most before it got its slot, and that its fops lack.",
     ),
-    Quantity("top_client"),  # of a file: tag of the client that does most on it, 0 for none
-    Quantity("top_client_lead"),  # by how many fops, about
-    Quantity("connections", GAUGE, "connections", "Connections that {row} has open to the brick."),
+    Quantity("top_client", of=("file",)),  # tag of the client that does most on it, 0 for none
+    Quantity("top_client_lead", of=("file",)),  # by how many fops, about
+    Quantity(
+        "connections",
+        GAUGE,
+        "glupy_{name}_connections",
+        "Connections that {row} has open to the brick.",
+        of=("client",),
+    ),
 )
 """Of a row in a table of the busiest, since it has its slot."""
 
 HEALTH = (
     Quantity(
-        "tracked", GAUGE, "glupy_{rows}_tracked", "{Rows} that have a slot in the brick's table."
+        "tracked",
+        GAUGE,
+        "glupy_{rows}_tracked",
+        "{Rows} that have a slot in the brick's {name} table.",
     ),
     Quantity(
         "evicted",
@@ -154,7 +172,8 @@ HEALTH = (
         "untracked_fops",
         COUNTER,
         "glupy_{name}_untracked_fops_total",
-        "Fops {of_rows} that found no slot in the brick's table; glupy_{name}_ metrics miss them.",
+        "Fops {of_rows} that found no slot in the brick's {name} table; glupy_{name}_ metrics miss "
+        "them.",
     ),
 )
 """Of a table of the busiest: how full it is and what it had to leave out."""
@@ -172,6 +191,15 @@ class Subject:
     of: str = "of"
     """What joins fops and whose they are."""
 
+    def has(self, quantity: Quantity) -> bool:
+        """Whether it is one of this subject's."""
+        return not quantity.of or self.name in quantity.of
+
+    def exports(self, quantity: Quantity) -> bool:
+        """Whether it is in /metrics for this subject."""
+        exported = not quantity.exported_of or self.name in quantity.exported_of
+        return bool(quantity.metric) and self.has(quantity) and exported
+
     def say(self, sentence: str) -> str:
         """A sentence, or the name of a metric, of :class:`Quantity` for this subject."""
         return sentence.format(
@@ -188,4 +216,43 @@ FILE = Subject("file", "a file", "files", "on")
 CLIENT = Subject("client", "a client", "clients")
 INTERNAL = Subject("internal", "GlusterFS's own clients", "GlusterFS's own clients")
 ROW = Subject("row", "the row", "rows")
-"""Any of them."""
+"""Any of the two before."""
+BRICK = Subject("brick", "the brick", "bricks")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of a row where rows are lines: of a quantity with parts, a part or the whole."""
+
+    name: str
+    help: str
+    quantity: Quantity
+    part: int | None = None
+
+    def count(self, activity: Any) -> int | float:
+        """The number in what has the quantities by name; durations in nanoseconds."""
+        value = getattr(activity, self.quantity.name)
+        if not self.quantity.parts:
+            return cast(float, value)
+        return cast(float, sum(value) if self.part is None else value[self.part])
+
+    def value(self, activity: Any) -> int | float:
+        """The same as it is shown."""
+        count = self.count(activity)
+        return count / 1e9 if self.quantity.kind == DURATION else count
+
+
+def _columns() -> Iterator[Column]:
+    for each in COUNTERS:
+        if not each.help:
+            continue
+        name = "seconds" if each.kind == DURATION else each.name
+        text = ROW.say(each.help)
+        if each.whole or not each.parts:
+            yield Column(name, text, each)
+        for index, part in enumerate(each.parts):
+            yield Column(f"{part}_{name}", f"{text} Only the {each.label} {part}.", each, index)
+
+
+COLUMNS = tuple(_columns())
+"""Of files and clients alike, but for those that only one of them has."""

@@ -19,21 +19,18 @@ import re
 import stat
 import struct
 import time
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import compress, groupby
+from itertools import compress
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
 
 from glupy_exporter.schema import layout
+from glupy_exporter.schema.quantities import NUMBERS, TIME
 from glupy_exporter.segment import check, naming
-from glupy_exporter.segment.check import REASONS, SegmentError
-from glupy_exporter.segment.text import escape, unescape
-
-__all__ = ["REASONS", "SegmentError", "escape", "unescape"]
+from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.segment.records import Brick, Counts, File, Fop, Io
+from glupy_exporter.segment.table import CLIENTS, FILES, ClientTable, FileTable, Table
+from glupy_exporter.segment.text import escape
 
 SUFFIX = naming.SUFFIX
 
@@ -43,176 +40,12 @@ _IDLE = bytes(_CELL.size)
 _BUCKETS = layout.FopCell.buckets.offset // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
-_COUNTERS = struct.Struct(f"{ctypes.sizeof(layout.Counters) // 8}Q")
-_BATCH = 4096  # slots whose names are there at a time
-_NAMES = 16  # slots whose names are read at a time: most are known, or nobody wants them
 _ROW = ctypes.sizeof(layout.FopErrors)
 _NO_ERRORS = bytes(_ROW)
-_ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
 _REOPENS = 4  # changes of options make a new segment each, not faster than glusterd hands them on
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-def _words(field: str, structure: type[ctypes.Structure] = layout.Counters) -> slice:
-    """Where a field is among the words of a slot's counters."""
-    place = getattr(structure, field)
-    return slice(place.offset // 8, (place.offset + place.size) // 8)
-
-
-FOPS, NANOSECONDS, BYTES = map(_words, ("fops", "nanoseconds", "bytes"))
-"""Where the elements of these are in :data:`Counters`."""
-_ERRORS, _FIRST_SEEN, _LAST_SEEN, _ERROR_BOUND = (
-    _words(field).start for field in ("errors", "first_seen", "last_seen", "error_bound")
-)
-_TOP_CLIENT, _TOP_CLIENT_LEAD = (_words(field).start for field in ("top_client", "top_client_lead"))
-
-Row = tuple[int, int, int]
-"""Slot, tag and fops of a slot in use."""
-Counters = tuple[int, ...]
-"""The words of a slot's counters."""
-
-_I = TypeVar("_I")
-_Version = tuple[int, int]  # seq and tag
-Known = dict[int, tuple[_Version, _I]]
-"""By slot, what a table's names were found to say, and the version of the slot that says so."""
-
-
-@dataclass(frozen=True)
-class Brick:
-    """Who wrote a segment. Times are seconds since the epoch."""
-
-    volume: str
-    brick: str
-    host: str
-    pid: int
-    glusterfs_version: str
-    xlator_version: str
-    subvolume: int | None
-    volume_bricks: int | None
-    created: float
-    heartbeat: float
-    """For a dead brick, when it ended, about."""
-    enabled: bool
-    alive: bool
-    """The writing process still holds the segment open."""
-
-
-@dataclass(frozen=True)
-class Fop:
-    """One fop of a brick, summed over its shards."""
-
-    name: str
-    started: int
-    errors: int
-    nanoseconds: int
-    buckets: tuple[int, ...]
-    """Fops by latency, not cumulative; see :data:`layout.LATENCY_BUCKETS`."""
-
-    @property
-    def completed(self) -> int:
-        """Calls that came back."""
-        return sum(self.buckets)
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that have not come back yet."""
-        return max(0, self.started - self.completed)
-
-
-@dataclass(frozen=True)
-class Io:
-    """Reads or writes of a brick, summed over its shards."""
-
-    bytes: int
-    buckets: tuple[int, ...]
-    """I/Os by size, not cumulative; see :data:`layout.SIZE_BUCKETS`."""
-
-
-class Counts(NamedTuple):
-    """What somebody did. Tuples follow :data:`layout.KINDS` and ``DIRECTIONS``."""
-
-    fops: tuple[int, ...]
-    nanoseconds: tuple[int, ...]
-    bytes: tuple[int, ...]
-
-
-class Activity(NamedTuple):
-    """:class:`Counts`, and more, of one file or client since it has its slot.
-
-    Times are seconds since the epoch.
-    """
-
-    fops: tuple[int, ...]
-    nanoseconds: tuple[int, ...]
-    bytes: tuple[int, ...]
-    errors: int
-    first_seen: float
-    last_seen: float
-
-
-class FileIdentity(NamedTuple):
-    """Which file a slot stands for: what a file's slot keeps until its seq changes."""
-
-    gfid: str
-    path: str
-    truncated: bool
-    unlinked: bool
-    type: str
-
-
-class File(NamedTuple):
-    """One tracked file. ``path`` is empty while the brick has not learned it."""
-
-    gfid: str
-    path: str
-    truncated: bool
-    unlinked: bool
-    """``path`` is the last name that the file had."""
-    type: str
-    """One of :data:`layout.FILE_TYPES`, empty while the brick has not learned it."""
-    activity: Activity
-    error_bound: int
-    """Fops the file may have done at most before it had its slot; ``activity`` lacks them."""
-    top_client: int
-    """Tag of the client that does most on the file, an estimate; 0 while there is none."""
-    top_client_lead: int
-    """By how many fops that client leads, about."""
-
-
-class ClientIdentity(NamedTuple):
-    """Which client a slot stands for."""
-
-    address: str
-    process: str
-
-
-class Client(NamedTuple):
-    """One tracked client: a host, or one process on it."""
-
-    address: str
-    process: str
-    """Its process id there, empty for all of the host's."""
-    activity: Activity
-    error_bound: int
-    """Fops the client may have done at most before it had its slot; ``activity`` lacks them."""
-    connections: int
-
-    @property
-    def name(self) -> str:
-        """Both in one, for people."""
-        return f"{self.address} {self.process}" if self.process else self.address
-
-
-@dataclass(frozen=True)
-class TableHealth:
-    """How full a bounded table is and what it had to leave out."""
-
-    tracked: int
-    evicted: int
-    untracked_fops: int
-    slots: int
 
 
 def boot_id() -> str:
@@ -224,143 +57,6 @@ def boot_id() -> str:
         return _BOOT_ID.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         return ""
-
-
-class Table(Generic[_I]):
-    """The file or the client table of one segment, copied to see which of its rows matter.
-
-    A row's copy counts if its seqlock and tag are still the same once its name was read too; else
-    the row is read afresh.
-    """
-
-    def __init__(self, segment: Segment, rows: str, identify: Callable[[memoryview], _I]) -> None:
-        self._segment = segment
-        self._rows = rows
-        self._identify = identify
-        self.tags = array("Q", segment.elements(f"{rows}_tags").tobytes())
-        """Of each slot, 0 where it is free."""
-        names = segment.spans.get(f"{rows}_names")
-        self._name_size = ctypes.sizeof(names.element) if names else 0
-
-    @cached_property
-    def _copy(self) -> tuple[memoryview, memoryview]:
-        """Every slot's seq, and then its counters."""
-        return self._seqs_from(0, len(self.tags)), self._counters_from(0, len(self.tags))
-
-    def _column(self, word: int) -> array[int]:
-        words = self._copy[1].cast("Q")
-        return array("Q", words[word :: _COUNTERS.size // 8].tobytes())
-
-    @cached_property
-    def last_seen(self) -> array[int]:
-        """Of each slot, when its last fop came back, in nanoseconds on the monotonic clock."""
-        return self._column(_LAST_SEEN)
-
-    @property
-    def connections(self) -> array[int]:
-        """Of each slot, for a table of clients."""
-        return self._column(self._connections)
-
-    @cached_property
-    def _connections(self) -> int:
-        span = self._segment.spans.get(f"{self._rows}_counters")
-        return int(_words("connections", span.element if span else layout.Counters).start)
-
-    def connections_in(self, counters: Counters) -> int:
-        """Of a client."""
-        return counters[self._connections]
-
-    def counters(self, slot: int) -> Counters:
-        """As they were copied."""
-        return _COUNTERS.unpack_from(self._copy[1], slot * _COUNTERS.size)
-
-    @property
-    def rows(self) -> list[Row]:
-        """Every slot in use."""
-        fops = map(sum, zip(*map(self._column, range(FOPS.start, FOPS.stop))))
-        return [row for row in zip(range(len(self.tags)), self.tags, fops) if row[1]]
-
-    @property
-    def seqs(self) -> memoryview:
-        """Of each slot, a number that is another whenever the slot's name has changed."""
-        return self._copy[0]
-
-    def entries(
-        self, slots: Iterable[int] | None = None, known: Known[_I] | None = None
-    ) -> Iterator[tuple[Row, Counters, _I]]:
-        """The rows in ``slots``, or all, with what :meth:`entry` has for each, in fewer reads.
-
-        ``known`` is what an earlier call, for the same segment file, found out about names, and
-        then what this one has.
-        """
-        before = {} if known is None else dict(known)
-        if known is not None:
-            known.clear()
-        wanted = [slot for slot in slots or () if self.tags[slot]]
-        if slots is None:
-            wanted = [slot for slot, tag in enumerate(self.tags) if tag]
-        for _, batch in groupby(wanted, lambda slot: slot // _BATCH):
-            names = dict(self._named(batch, before))
-            first = min(names)
-            tags = self._tags_from(first, max(names) + 1 - first)
-            seqs = self._seqs_from(first, len(tags))
-            for slot, (version, identity) in names.items():
-                seq, tag = version
-                entry: tuple[Counters, _I] | None = self.counters(slot), identity
-                if not seq or seq % 2 or version != (seqs[slot - first], tags[slot - first]):
-                    entry = self.entry((slot, tag, 0))
-                elif known is not None:
-                    known[slot] = version, identity
-                if entry is not None:
-                    yield (slot, tag, sum(entry[0][FOPS])), *entry
-
-    def _named(
-        self, slots: Iterable[int], known: Known[_I]
-    ) -> Iterator[tuple[int, tuple[_Version, _I]]]:
-        """Each of the slots with its version as of the copy and what its name says now."""
-        seqs, _ = self._copy
-        first, names = -1, memoryview(b"")
-        for slot in slots:
-            version = seqs[slot], self.tags[slot]
-            if slot in known and known[slot][0] == version:
-                yield slot, known[slot]
-                continue
-            start = slot // _NAMES * _NAMES
-            if start != first:
-                first = start
-                names = self._names_from(start, min(_NAMES, len(self.tags) - start))
-            size = self._name_size
-            offset = (slot - start) * size
-            yield slot, (version, self._identify(names[offset : offset + size]))
-
-    def entry(self, row: Row) -> tuple[Counters, _I] | None:
-        """The counters and the name now in the row's slot.
-
-        None if the slot stands for somebody else by now, or the writer kept changing it.
-        """
-        slot, wanted, _ = row
-        for _ in range(_ATTEMPTS):
-            seq = self._seqs_from(slot, 1)[0]
-            if seq == 0 or seq % 2:  # 0: taken a moment ago, the name is yet to come
-                continue
-            counters = _COUNTERS.unpack(self._counters_from(slot, 1))
-            identity = self._identify(self._names_from(slot, 1))
-            tag = self._tags_from(slot, 1)[0]
-            if self._seqs_from(slot, 1)[0] == seq:
-                return (counters, identity) if tag == wanted else None
-        return None
-
-    def _tags_from(self, slot: int, count: int) -> memoryview:
-        return self._segment.elements(f"{self._rows}_tags", slot, count).cast("Q")
-
-    def _seqs_from(self, slot: int, count: int) -> memoryview:
-        return self._segment.elements(f"{self._rows}_seqs", slot, count).cast("I")
-
-    def _counters_from(self, slot: int, count: int) -> memoryview:
-        return self._segment.elements(f"{self._rows}_counters", slot, count)
-
-    def _names_from(self, slot: int, count: int) -> memoryview:
-        return self._segment.elements(f"{self._rows}_names", slot, count)
 
 
 class Segment:
@@ -460,8 +156,7 @@ class Segment:
     def brick(self) -> Brick:
         """Who writes this segment and whether it still does."""
         header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
-        numbers, alive = self.numbers(), self._locked()
-        beat = numbers.get("heartbeat", header.created_monotonic)
+        alive = self._locked()
         return Brick(
             # As when the name was compared: whoever can write the file may have changed it since.
             volume=escape(self.header.volume),
@@ -471,15 +166,23 @@ class Segment:
             glusterfs_version=escape(header.glusterfs_version),
             xlator_version=escape(header.xlator_version),
             subvolume=header.subvolume if header.subvolume >= 0 else None,
-            volume_bricks=numbers.get("volume_bricks") or None,
             created=header.created_realtime / 1e9,
-            heartbeat=self._heartbeat(beat, header, alive),
-            enabled=bool(numbers.get("enabled")),
             alive=alive,
+            numbers=self._known_numbers(header, alive),
         )
 
-    def _heartbeat(self, beat: int, header: layout.Header, alive: bool) -> float:
-        """Seconds since the epoch.
+    def _known_numbers(self, header: layout.Header, alive: bool) -> dict[str, float]:
+        numbers = self.numbers()
+        return {
+            each.name: self._when(numbers[each.name], header, alive)
+            if each.kind == TIME
+            else numbers[each.name]
+            for each in NUMBERS
+            if numbers.get(each.name, each.unknown) != each.unknown
+        }
+
+    def _when(self, monotonic: int, header: layout.Header, alive: bool) -> float:
+        """A time of the whole brick, in seconds since the epoch.
 
         The monotonic clock now is of use only on the writer's boot. A lock proves that it is this
         one, whatever /proc shows; without it, an equal boot id does. Else the time is the writer's
@@ -487,9 +190,9 @@ class Segment:
         """
         now = time.time()
         if alive or (header.boot_id and header.boot_id.decode("ascii", "replace") == boot_id()):
-            age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - beat
+            age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - monotonic
             return now - max(0, age) / 1e9
-        return min(self._realtime(beat), now)
+        return min(self.realtime(monotonic), now)
 
     def replaced(self) -> bool:
         """Whether the segment's path is another file's by now, or nobody's."""
@@ -573,25 +276,11 @@ class Segment:
 
     def file_table(self) -> FileTable:
         """The files now in the table."""
-        return Table(self, "files", _file_identity)
+        return Table(self, FILES)
 
-    def file(self, table: FileTable, row: Row) -> File | None:
-        """The file of ``row``, or None if its slot changed hands since ``table`` was copied."""
-        entry = table.entry(row)
-        return None if entry is None else self._file(*entry)
-
-    def files(
-        self,
-        table: FileTable,
-        slots: Iterable[int] | None = None,
-        known: Known[FileIdentity] | None = None,
-    ) -> Iterator[tuple[Row, File]]:
-        """The rows in ``slots``, or all, with their files; cheaper than :meth:`file` for each.
-
-        ``known`` as for :meth:`Table.entries`.
-        """
-        for row, counters, identity in table.entries(slots, known):
-            yield row, self._file(counters, identity)
+    def client_table(self) -> ClientTable:
+        """The clients now in the table."""
+        return Table(self, CLIENTS)
 
     def file_by_tag(self, tag: int) -> File | None:
         """The file whose slot has ``tag``, None if there is none."""
@@ -599,93 +288,15 @@ class Segment:
             table = self.file_table()
             self._tagged = table, {tag: slot for slot, tag in enumerate(table.tags) if tag}
         table, slots = self._tagged
-        return self.file(table, (slots[tag], tag, 0)) if tag in slots else None
+        return table.record((slots[tag], tag, 0)) if tag in slots else None
 
-    def _file(self, counters: Counters, identity: FileIdentity) -> File:
-        return File(
-            *identity,
-            self._activity(counters),
-            counters[_ERROR_BOUND],
-            counters[_TOP_CLIENT],
-            counters[_TOP_CLIENT_LEAD],
-        )
-
-    def client_table(self) -> ClientTable:
-        """The clients now in the table."""
-        return Table(self, "clients", _client_identity)
-
-    def client(self, table: ClientTable, row: Row) -> Client | None:
-        """The client of ``row``, or None if its slot changed hands since."""
-        entry = table.entry(row)
-        return None if entry is None else self._client(table, *entry)
-
-    def clients(
-        self,
-        table: ClientTable,
-        slots: Iterable[int] | None = None,
-        known: Known[ClientIdentity] | None = None,
-    ) -> Iterator[tuple[Row, Client]]:
-        """As :meth:`files`, for clients."""
-        for row, counters, identity in table.entries(slots, known):
-            yield row, self._client(table, counters, identity)
-
-    def _client(self, table: ClientTable, counters: Counters, identity: ClientIdentity) -> Client:
-        connections = table.connections_in(counters)
-        # A connection that went while its host's slot changed hands may be taken off twice.
-        connections = connections if connections < 1 << 63 else 0
-        return Client(*identity, self._activity(counters), counters[_ERROR_BOUND], connections)
-
-    def _activity(self, counters: Counters) -> Activity:
-        return Activity(
-            counters[FOPS],
-            counters[NANOSECONDS],
-            counters[BYTES],
-            counters[_ERRORS],
-            self._realtime(counters[_FIRST_SEEN]),
-            self._realtime(counters[_LAST_SEEN]),
-        )
-
-    def _realtime(self, monotonic: int) -> float:
+    def realtime(self, monotonic: int) -> float:
+        """Seconds since the epoch of a time of the writer's."""
         return (self._epoch + monotonic) / 1e9
 
-    def file_health(self) -> TableHealth:
-        """How full the file table is."""
-        return self._health("files")
-
-    def client_health(self) -> TableHealth:
-        """How full the client table is."""
-        return self._health("clients")
-
-    def _health(self, rows: str) -> TableHealth:
-        health, tags = self._one(f"{rows}_health"), self.spans.get(f"{rows}_tags")
-        return TableHealth(
-            tracked=health.get("tracked", 0),
-            evicted=health.get("evicted", 0),
-            untracked_fops=health.get("untracked_fops", 0),
-            slots=tags.length if tags else 0,
-        )
-
-
-FileTable = Table[FileIdentity]
-ClientTable = Table[ClientIdentity]
-
-
-def _file_identity(copied: memoryview) -> FileIdentity:
-    name = layout.FileName.from_buffer_copy(copied)
-    raw = bytes(name.gfid).hex()
-    return FileIdentity(
-        gfid="-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:])),
-        path=escape(bytes(name.path[: min(name.path_length, layout.PATH_SIZE)])),
-        truncated=bool(name.flags & layout.FILE_PATH_TRUNCATED),
-        unlinked=bool(name.flags & layout.FILE_UNLINKED),
-        type=layout.FILE_TYPES[name.type] if name.type < len(layout.FILE_TYPES) else "",
-    )
-
-
-def _client_identity(copied: memoryview) -> ClientIdentity:
-    name = layout.ClientName.from_buffer_copy(copied)
-    address = bytes(name.address[: min(name.length, layout.CLIENT_SIZE)])
-    return ClientIdentity(escape(address) or "unknown", str(name.process or ""))
+    def health(self, rows: str) -> dict[str, int]:
+        """How the table of ``files`` or ``clients`` is, by the names of :data:`HEALTH`."""
+        return self._one(f"{rows}_health")
 
 
 def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:

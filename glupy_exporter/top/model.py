@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Generic, TypeVar, Union
 
 from glupy_exporter import nodestate
 from glupy_exporter.collectors import names
-from glupy_exporter.collectors.activity import merge_files
+from glupy_exporter.collectors.activity import merge
 from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.privacy import Privacy
 from glupy_exporter.schema import layout
-from glupy_exporter.segment.reader import (
-    Activity,
-    Client,
-    ClientTable,
-    File,
-    FileTable,
-    Fop,
-    Row,
-    SegmentError,
-)
+from glupy_exporter.schema.quantities import COLUMNS, DURATION
+from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.segment.records import Activity, Client, File, Fop
+from glupy_exporter.segment.table import ClientTable, FileTable, Row
 
 
 @dataclass(frozen=True)
@@ -194,7 +188,7 @@ def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
     segment = brick.segment
 
     def named(table: FileTable, row: Row) -> File | None:
-        file = segment.file(table, row)
+        file = table.record(row)
         return next(names.complete(brick, [(row, file)])) if file else None
 
     written_by = brick.brick.pid, brick.brick.created
@@ -205,11 +199,10 @@ def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
         taken=taken,
         fops={fop.name: fop for fop in segment.fops()},
         files=_slots(segment.file_table(), named, before.files if before else {}),
-        clients=_slots(segment.client_table(), segment.client, before.clients if before else {}),
-        internal={
-            origin: Activity(done.fops, done.nanoseconds, done.bytes, 0, 0, 0)
-            for origin, done in segment.internal().items()
-        },
+        clients=_slots(
+            segment.client_table(), ClientTable.record, before.clients if before else {}
+        ),
+        internal={origin: Activity(*done) for origin, done in segment.internal().items()},
     )
 
 
@@ -269,38 +262,37 @@ def quantile(q: float, buckets: Sequence[int]) -> float | None:
     return 2.0 ** (len(buckets) - 2) / 1e6
 
 
-@dataclass
+_RATED = tuple(
+    next(column for column in COLUMNS if f"{column.name}_per_second" == field.name)
+    for field in fields(_Work)
+    if field.name.endswith("_per_second")
+)
+"""What is shown of files and clients, in the order of the fields."""
+
+
 class _Done:
     """What one file or client did between two looks; it may hold several slots."""
 
-    fops: int = 0
-    read: int = 0
-    write: int = 0
-    errors: int = 0
-    nanoseconds: int = 0
+    def __init__(self) -> None:
+        self._counts: list[float] = [0] * len(_RATED)
 
     def add(self, now: Activity, before: Activity | None) -> None:
         # A slot that was given away and taken back starts again from zero.
         same = before if before and before.first_seen == now.first_seen else None
+        for place, column in enumerate(_RATED):
+            old = column.count(same) if same else 0
+            self._counts[place] += max(0, column.count(now) - old)
 
-        def grown(new: int, old: int) -> int:
-            return max(0, new - old) if same else new
-
-        was = same or now
-        self.fops += grown(sum(now.fops), sum(was.fops))
-        self.read += grown(now.bytes[0], was.bytes[0])
-        self.write += grown(now.bytes[1], was.bytes[1])
-        self.errors += grown(now.errors, was.errors)
-        self.nanoseconds += grown(sum(now.nanoseconds), sum(was.nanoseconds))
+    @property
+    def fops(self) -> float:
+        return self._counts[0]
 
     def per_second(self, elapsed: float) -> tuple[float, float, float, float, float]:
-        return (
-            self.fops / elapsed,
-            self.read / elapsed,
-            self.write / elapsed,
-            self.errors / elapsed,
-            self.nanoseconds / 1e9 / elapsed,
+        fops, read, write, errors, seconds = (
+            count / (1e9 if column.quantity.kind == DURATION else 1) / elapsed
+            for column, count in zip(_RATED, self._counts)
         )
+        return fops, read, write, errors, seconds
 
 
 def _file_rates(
@@ -317,10 +309,10 @@ def _file_rates(
         done.setdefault(file.gfid, _Done()).add(file.activity, old.entry.activity if old else None)
         files.append(file)
     clients = {tag: slot.entry for (_, tag), slot in now.clients.items()}
-    for file in filter(privacy.shown, merge_files(files)):
+    for file in filter(privacy.shown, merge(files)):
         work = done[file.gfid]
         if work.fops:
-            client = clients.get(file.top_client)
+            client = clients.get(file.activity.top_client)
             yield FileRate(
                 *key,
                 *work.per_second(elapsed),
@@ -343,7 +335,7 @@ def _client_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[Clien
         client = slot.entry
         name = client.name
         done.setdefault(name, _Done()).add(client.activity, old.entry.activity if old else None)
-        connections[name] = connections.get(name, 0) + client.connections
+        connections[name] = connections.get(name, 0) + client.activity.connections
     rates = [
         ClientRate(
             *key,

@@ -21,8 +21,11 @@ from glupy_exporter.collectors.base import OpenBrick
 from glupy_exporter.collectors.scrape import Problem, open_bricks
 from glupy_exporter.config import API_PATH, Config
 from glupy_exporter.privacy import Privacy, glob
-from glupy_exporter.schema import layout
-from glupy_exporter.segment.reader import ClientIdentity, SegmentError, escape
+from glupy_exporter.schema import layout, quantities
+from glupy_exporter.schema.quantities import Subject
+from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.segment.records import ClientIdentity
+from glupy_exporter.segment.text import escape
 
 PREFIX = f"{API_PATH}v1/"
 OPENAPI_PATH = f"{PREFIX}openapi.json"
@@ -72,10 +75,16 @@ def _column(name: str, kind: str | list[str], text: str, value: Callable[[Item],
     return Column(name, {"type": kind, "description": text}, value)
 
 
-def _of(index: int, field: str, scale: float = 1) -> Callable[[Item], Any]:
-    if scale == 1:
-        return lambda item: getattr(item.entry.activity, field)[index]
-    return lambda item: getattr(item.entry.activity, field)[index] / scale
+def _counted(subject: Subject) -> tuple[Column, ...]:
+    """A column for each of the subject's numbers."""
+
+    def column(declared: quantities.Column) -> Column:
+        kind = "number" if declared.quantity.seconds else "integer"
+        return _column(
+            declared.name, kind, declared.help, lambda item: declared.value(item.entry.activity)
+        )
+
+    return tuple(map(column, filter(lambda each: subject.has(each.quantity), quantities.COLUMNS)))
 
 
 _WHERE = (
@@ -109,52 +118,6 @@ _CLIENT = (
         "string",
         "Process id on that host, empty for all of the host's.",
         lambda item: item.entry.process,
-    ),
-    _column("connections", "integer", "Connections open now.", lambda item: item.entry.connections),
-)
-_ACTIVITY = (
-    _column("fops", "integer", "Fops.", lambda item: sum(item.entry.activity.fops)),
-    *(
-        _column(f"{kind}_fops", "integer", f"Fops of the kind {kind}.", _of(index, "fops"))
-        for index, kind in enumerate(layout.KINDS)
-    ),
-    *(
-        _column(f"{name}_bytes", "integer", f"Bytes by {name}s.", _of(index, "bytes"))
-        for index, name in enumerate(layout.DIRECTIONS)
-    ),
-    _column(
-        "seconds",
-        "number",
-        "Time that fops spent below the translator.",
-        lambda item: sum(item.entry.activity.nanoseconds) / 1e9,
-    ),
-    *(
-        _column(
-            f"{kind}_seconds",
-            "number",
-            f"Of them, the kind {kind}.",
-            _of(index, "nanoseconds", 1e9),
-        )
-        for index, kind in enumerate(layout.KINDS)
-    ),
-    _column("errors", "integer", "Fops that failed.", lambda item: item.entry.activity.errors),
-    _column(
-        "first_seen",
-        "number",
-        "When the row got its slot, from which on it is counted, in seconds since the epoch.",
-        lambda item: item.entry.activity.first_seen,
-    ),
-    _column(
-        "last_seen",
-        "number",
-        "When the last fop came back, in seconds since the epoch.",
-        lambda item: item.entry.activity.last_seen,
-    ),
-    _column(
-        "error_bound",
-        "integer",
-        "Fops that were done at most before the row got its slot: fops may lack so many.",
-        lambda item: item.entry.error_bound,
     ),
 )
 
@@ -205,13 +168,13 @@ def _files(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
     segment = brick.segment
     table = segment.file_table()
     slots, twins = _twins(table.tags)
-    files = names.complete(brick, segment.files(table, slots))
-    two_slots = names.complete(brick, segment.files(table, twins))
-    shown = filter(privacy.shown, chain(activity.merge_files(two_slots), files))
+    files = names.complete(brick, table.records(slots))
+    two_slots = names.complete(brick, table.records(twins))
+    shown = filter(privacy.shown, chain(activity.merge(two_slots), files))
     while batch := list(islice(shown, _BATCH)):
         clients = activity.top_clients(segment, batch)
         for file in batch:
-            yield Item(*brick.key, file, privacy.path(file), clients.get(file.top_client))
+            yield Item(*brick.key, file, privacy.path(file), clients.get(file.activity.top_client))
 
 
 def _twins(tags: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -228,8 +191,8 @@ def _twins(tags: Sequence[int]) -> tuple[list[int], list[int]]:
 
 def _clients(brick: OpenBrick, _: Privacy) -> Iterator[Item]:
     segment = brick.segment
-    found = (client for _, client in segment.clients(segment.client_table()))
-    for client in activity.merge_clients(found):
+    found = (client for _, client in segment.client_table().records())
+    for client in activity.merge(found):
         yield Item(*brick.key, client, client.address)
 
 
@@ -238,7 +201,7 @@ _GLOB = "a pattern of the shell, in which * and ? match / too"
 FILES = Resource(
     "files",
     "The files in the tables of this node's bricks: all that are tracked, not only the busiest.",
-    (*_WHERE, *_FILE, *_ACTIVITY),
+    (*_WHERE, *_FILE, *_counted(quantities.FILE)),
     (
         Parameter("path", f"Only files whose path, as it is shown, matches this: {_GLOB}.", _TEXT),
         Parameter(
@@ -253,7 +216,7 @@ CLIENTS = Resource(
     "clients",
     "The clients in the tables of this node's bricks: all that are tracked, those that went "
     "away as well.",
-    (*_WHERE, *_CLIENT, *_ACTIVITY),
+    (*_WHERE, *_CLIENT, *_counted(quantities.CLIENT)),
     (Parameter("client", f"Only clients whose address matches this: {_GLOB}.", _TEXT),),
     _clients,
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from glupy_exporter import __version__
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.xlator import gluster, install, option_table, options, peer, plan
 from glupy_exporter.xlator.gluster import Brick, Volume
 
@@ -123,7 +124,7 @@ def _segment(path: Path) -> str:
         segment.close()
     except FileNotFoundError:
         return "none"
-    except reader.SegmentError as error:
+    except SegmentError as error:
         return error.reason
     return "alive" if writer.alive else "dead"
 

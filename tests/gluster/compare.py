@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import Client, File, FileIdentity
+from glupy_exporter.segment.table import Known
 from tests.gluster.workload import COPY
 from tests.support.gluster.volumes import Profile, Volume, wait_for
 
@@ -80,14 +82,12 @@ def assert_equal(profile: Profile, counts: Counts) -> None:
     assert counts.sizes == {**profile.sizes, "write": tuple(sizes)}
 
 
-def files(
-    segment: reader.Segment, known: reader.Known[reader.FileIdentity] | None = None
-) -> list[reader.File]:
+def files(segment: reader.Segment, known: Known[FileIdentity] | None = None) -> list[File]:
     """Every tracked file whose slot did not just change hands; ``known`` as the reader has it."""
-    return [file for _, file in segment.files(segment.file_table(), known=known)]
+    return [file for _, file in segment.file_table().records(known=known)]
 
 
-def clients(segment: reader.Segment) -> list[reader.Client]:
+def clients(segment: reader.Segment) -> list[Client]:
     """Every tracked client host."""
     table = segment.client_table()
-    return [client for _, client in segment.clients(table)]
+    return [client for _, client in table.records()]

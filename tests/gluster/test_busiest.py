@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from glupy_exporter.schema import layout
-from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import Client, File
 from tests.gluster.compare import files, settled
 from tests.support.gluster.volumes import HOST, Volume, gluster, heal, volume, wait_for
 
@@ -23,7 +23,7 @@ CHURN_FILES = int(os.environ.get("GLUPY_TEST_CHURN_FILES", "3000"))
 """How many files the churn test makes; 300000 for the long version."""
 
 
-def named(subject: Volume) -> dict[str, reader.File]:
+def named(subject: Volume) -> dict[str, File]:
     """Every file with a path, by path, on whichever brick."""
     found = {}
     for brick in subject.bricks:
@@ -32,10 +32,10 @@ def named(subject: Volume) -> dict[str, reader.File]:
     return found
 
 
-def clients(subject: Volume) -> dict[str, reader.Client]:
+def clients(subject: Volume) -> dict[str, Client]:
     """Every client of a volume of one brick, by address."""
     with subject.segment(subject.bricks[0]) as segment:
-        found = [client for _, client in segment.clients(segment.client_table())]
+        found = [client for _, client in segment.client_table().records()]
     return {client.address: client for client in found}
 
 
@@ -102,19 +102,19 @@ def test_a_file_that_a_rename_replaces_is_unlinked(xlator: None) -> None:
     """As editors and rsync do it; while another name is left, the file has that one."""
     with volume(bricks=1) as subject, subject.mount() as mount:
 
-        def now(name: str) -> reader.File | None:
+        def now(name: str) -> File | None:
             """The file that has this name now, by what the brick says."""
             with subject.segment(subject.bricks[0]) as segment:
                 found = [file for file in files(segment) if file.path == f"/{name}"]
             return next((file for file in found if not file.unlinked), None)
 
-        def changed(gfid: str, name: str) -> reader.File | None:
+        def changed(gfid: str, name: str) -> File | None:
             """The file, once it is not said to have this name any more."""
             with subject.segment(subject.bricks[0]) as segment:
                 (file,) = (file for file in files(segment) if file.gfid == gfid)
             return file if file.unlinked or file.path != f"/{name}" else None
 
-        def replaced(name: str) -> reader.File:
+        def replaced(name: str) -> File:
             """What becomes of the file of this name when another one gets the name."""
             (mount / "new").write_bytes(b"2")
             gfid = wait_for(lambda: now(name), "the first name").gfid
@@ -166,10 +166,10 @@ def test_identities_hold_in_a_storm(xlator: None) -> None:
                 nonlocal bounds
                 with subject.segment(brick) as segment:
                     for file in files(segment):
-                        bounds += file.error_bound > 0
+                        bounds += file.activity.error_bound > 0
                         if file.path:
                             seen.setdefault(file.gfid, set()).add(file.path)
-                    return segment.file_health().evicted > 300 and len(seen) > 10
+                    return segment.health("files")["evicted"] > 300 and len(seen) > 10
 
             wait_for(enough, "slots to change hands", 60)
         finally:
@@ -214,10 +214,12 @@ def test_churn_costs_no_memory(xlator: None) -> None:
             if translator:
                 assert subject.segment_path(brick).stat().st_size == size
                 with subject.segment(brick) as segment:
-                    health = segment.file_health()
-                    rows = segment.file_table().rows
-                assert health.tracked == len(rows) <= health.slots
-                assert health.evicted + health.tracked + health.untracked_fops >= CHURN_FILES
+                    health = segment.health("files")
+                    table = segment.file_table()
+                assert health["tracked"] == len(table.rows) <= len(table.tags)
+                assert (
+                    health["evicted"] + health["tracked"] + health["untracked_fops"] >= CHURN_FILES
+                )
     assert grown[True] <= grown[False] + (4 << 20)
     assert active[True] == active[False]
 
@@ -300,7 +302,7 @@ def test_clients_are_told_apart_by_address(
             assert activity.bytes == (0, 2 * writes * 4096)
         # The shared file was written last, and most, by the second.
         with subject.segment(subject.bricks[0]) as segment:
-            found = list(segment.clients(segment.client_table()))
+            found = list(segment.client_table().records())
         by_tag = {tag: client for (_, tag, _), client in found}
         top = by_tag[named(subject)["/shared"].top_client]
         assert top.address == max(counts, key=lambda address: counts[address])

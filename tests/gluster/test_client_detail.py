@@ -15,7 +15,7 @@ def writers(subject: Volume) -> dict[str, int]:
     """Writes by the process that is said to have done them."""
     found: dict[str, int] = {}
     with subject.segment(subject.bricks[0]) as segment:
-        for _, client in segment.clients(segment.client_table()):
+        for _, client in segment.client_table().records():
             if client.activity.fops[layout.WRITE]:
                 assert client.process not in found
                 found[client.process] = client.activity.fops[layout.WRITE]

@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming, reader
+from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.xlator import build, install
 from tests.gluster.work import Work, work
 from tests.support.gluster.monitored import bricks_up, exporter, free_port, get
@@ -67,7 +68,7 @@ class Subject(NamedTuple):
                 assert segment.brick().pid == self.volume.pid(self.brick)
                 return sum(fop.completed for fop in segment.fops())
 
-        with contextlib.suppress(reader.SegmentError, FileNotFoundError, AssertionError):
+        with contextlib.suppress(SegmentError, FileNotFoundError, AssertionError):
             before = fops()
             wait_for(lambda: fops() > before, "fops to be counted", 10)
             return True

@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 
 from glupy_exporter.schema import layout
-from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import File
+from glupy_exporter.segment.text import escape, unescape
 from tests.gluster import workload
 from tests.gluster.compare import clients, files, settled
 from tests.support.gluster.volumes import HOST, Volume, gluster, volume, wait_for
@@ -19,7 +20,7 @@ FILES = {"/few": 3, "/many": 50, "/deep/down/some": 20}
 BLOCK = 1000
 
 
-def named(subject: Volume) -> dict[str, reader.File]:
+def named(subject: Volume) -> dict[str, File]:
     """The tracked files of the only brick whose path is known, by path."""
     with subject.segment(subject.bricks[0]) as segment:
         return {file.path: file for file in files(segment) if file.path}
@@ -49,9 +50,9 @@ def test_files_and_clients_are_counted_exactly(xlator: None) -> None:
         with subject.segment(brick) as segment:
             everything = files(segment)
             (client,) = clients(segment)
-            health = segment.file_health()
+            health = segment.health("files")
             internal = sum(sum(counts.fops) for counts in segment.internal().values())
-            assert segment.client_health().tracked == 1
+            assert segment.health("clients")["tracked"] == 1
 
     by_path = {file.path: file for file in everything}
     for name, times in FILES.items():
@@ -61,11 +62,11 @@ def test_files_and_clients_are_counted_exactly(xlator: None) -> None:
         assert activity.bytes == (times * BLOCK, times * BLOCK)
         assert re.search(rf"^{times}\s+{name}$", top, re.MULTILINE)
         assert 0 < activity.first_seen <= activity.last_seen
-        assert (file.error_bound, file.truncated) == (0, False)
+        assert (file.activity.error_bound, file.truncated) == (0, False)
 
     # What the files got adds up to what the brick did.
-    assert health.tracked == len(everything)
-    assert health.evicted == health.untracked_fops == 0
+    assert health["tracked"] == len(everything)
+    assert health["evicted"] == health["untracked_fops"] == 0
     for number, direction in enumerate(layout.DIRECTIONS):
         assert sum(f.activity.bytes[number] for f in everything) == counts.bytes[direction]
 
@@ -74,7 +75,7 @@ def test_files_and_clients_are_counted_exactly(xlator: None) -> None:
     assert client.address == socket.gethostbyname(HOST)
     assert sum(client.activity.fops) == sum(counts.fops.values()) - internal - 1
     assert client.activity.bytes == (profile.bytes["read"], profile.bytes["write"])
-    assert client.connections == 0
+    assert client.activity.connections == 0
 
 
 def test_a_copy_that_the_brick_makes_is_written(xlator: None) -> None:
@@ -100,12 +101,12 @@ def test_renamed_and_odd_names(xlator: None) -> None:
         (mount / deep).mkdir(parents=True)
         (mount / deep / "file").write_bytes(b"1")
 
-        escaped = reader.escape(b"/" + odd)
+        escaped = escape(b"/" + odd)
         wait_for(lambda: {"/after", escaped} <= set(named(subject)), "the other names", 60)
         seen = named(subject)
         assert seen["/after"].gfid == gfid
         assert "/before" not in seen
-        assert reader.unescape(escaped) == b"/" + odd
+        assert unescape(escaped) == b"/" + odd
         (cut,) = wait_for(
             lambda: [f for f in named(subject).values() if f.truncated], "the long path"
         )[:1]
@@ -121,10 +122,10 @@ def test_a_full_table_leaves_files_out_and_says_so(xlator: None) -> None:
                 (mount / f"file{number}").write_bytes(b"1")
         (profile, counts), *_ = settled(subject).values()
         with subject.segment(subject.bricks[0]) as segment:
-            health = segment.file_health()
+            health = segment.health("files")
             everything = files(segment)
-    assert health.tracked == health.slots == len(everything) == layout.FILE_SLOTS_MIN
-    assert health.untracked_fops > 0
+    assert health["tracked"] == len(everything) == layout.FILE_SLOTS_MIN
+    assert health["untracked_fops"] > 0
     tracked = sum(sum(file.activity.fops) for file in everything)
     assert 0 < tracked < sum(counts.fops.values())
     assert counts.fops["write"] == profile.fops["write"] == 4 * layout.FILE_SLOTS_MIN

@@ -16,7 +16,7 @@ from glupy_exporter import config, exposition
 from glupy_exporter.collectors.base import Options
 from glupy_exporter.collectors.files import Files
 from glupy_exporter.collectors.scrape import Scraper
-from glupy_exporter.segment import reader
+from glupy_exporter.segment.text import unescape
 from glupy_exporter.web import api
 from tests.support.gluster.volumes import SEGMENTS, Volume, volume, wait_for
 
@@ -35,8 +35,8 @@ def made(xlator: None) -> Iterator[Volume]:
 def paths(subject: Volume) -> dict[bytes, bool]:
     """The paths of all files in the table, and whether they are cut."""
     with subject.segment(subject.bricks[0]) as segment:
-        found = segment.files(segment.file_table())
-        return {reader.unescape(file.path): file.truncated for _, file in found}
+        found = segment.file_table().records()
+        return {unescape(file.path): file.truncated for _, file in found}
 
 
 def exported(subject: Volume) -> set[bytes]:
@@ -44,7 +44,7 @@ def exported(subject: Volume) -> set[bytes]:
     scraper = Scraper(SEGMENTS, 3600, [Files(Options({"limit": 1000}))])
     text = b"".join(exposition.text(scraper)).decode()
     return {
-        reader.unescape(sample.labels["path"])
+        unescape(sample.labels["path"])
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.labels.get("volume") == subject.name and "path" in sample.labels
@@ -57,7 +57,7 @@ def by_api(subject: Volume) -> set[bytes]:
     settings = config.load(parser.parse_args([]))
     wanted = api.query(api.FILES, {"volume": [subject.name.encode()], "limit": [b"1000"]})
     return {
-        reader.unescape(row["path"])
+        unescape(row["path"])
         for row in json.loads(b"".join(api.answer(api.FILES, wanted, settings)))["files"]
     }
 

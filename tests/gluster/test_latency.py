@@ -9,13 +9,13 @@ from concurrent import futures
 from pathlib import Path
 
 from glupy_exporter.schema import layout
-from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import Fop
 from tests.support.gluster.volumes import Volume, volume, wait_for
 
 CALLS = 300
 
 
-def fops_of(subject: Volume) -> dict[str, reader.Fop]:
+def fops_of(subject: Volume) -> dict[str, Fop]:
     (brick,) = subject.bricks
     with subject.segment(brick) as segment:
         return {fop.name: fop for fop in segment.fops()}
@@ -99,7 +99,7 @@ def volfile_order(subject: Volume) -> list[str]:
     return [line.split()[1] for line in lines if line.strip().startswith("type ")]
 
 
-def median_bucket(fop: reader.Fop) -> int:
+def median_bucket(fop: Fop) -> int:
     """The bucket that holds the median call."""
     return next(
         bucket

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.schema import layout
-from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import Brick
 from tests.gluster.compare import assert_equal, read_counts, settled
 from tests.support.gluster.volumes import HOST, RUN, Volume, gluster, heal, volume, wait_for
 
@@ -38,7 +38,7 @@ def only_brick(subject: Volume) -> Path:
     return brick
 
 
-def identity(subject: Volume) -> reader.Brick:
+def identity(subject: Volume) -> Brick:
     with subject.segment(only_brick(subject)) as segment:
         return segment.brick()
 
@@ -46,7 +46,7 @@ def identity(subject: Volume) -> reader.Brick:
 def slots(subject: Volume) -> tuple[int, int]:
     """File and client slots of the only brick's segment."""
     with subject.segment(only_brick(subject)) as segment:
-        return segment.file_health().slots, segment.client_health().slots
+        return len(segment.file_table().tags), len(segment.client_table().tags)
 
 
 def writes(subject: Volume) -> int:
@@ -113,7 +113,7 @@ def test_a_bad_value_is_refused(plain: Volume, option: str, value: str) -> None:
     plain.set_options(DEFAULTS)
     assert after[1] == before[1]
     assert after[0].created == before[0].created, "the segment was made anew"
-    assert after[0].enabled
+    assert after[0].numbers["enabled"]
 
 
 def test_bad_values_do_not_keep_a_brick_from_starting(xlator: None) -> None:
@@ -124,7 +124,7 @@ def test_bad_values_do_not_keep_a_brick_from_starting(xlator: None) -> None:
         f"{OPTION}.segment-dir": "not/absolute",
     }
     with volume(bricks=1, options=options) as subject:
-        assert identity(subject).enabled
+        assert identity(subject).numbers["enabled"]
         assert slots(subject) == (layout.FILE_SLOTS_DEFAULT, layout.CLIENT_SLOTS_DEFAULT)
         assert len(errors_logged(subject)) == len(options)
 
@@ -133,12 +133,12 @@ def test_counting_off_and_on_at_run_time(plain: Volume) -> None:
     pid = plain.pid(only_brick(plain))
     with plain.mount() as mount:
         plain.set_options({f"{OPTION}.enabled": "off"})
-        wait_for(lambda: not identity(plain).enabled, "counting to be off")
+        wait_for(lambda: not identity(plain).numbers["enabled"], "counting to be off")
         count = writes(plain)
         write(mount, 5)
         assert writes(plain) == count
         plain.set_options({f"{OPTION}.enabled": "on"})
-        wait_for(lambda: identity(plain).enabled, "counting to be on")
+        wait_for(lambda: identity(plain).numbers["enabled"], "counting to be on")
         write(mount, 7)
         assert writes(plain) == count + 7
     assert plain.pid(only_brick(plain)) == pid

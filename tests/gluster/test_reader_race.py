@@ -10,6 +10,8 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import FileIdentity
+from glupy_exporter.segment.table import Known
 from tests.gluster.compare import clients, files
 from tests.support.gluster.volumes import volume
 
@@ -88,7 +90,7 @@ def watch(path: Path) -> tuple[int, dict[str, str]]:
     """Scrape for SECONDS; how many rounds that were and which name each gfid had."""
     last: dict[tuple[object, ...], int] = {}
     stems: dict[str, str] = {}
-    known: reader.Known[reader.FileIdentity] = {}
+    known: Known[FileIdentity] = {}
     rounds = 0
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:

@@ -20,7 +20,7 @@ def test_bricks_added_and_removed_are_noticed(xlator: None) -> None:
             for brick in subject.bricks[:2]:
                 with subject.segment(brick) as segment:
                     who = segment.brick()
-                found.append((who.volume_bricks, who.subvolume))
+                found.append((who.numbers.get("volume_bricks"), who.subvolume))
             return found
 
         assert said() == [(2, 0), (2, 1)]

@@ -9,6 +9,7 @@ import pytest
 
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import Client, File
 from tests.native.conftest import running
 
 THREADS, ROUNDS, FILES, HOSTS = 6, 20000, 40, 3
@@ -30,7 +31,7 @@ def test_counts_are_exact(
         io = segment.io()
         files = _files(segment)
         clients = _clients(segment)
-        file_health, client_health = segment.file_health(), segment.client_health()
+        file_health, client_health = segment.health("files"), segment.health("clients")
 
     assert (brick.volume, brick.brick, brick.subvolume) == ("test", "/bricks/b", 7)
     assert brick.alive and not reader.scan(tmp_path)
@@ -50,34 +51,34 @@ def test_counts_are_exact(
     for bucket, count in enumerate(io["read"].buckets):
         assert count == THREADS * sum(size.bit_length() - 1 == bucket for size in sizes)
 
-    assert len(files) == file_health.tracked == FILES
+    assert len(files) == file_health["tracked"] == FILES
     counted = 0
     for index, file in files.items():
         mine = range(index - 1, ROUNDS, FILES)
         # Threads that meet at a new file may leave fops out, which its bound says.
         missing = THREADS * len(mine) - file.activity.fops[layout.READ]
-        assert 0 <= missing <= file.error_bound
+        assert 0 <= missing <= file.activity.error_bound
         counted += file.activity.fops[layout.READ]
         if not missing:
             assert file.activity.bytes == (THREADS * sum(sizes[round_] for round_ in mine), 0)
-    assert counted + file_health.untracked_fops == TOTAL
+    assert counted + file_health["untracked_fops"] == TOTAL
     assert files[1].path == "/fits"
     fitting = layout.PATH_SIZE // 3
     assert files[2].path == "\N{EURO SIGN}" * fitting and files[2].truncated
 
     assert sorted(clients) == ["192.0.2.0", "192.0.2.1", "192.0.2.2"]
     counted = sum(client.activity.fops[layout.READ] for client in clients.values())
-    assert counted + client_health.untracked_fops == TOTAL
+    assert counted + client_health["untracked_fops"] == TOTAL
     for client in clients.values():
         # Each host has two connections, one of an odd thread, which left.
-        assert client.connections == 1
+        assert client.activity.connections == 1
 
 
-def _files(segment: reader.Segment) -> dict[int, reader.File]:
+def _files(segment: reader.Segment) -> dict[int, File]:
     table = segment.file_table()
-    files = [segment.file(table, row) for row in table.rows]
+    files = [table.record(row) for row in table.rows]
     return {int(file.gfid[:2], 16): file for file in files if file}
 
 
-def _clients(segment: reader.Segment) -> dict[str, reader.Client]:
-    return {client.address: client for _, client in segment.clients(segment.client_table())}
+def _clients(segment: reader.Segment) -> dict[str, Client]:
+    return {client.address: client for _, client in segment.client_table().records()}

@@ -239,8 +239,8 @@ def test_cookies_that_are_lost_cost_no_count(play: Play, directory: Path) -> Non
         with reader.Segment(path) as segment:
             fops = segment.fops()
             table = segment.file_table()
-            files = [segment.file(table, row) for row in table.rows]
-            clients = [client for _, client in segment.clients(segment.client_table())]
+            files = [table.record(row) for row in table.rows]
+            clients = [client for _, client in segment.client_table().records()]
         assert len(fops) > 50
         assert {(fop.started, fop.completed) for fop in fops} == {(4, 4)}
         # Each fop but ipc names the file.

@@ -34,16 +34,16 @@ def _check_counts(segment: reader.Segment, fops: list[codegen.Fop], rounds: int)
         assert (io.bytes, io.buckets[12]) == (4096 * calls, calls)
 
     table = segment.file_table()
-    (file,) = (segment.file(table, row) for row in table.rows)
+    (file,) = (table.record(row) for row in table.rows)
     assert file
     # Of the fops only ipc names no file.
     assert sum(file.activity.fops) == 2 * rounds * (len(fops) - 1)
     assert file.activity.fops[layout.READ] == 2 * rounds
     assert file.activity.bytes == (4096 * rounds, writes * 4096 * rounds)
-    ((_, client),) = segment.clients(segment.client_table())
-    assert client.address == "192.0.2.1" and client.connections == 1
+    ((_, client),) = segment.client_table().records()
+    assert client.address == "192.0.2.1" and client.activity.connections == 1
     assert sum(client.activity.fops) == 2 * rounds * len(fops)
-    assert segment.file_health().slots == layout.FILE_SLOTS_DEFAULT
+    assert len(segment.file_table().tags) == layout.FILE_SLOTS_DEFAULT
 
 
 def test_every_fop_is_counted_and_passes_untouched(
@@ -60,14 +60,14 @@ def test_fops_that_come_back_late_are_in_the_count_or_its_bound(
     held, more = 100, 400
     with running(*command, str(tmp_path), "late") as segment:
         table = segment.file_table()
-        files = [segment.file(table, row) for row in table.rows]
+        files = [table.record(row) for row in table.rows]
         (file,) = (file for file in files if file and file.gfid.startswith("01"))
-        clients = [client for _, client in segment.clients(segment.client_table())]
+        clients = [client for _, client in segment.client_table().records()]
         (client,) = (client for client in clients if client.address == "192.0.2.0")
-        assert segment.file_health().evicted and segment.client_health().evicted
+        assert segment.health("files")["evicted"] and segment.health("clients")["evicted"]
     for activity, bound in (
-        (file.activity, file.error_bound),
-        (client.activity, client.error_bound),
+        (file.activity, file.activity.error_bound),
+        (client.activity, client.activity.error_bound),
     ):
         missing = held + more - sum(activity.fops)
         assert 0 <= missing <= bound

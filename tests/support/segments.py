@@ -151,17 +151,17 @@ class Segment:
             "files": self.files,
             "clients": self.clients,
         }
-        for table, slots in rows.items():
-            health = {"tracked": len(slots), **self.health.get(table, {})}
-            element(f"{table}_health", 0, layout.Health(**health))
+        for kind, slots in rows.items():
+            health = {"tracked": len(slots), **self.health.get(kind, {})}
+            element(f"{kind}_health", 0, layout.Health(**health))
             for slot, row in slots.items():
                 tag = slot + 1
                 if isinstance(row, File):
                     tag = int.from_bytes(row.gfid.bytes[:8], "little") | 1
-                struct.pack_into("Q", data, entries[f"{table}_tags"].offset + slot * 8, tag)
-                struct.pack_into("I", data, entries[f"{table}_seqs"].offset + slot * 4, 2)
-                element(f"{table}_counters", slot, _counters(row))
-                element(f"{table}_names", slot, _name(row))
+                struct.pack_into("Q", data, entries[f"{kind}_tags"].offset + slot * 8, tag)
+                struct.pack_into("I", data, entries[f"{kind}_seqs"].offset + slot * 4, 2)
+                element(f"{kind}_counters", slot, _counters(row))
+                element(f"{kind}_names", slot, _name(row))
         for name, entry in entries.items():
             for key, value in self.entries.get(name, {}).items():
                 setattr(entry, key, value)
@@ -242,7 +242,7 @@ def put(data: bytearray, offset: int, structure: ctypes.Structure) -> None:
     data[offset : offset + ctypes.sizeof(structure)] = bytes(structure)
 
 
-def offset(data: bytes, table: str, slot: int = 0, field: Any = None) -> int:
+def offset(data: bytes | bytearray, table: str, slot: int = 0, field: Any = None) -> int:
     """Where a table, or a field of one of its elements, is in the bytes of a segment."""
     header = layout.Header.from_buffer_copy(data)
     for index in range(header.table_count):

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 import pytest
 
 from glupy_exporter.privacy import Privacy, glob
-from glupy_exporter.segment.reader import Activity, File, escape
+from glupy_exporter.segment.records import Activity, File
+from glupy_exporter.segment.text import escape
 
 FILE = File(
     gfid="6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11",
@@ -17,9 +18,6 @@ FILE = File(
     unlinked=False,
     type="file",
     activity=Activity((1, 0, 0), (1, 0, 0), (1, 0), 0, 0.0, 0.0),
-    error_bound=0,
-    top_client=0,
-    top_client_lead=0,
 )
 NAMELESS = FILE._replace(path="")
 

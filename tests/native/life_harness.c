@@ -247,18 +247,31 @@ scene_late_fops(void)
     check(!xl->private && callers_seen == children_seen);
 }
 
+static void
+link_inode(const char *name, uint8_t number)
+{
+    struct iatt iatt = {.ia_type = IA_IFREG, .ia_gfid = {number}};
+    inode_t *fresh = inode_new(xl->itable);
+    inode_t *inode = inode_link(fresh, xl->itable->root, name, &iatt);
+
+    check(inode);
+    inode_lookup(inode);
+    inode_unref(fresh);
+    if (number > 1) /* nobody uses it any more */
+        inode_unref(inode);
+}
+
 /* Every fop three times with success, twice with ENOSPC, and once by the self-heal daemon, on a
- * file that has a name. */
+ * file that has a name. The brick remembers another one. */
 static void
 scene_everything(void)
 {
-    struct iatt iatt = {.ia_type = IA_IFREG, .ia_gfid = {1}};
-
     check(dict_set_str(xl->options, "file-slots", "8") == 0);
     check(dict_set_str(xl->options, "client-slots", "8") == 0);
     up();
     make_inode_table(100);
-    check(inode_link(inode_new(xl->itable), xl->itable->root, "file", &iatt));
+    link_inode("file", 1);
+    link_inode("other", 2);
     test_inode.ia_type = IA_IFREG;
     reply_ret = 4096;
     run_all(ctx, xl, &client, 3);

@@ -249,6 +249,20 @@ def test_cookies_that_are_lost_cost_no_count(play: Play, directory: Path) -> Non
         scene.go_on()
 
 
+def test_the_inodes_of_the_brick_are_counted(play: Play, directory: Path) -> None:
+    with play("everything") as scene:
+        assert scene.line() == "up"
+        wait_for(lambda: segments(directory), "the segment")
+        (path,) = segments(directory)
+        with reader.Segment(path) as segment:
+            wait_for(lambda: segment.brick().numbers["inodes_lru_limit"], "the inode table")
+            numbers = segment.brick().numbers
+        # The root and the file that is in use; the other one.
+        assert (numbers["inodes_active"], numbers["inodes_lru"]) == (2, 1)
+        assert numbers["inodes_lru_limit"] == 100
+        scene.go_on()
+
+
 @pytest.mark.parametrize(
     "brick",
     [

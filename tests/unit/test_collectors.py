@@ -79,6 +79,7 @@ def full_segment() -> segments.Segment:
             9: segments.Client(b"192.0.2.9", (1, 0, 0), connections=0, last_seen=0),
         },
         internal={"self-heal": segments.Internal((3, 2, 1), (30, 20), (3_000_000, 0, 5))},
+        numbers={"inodes_active": 12, "inodes_lru": 345, "inodes_lru_limit": 16384},
         health={
             "files": {"evicted": 6, "untracked_fops": 5},
             "clients": {"evicted": 4, "untracked_fops": 3},

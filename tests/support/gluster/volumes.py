@@ -228,7 +228,11 @@ class Volume:
         return _brick_log(brick).read_text(errors="replace")
 
     def active_inodes(self, pid: int) -> int:
-        """Inodes that something in a brick's process holds a reference to, from a statedump.
+        """Inodes that something in a brick's process holds a reference to, from a statedump."""
+        return self.inodes(pid)["active_size"]
+
+    def inodes(self, pid: int) -> dict[str, int]:
+        """What a statedump says of the inode table of a brick alone in its process.
 
         A brick only tells of them while a client is connected.
         """
@@ -240,13 +244,12 @@ class Volume:
         before = dumps()
         os.kill(pid, signal.SIGUSR1)
         (dump,) = wait_for(lambda: dumps() - before, "the statedump")
-        sizes = re.findall(
-            r"^.*itable\.active_size=(\d+)$|^.*\.active_size=(\d+)$", dump.read_text(), re.M
-        )
+        text = dump.read_text()
+        sizes = re.findall(r"\.(active_size|lru_size|lru_limit)=(\d+)$", text, re.M)
         for path in dumps():
             path.unlink()
         assert sizes, "is no client connected?"
-        return sum(int(a or b) for a, b in sizes)
+        return {name: int(size) for name, size in sizes}
 
     def kill(self, brick: Path) -> int:
         """SIGKILL one brick process and return the pid it had."""

@@ -11,53 +11,6 @@
 /* For `glupy-exporter xlator`, which looks for it in the file. */
 __attribute__((used)) static const char stamp[] = GLUPY_STAMP;
 
-static void
-retire(struct glupy_private *private, struct glupy_segment *segment)
-{
-    glupy_segment_retire(segment);
-    segment->next = private->retired;
-    private->retired = segment;
-}
-
-int
-glupy_make_segment(xlator_t *this, char *error, size_t error_size)
-{
-    struct glupy_private *private = this->private;
-    struct glupy_segment *old = private->segment, *segment;
-    struct glupy_segment_options options = {
-        .directory = private->options.segment_dir,
-        .volume = private->identity.volume,
-        .brick = private->identity.brick,
-        .host = private->identity.host,
-        .subvolume = private->membership.subvolume,
-        .volume_bricks = private->membership.bricks,
-        .glusterfs_version = GLUPY_GLUSTERFS_VERSION,
-        .fop_names = glupy_fop_names,
-        .fop_count = GF_FOP_MAXVALUE,
-        .file_slots = private->options.file_slots,
-        .client_slots = private->options.client_slots,
-        .client_processes = private->options.client_detail == GLUPY_CLIENT_DETAIL_PROCESS,
-        .half_life = private->options.half_life,
-        .enabled = private->options.enabled,
-    };
-
-    segment = glupy_segment_create(&options, &private->retired, error, error_size);
-    if (!segment)
-        return -1;
-    if (private->group_known &&
-        glupy_segment_publish(segment, private->group, error, error_size) < 0) {
-        retire(private, segment);
-        return -1;
-    }
-    segment->epoch = 1 + private->epochs++ % GLUPY_EPOCHS;
-    __atomic_store_n(&private->segment, segment, __ATOMIC_RELEASE);
-    __atomic_store_n(&private->counting, private->options.enabled ? segment : NULL,
-                     __ATOMIC_RELEASE);
-    if (old)
-        retire(private, old);
-    return 0;
-}
-
 static bool
 make_or_log(xlator_t *this)
 {
@@ -74,30 +27,18 @@ make_or_log(xlator_t *this)
     return true;
 }
 
-void
-glupy_private_free(struct glupy_private *private)
-{
-    glupy_segment_free(private->segment);
-    glupy_segment_free(private->retired);
-    glupy_identity_free(&private->identity);
-    free(private->options.segment_dir);
-    pthread_cond_destroy(&private->wake);
-    pthread_mutex_destroy(&private->mutex);
-    free(private);
-}
-
 /* Takes no part in the graph yet: a graph whose lower translators fail is dropped without fini. */
 static int32_t
 glupy_init(xlator_t *this)
 {
-    struct glupy_private *private = calloc(1, sizeof(*private));
+    struct glupy_private *private;
     pthread_condattr_t monotonic;
 
     if (!this->children || this->children->next) {
         gf_log(this->name, GF_LOG_ERROR, "needs exactly one subvolume");
-        free(private);
         return -1;
     }
+    private = calloc(1, sizeof(*private));
     if (!private)
         return -1;
     pthread_mutex_init(&private->mutex, NULL);

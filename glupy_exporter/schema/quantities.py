@@ -14,6 +14,9 @@ READ, WRITE, METADATA = 0, 1, 2
 KINDS = ("read", "write", "metadata")
 """Index into every ``[KINDS]`` array: fops that return file data, fops that store it, the rest."""
 
+FOPS_OF_KIND = {"read": ("read",), "write": ("write", "put", "copy_file_range")}
+"""Fops of each kind; all others are metadata. The recording rules of Prometheus say the same."""
+
 DIRECTIONS = ("read", "write")
 
 COUNTER, GAUGE, DURATION, TIME = "counter", "gauge", "duration", "time"

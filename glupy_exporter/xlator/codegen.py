@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.schema.quantities import FOPS_OF_KIND
 
 NOT_WRAPPED = {
     "getspec": "glusterd answers it before any brick's graph is asked",
     "compound": "left over in the header, no GlusterFS since 4.0 sends it",
 }
 """Members of ``struct xlator_fops`` without a wrapper; libglusterfs passes them on by itself."""
-
-WRITES = {"writev", "put", "copy_file_range"}
-READS = {"readv"}
 
 _FILE_ARGUMENT = {"copy_file_range": "fd_out"}
 """The argument that names the file, where it is not the first ``loc_t`` or ``fd_t``."""
@@ -112,9 +110,9 @@ class Fop:
     @property
     def kind(self) -> str:
         """The C name of the kind under which files and clients count it."""
-        if self.member in READS:
-            return "GLUPY_READ"
-        return "GLUPY_WRITE" if self.member in WRITES else "GLUPY_METADATA"
+        name = self.enum.lower()
+        kinds = (kind for kind, fops in FOPS_OF_KIND.items() if name in fops)
+        return f"GLUPY_{next(kinds, 'metadata').upper()}"
 
     @property
     def file(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from tests.unit import promql
+from glupy_exporter.schema.quantities import FOPS_OF_KIND
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -84,3 +86,26 @@ def test_no_runbook_without_an_alert() -> None:
 def test_a_recording_rule_has_a_test(rule: str) -> None:
     asked = [check["expr"] for test in TESTS for check in test.get("promql_expr_test", [])]
     assert any(rule in promql.names(expression).metrics for expression in asked)
+
+
+# Fops that may wait for another client's lock, whose time says nothing of the brick.
+WAITING = {"lk", "inodelk", "finodelk", "entrylk", "fentrylk", "lease"}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [rule for rule in RECORDING if "kind" in rule.get("labels", {})],
+    ids=lambda rule: f"{rule['record']}-{rule['labels']['kind']}",
+)
+def test_a_kind_has_the_fops_that_the_translator_counts_for_it(rule: dict[str, Any]) -> None:
+    data = {fop for fops in FOPS_OF_KIND.values() for fop in fops}
+    assert data == {"read", "write", "put", "copy_file_range"}
+    known = data | WAITING | {"lookup", "create", "rename", "readdirp", "fsync", "discard"}
+    kind = rule["labels"]["kind"]
+    selectors = re.findall(r'fop(=~|!~|=)"([^"]*)"', rule["expr"])
+    assert selectors
+    for operator, pattern in selectors:
+        matched = {fop for fop in known if re.fullmatch(pattern, fop)}
+        chosen = known - matched if operator == "!~" else matched
+        wanted = set(FOPS_OF_KIND.get(kind, known - data))
+        assert chosen in (wanted, wanted - WAITING)

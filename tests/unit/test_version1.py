@@ -8,20 +8,29 @@ release told of it.
 
 from __future__ import annotations
 
+import argparse
+import ctypes
 import gzip
+import json
 import re
+import uuid
 from pathlib import Path
 
 import pytest
 import segments
 
-from glupy_exporter import exposition
+from glupy_exporter import config, exposition
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter.schema import version1
 from glupy_exporter.segment import reader
+from glupy_exporter.segment.check import REASONS, SegmentError
+from glupy_exporter.top.model import Sampler
+from glupy_exporter.web import api
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FOPS = 53
+BRICKS = ("/bricks/b0", "/bricks/b1")
 
 
 @pytest.fixture
@@ -30,6 +39,12 @@ def old(tmp_path: Path) -> Path:
     path = tmp_path / "harness.bricks-b0.seg"
     path.write_bytes(gzip.decompress((FIXTURES / "harness.bricks-b0.v1.seg.gz").read_bytes()))
     return path
+
+
+def flags(directory: Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    config.add_flags(parser)
+    return parser.parse_args([f"--segment.dir={directory}"])
 
 
 def told(directory: Path) -> list[str]:
@@ -66,3 +81,49 @@ def test_a_scrape_says_what_the_release_before_said(old: Path) -> None:
     with segments.locked(old):
         said = (FIXTURES / "version1.txt").read_text().splitlines(keepends=True)
         assert sorted(told(old.parent)) == sorted(said)
+
+
+def test_bricks_of_both_versions_are_served_at_once(old: Path) -> None:
+    """By /metrics, the API and top, as while bricks are restarted one by one."""
+    new = segments.Segment(
+        "harness",
+        "/bricks/b1",
+        fops={"read": segments.Fop({0: 1})},
+        files={0: segments.File(b"/new", uuid.UUID(int=7 << 64), (1, 2, 3))},
+        clients={0: segments.Client(b"192.0.2.9", (4, 5, 6))},
+    )
+    directory = old.parent
+    with segments.locked(old), new.live(directory):
+        lines = told(directory)
+        for name in ("glupy_brick_up", "glupy_file_fops_total", "glupy_client_fops_total"):
+            bricks = {
+                brick for brick in BRICKS for line in lines if f"{name}{{" in line and brick in line
+            }
+            assert bricks == set(BRICKS)
+        settings = config.load(flags(directory))
+        for resource, names in (
+            (api.FILES, {"/file", "/new"}),
+            (api.CLIENTS, {"192.0.2.1", "192.0.2.9"}),
+        ):
+            answer = json.loads(b"".join(api.answer(resource, api.query(resource, {}), settings)))
+            assert not answer["problems"]
+            assert {row.get("path", row.get("client")) for row in answer[resource.name]} == names
+        rates = Sampler(directory, 86400.0).sample()
+    assert (rates.up, rates.problems) == (2, ())
+
+
+def test_every_byte_of_version_1_is_hostile_too(old: Path) -> None:
+    data = old.read_bytes()
+    refused = 0
+    first = version1.Header.identity.offset
+    for offset in (*range(first), *range(first, ctypes.sizeof(version1.Header), 16)):
+        old.write_bytes(data[:offset] + bytes([data[offset] ^ 0xFF]) + data[offset + 1 :])
+        try:
+            with reader.Segment(old) as segment:
+                segment.brick(), segment.fops(), segment.io(), segment.internal()
+                list(segment.errnos())
+                list(segment.file_table().records()), list(segment.client_table().records())
+        except SegmentError as error:
+            assert error.reason in REASONS
+            refused += 1
+    assert refused > 50

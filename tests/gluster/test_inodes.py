@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster import volume, wait_for
+from tests.support.gluster.volumes import volume, wait_for
 
 
 def test_inodes_are_those_of_a_statedump(xlator: None) -> None:

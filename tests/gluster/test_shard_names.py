@@ -12,7 +12,7 @@ from typing import BinaryIO
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from glupy_exporter.collectors.files import FOPS, Files
+from glupy_exporter.collectors.files import Files
 from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.schema.layout import KINDS
 from tests.gluster.compare import files
@@ -31,7 +31,7 @@ def served(subject: Volume, image: str, metrics: Iterable[Metric]) -> dict[Path,
         Path(sample.labels["brick"]): sample.labels["path"]
         for metric in metrics
         for sample in metric.samples
-        if sample.name == FOPS.name
+        if sample.name == "glupy_file_fops_total"
         and (sample.labels["volume"], sample.labels["gfid"]) == (subject.name, image)
     }
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit import promql
 from glupy_exporter.schema.quantities import FOPS_OF_KIND
+from tests.unit import promql
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"

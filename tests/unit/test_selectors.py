@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import grafana_lint
 import pytest
+
+from tests.unit import grafana_lint
 
 Json = dict[str, Any]
 

@@ -17,7 +17,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-import segments
 
 from glupy_exporter import config, exposition
 from glupy_exporter.collectors import COLLECTORS
@@ -27,6 +26,7 @@ from glupy_exporter.segment import reader
 from glupy_exporter.segment.check import REASONS, SegmentError
 from glupy_exporter.top.model import Sampler
 from glupy_exporter.web import api
+from tests.support import segments
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FOPS = 53

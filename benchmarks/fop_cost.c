@@ -155,6 +155,7 @@ make(const char *name, const char *type, struct xlator_fops *functions, xlator_t
     xl->options = dict_new();
     xl->fops = functions;
     xl->graph = &graph;
+    xl->notify = default_notify;
     xl->xl_id = graph.xl_count++;
     INIT_LIST_HEAD(&xl->volume_options);
     if (child) {
@@ -312,6 +313,8 @@ main(int argc, char **argv)
     set(tops[3], "segment-dir", argv[2]);
     if (xlator_init(tops[2]) || xlator_init(tops[3]))
         die("a translator does not start");
+    /* Its segment is made when the graph is up. */
+    tops[3]->notify(tops[3], GF_EVENT_PARENT_UP, tops[3]);
     make_files(tops[2]);
     open_files(tops[2]);
     for (round = 0; round < rounds; round++)

@@ -113,6 +113,8 @@ def times(harness: Harness) -> list[str]:
             print(f"| {' | '.join(cells)} |", flush=True)
             if fop == "readv" and ratio > MOST_OF_IO_STATS:
                 missed.append(f"{fop}, {threads} threads: {ratio:.2f} x io-stats")
+        if ours_of[1] <= 0:
+            missed.append(f"{fop}: ours counts nothing")
         if ours_of[1] > MOST_NANOSECONDS:
             missed.append(f"{fop}: {ours_of[1]:.0f} ns with one thread")
     return missed

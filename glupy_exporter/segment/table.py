@@ -47,12 +47,14 @@ Known = dict[int, tuple[_Version, _I]]
 
 @dataclass(frozen=True)
 class Kind(Generic[_I, _R]):
-    """Whose rows a table has: what their names are called in the layout, say, and make."""
+    """What the rows of a table are: files or clients."""
 
     rows: str
+    """What the names of their tables begin with in the layout."""
     identify: Callable[[memoryview], _I]
+    """Reads the name in a slot."""
     record: Callable[..., _R]
-    """Takes the elements of what ``identify`` gives, and the activity."""
+    """Makes a row; its arguments are the fields of that name, and the activity."""
 
 
 class Table(Generic[_I, _R]):

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from glupy_exporter import config, exposition
+from glupy_exporter import config, exposition, labels
 from glupy_exporter.collectors import COLLECTORS
 from glupy_exporter.collectors.exporter import SEGMENT_ERRORS
 from glupy_exporter.collectors.scrape import Scraper
@@ -103,10 +103,12 @@ def segment(data: bytes) -> None:
     for holder in (contextlib.nullcontext(), segments.locked(path)):
         with holder:
             text = b"".join(exposition.text(scraper)).decode()
+            samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
+            values = {value for sample in samples for value in sample.labels.values()}
+            assert max(len(value.encode()) for value in values) <= labels.MAX
             failures = [
                 sample.value
-                for family in text_string_to_metric_families(text)
-                for sample in family.samples
+                for sample in samples
                 if sample.name == SEGMENT_ERRORS.name and sample.labels["reason"] == "internal"
             ]
             assert failures == [0], "a collector failed"

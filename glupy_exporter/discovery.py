@@ -133,8 +133,9 @@ def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
     """All nodes of the pool that this node belongs to, itself included, by their hosts' names.
 
     A node is asked by the name that most of its bricks have, among its names that match the
-    pattern ``address`` if any do. This node does not know what its peers call it: without a brick
-    it leaves itself to them, so that it is not listed under another name here than there.
+    pattern ``address`` if any do. This node does not know what its peers call it: where others hold
+    bricks and it does not, it leaves itself to them, so that it is not listed under another name
+    here than there.
 
     Raises:
         UserError: glusterd's files cannot be read.
@@ -144,10 +145,10 @@ def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
         here = _values(directory / "glusterd.info").get("UUID", "")
         peers = _peers(directory)
         bricks = list(_hosts_and_volumes(directory))
-    owners = {owner for owner, _, _ in bricks}
+    owners = {owner for owner, _, _ in bricks if owner}
     # Whoever holds bricks is one of us, however far its joining or leaving has come.
     known = {u: names for u, (state, names) in peers.items() if u in owners or state in _MEMBERS}
-    if here in owners or not known:
+    if here in owners or not owners:
         known[here] = [socket.gethostname()]
     found = []
     for uuid, names in known.items():

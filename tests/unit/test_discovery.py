@@ -81,6 +81,11 @@ def test_no_node_has_two_names_whoever_is_asked(glusterd: Path, tmp_path: Path) 
     assert {node.uuid for node in views[HERE]} == {HERE, PEER, THIRD}
 
 
+def test_a_pool_without_volumes(glusterd: Path) -> None:
+    peer(glusterd, PEER, "b.example.org")
+    assert {node.uuid for node in discovery.nodes(glusterd)} == {HERE, PEER}
+
+
 @pytest.mark.parametrize("state", [0, 1, 2, 5, 7])
 def test_a_peer_that_holds_bricks_is_a_node_in_whatever_state(glusterd: Path, state: int) -> None:
     peer(glusterd, PEER, "b.example.org", state=state)

@@ -110,12 +110,17 @@ $(PREVIEW)/node_modules/.package-lock.json: $(PREVIEW)/package-lock.json
 .PHONY: preview
 preview: $(PREVIEW)/node_modules/.package-lock.json ## draw the dashboards with PROMETHEUS=URL, or with a demo's data
 ifdef PROMETHEUS
-	PROMETHEUS=$(PROMETHEUS) node $(PREVIEW)/preview.mjs
+	PROMETHEUS=$(PROMETHEUS) node $(PREVIEW)/preview.mjs --output build/preview
 else
 	@deploy/demo/packages.sh chromium
 	@$(MAKE) --no-print-directory --silent $(BIN)/.runtime
-	$(BIN)/python -B -m deploy.demo --then 'node $(PREVIEW)/preview.mjs --set volume=glupy-demo'
+	$(BIN)/python -B -m deploy.demo \
+		--then 'node $(PREVIEW)/preview.mjs --minutes 10 --output build/preview --set volume=glupy-demo'
 endif
+
+.PHONY: pictures
+pictures: $(PREVIEW)/node_modules/.package-lock.json $(BIN)/.runtime ## draw the pictures of docs/dashboards.md, with data that are made up
+	$(BIN)/python -m benchmarks.history 'node $(PREVIEW)/preview.mjs --height 1080 --scale 0.7'
 
 .PHONY: build-deps
 build-deps: # what a build of the packages needs, if it is missing

@@ -4,15 +4,21 @@ Two volumes of two replicas each, on two nodes, and an exporter's series of them
 clients, and of each brick 50 files of which 40 are others every ten minutes, as when a loop makes
 new ones. Shipped rules are evaluated for all of it. In the last part a brick is down and two alerts
 fire; one file has all that may be wrong with a name.
+
+Usage: ``python benchmarks/history.py COMMAND`` runs a command of the shell on two hours of it.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import math
+import os
 import re
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -300,7 +306,6 @@ def passes() -> Iterator[list[dict[str, Any]]]:
     """The recording rules in an order in which each finds what it asks for."""
     text = (ROOT / "prometheus" / "rules" / "recording.yml").read_text(encoding="utf-8")
     rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
-    done: set[str] = set()
     while rules:
         names = {rule["record"] for rule in rules}
         ready = [
@@ -309,7 +314,6 @@ def passes() -> Iterator[list[dict[str, Any]]]:
             if not (set(re.findall(r"[\w:]+", rule["expr"])) - {rule["record"]}) & names
         ]
         yield ready
-        done |= {rule["record"] for rule in ready}
         rules = [rule for rule in rules if rule not in ready]
 
 
@@ -358,3 +362,20 @@ def make(home: Path, seconds: int, ahead: int, port: int, interval: int = 15) ->
         with prometheus(home, port) as url:
             span = [f"--start={origin}", f"--end={end}", f"--output-dir={home / 'data'}"]
             blocks("rules", *span, f"--url={url}", "--eval-interval=60s", file)
+
+
+def main() -> int:
+    """Make two hours, serve them, and run a command on them; return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--port", type=int, default=19090, help="for a Prometheus on the loopback")
+    parser.add_argument("then", help="a command of the shell, with its URL in $PROMETHEUS")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        make(Path(home), 7200, 3600, args.port)
+        with prometheus(Path(home), args.port) as url:
+            environment = {**os.environ, "PROMETHEUS": url}
+            return subprocess.run(args.then, shell=True, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -162,8 +162,8 @@ latency = row(
     ),
     gauges(
         "Median latency by fop",
-        f"sort_desc(histogram_quantile(0.5, sum by (fop, le) ({BUCKETS_OF_ALL})) and on (fop) topk(10,"
-        f" sum by (fop) (avg_over_time({FOPS}[$__range]))))",
+        f"sort_desc(histogram_quantile(0.5, sum by (fop, le) ({BUCKETS_OF_ALL}))"
+        f" and on (fop) topk(10, sum by (fop) (avg_over_time({FOPS}[$__range]))))",
         unit.SECONDS,
         "Half of each of the ten busiest fops took no longer, over the time range. A click chooses"
         " the fop.",

@@ -28,7 +28,7 @@ _WIDTHS = {
     "type": 80,
     "host": 180,
     "set": 50,
-    "subvolume": 80,
+    "subvolume": 95,
     "pid": 70,
     "severity": 70,
     "alertname": 210,
@@ -41,7 +41,7 @@ _NAMES = {"brick": 250, "path": 300}
 _NAME = 150
 _AGO = 118  # pixels of a column that says how long ago
 _TEXT = 20  # pixels of the letters of a name
-_LEGEND = 255  # pixels of a legend beside its graph
+_LEGEND, _LEGEND_OF_BRICKS = 190, 255  # pixels of a legend beside its graph
 
 Series = tuple[str, str]  # what a series is called, and its expression
 AnyLink = Union[Link, core.DataLink]
@@ -169,6 +169,7 @@ def lines(
 ) -> Panel:
     """Lines over time, with a legend that has their values: beside them where they are many."""
     labels = [name for name, _ in series if "{{" in name]
+    bricks = any("by (host, brick)" in expr for _, expr in series)
     many = len(labels) > 1 or any("{{name}}" in name for name in labels)
     return Panel(
         type="timeseries",
@@ -201,7 +202,7 @@ def lines(
                 "showLegend": True,
                 "sortBy": "Mean",
                 "sortDesc": True,
-                **({"width": _LEGEND} if many else {}),
+                **({"width": _LEGEND_OF_BRICKS if bricks else _LEGEND} if many else {}),
             },
             "tooltip": {"maxHeight": 400, "mode": "multi", "sort": "desc"},
         },

@@ -86,8 +86,8 @@ export class Browser {
   }
 
   /** The page's left upper part as a PNG. */
-  async screenshot(width, height) {
-    const clip = { x: 0, y: 0, width, height, scale: 1 };
+  async screenshot(width, height, scale) {
+    const clip = { x: 0, y: 0, width, height, scale };
     const { data } = await this.call('Page.captureScreenshot', { format: 'png', clip });
     return Buffer.from(data, 'base64');
   }

@@ -29,9 +29,11 @@ function commandLine() {
     options: {
       dashboards: { type: 'string', default: join(HERE, '../dashboards') },
       output: { type: 'string', default: join(HERE, '../../docs/pictures') },
-      minutes: { type: 'string', default: '10' },
+      minutes: { type: 'string', default: '60' },
       width: { type: 'string', default: '1280' },
       menu: { type: 'string', default: '300' }, // pixels of the width that Grafana's menu takes
+      height: { type: 'string', default: 'Infinity' }, // pixels from the top that are drawn
+      scale: { type: 'string', default: '1' }, // of the picture
       theme: { type: 'string', default: 'dark' }, // or light
       set: { type: 'string', multiple: true, default: [] }, // VARIABLE=VALUE
     },
@@ -39,14 +41,16 @@ function commandLine() {
   const minutes = Number(values.minutes);
   const width = Number(values.width);
   const menu = Number(values.menu);
-  if (!(minutes > 0 && width > 0 && menu >= 0 && menu < width)) {
-    throw new Error('--minutes, --width and --menu take numbers above 0, and the menu is narrower');
+  const height = Number(values.height);
+  const scale = Number(values.scale);
+  if (!(minutes > 0 && width > menu && menu >= 0 && height > 0 && scale > 0)) {
+    throw new Error('--minutes, --width, --height and --scale take numbers above 0, --menu less than --width');
   }
   if (!process.env.PROMETHEUS) {
     throw new Error('set PROMETHEUS to the URL of a Prometheus that scrapes the exporter');
   }
   const prometheus = process.env.PROMETHEUS.replace(/\/$/, '');
-  return { ...values, minutes, width, menu, prometheus };
+  return { ...values, minutes, width, menu, height, scale, prometheus };
 }
 
 /** Path -> content of the page's files. */
@@ -115,17 +119,19 @@ async function untilThereIsEnough({ prometheus, minutes }) {
 }
 
 /** Draw one dashboard and list what is wrong with it; the number of queries that failed. */
-async function draw(browser, origin, name, { output, minutes, width, menu, theme, set }) {
+async function draw(browser, origin, name, settings) {
+  const { output, minutes, width, menu, scale, theme, set } = settings;
   const words = new URLSearchParams({ dashboard: name, minutes, menu, theme });
   set.forEach((assignment) => words.append('set', assignment));
   await browser.open(`${origin}/?${words}`, width);
   const { height, problems } = await browser.evaluate('drawn()');
   await browser.resize(width, height);
   await browser.evaluate('settled()');
-  const picture = await browser.screenshot(width - menu, height);
+  const shown = Math.min(height, settings.height);
+  const picture = await browser.screenshot(width - menu, shown, scale);
   const file = join(output, `${basename(name, '.json')}.png`);
   await writeFile(file, picture);
-  console.log(`${file}: ${width - menu}x${height}, ${Math.ceil(picture.length / 1024)} KiB`);
+  console.log(`${file}: ${width - menu}x${shown}, ${Math.ceil(picture.length / 1024)} KiB`);
   problems.forEach(({ panel, query, what }) => {
     console.log(`  ${panel}: ${what}${query ? `: ${query}` : ''}`);
   });

@@ -92,7 +92,7 @@ alerts = row(
         height=6,
         links={"alertname": TO_RUNBOOK, "volume": tables.TO_VOLUME},
         hidden=["cluster"],
-        none="No alert of the shipped rules fires.",
+        none="No alert of the shipped rules is known to fire.",
     ),
 )
 

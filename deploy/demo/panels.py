@@ -44,7 +44,7 @@ def expanded(expression: str, values: dict[str, str]) -> str:
 
 
 def questions(
-    busiest: dict[str, str], window: str = "5m", interval: str = "1m"
+    busiest: dict[str, str], window: str = "5m", interval: str = "5m"
 ) -> Iterator[Question]:
     """All queries, with All chosen where that can be, and with the ``busiest`` "client" and, by its
     gfid, "file"; for a time range of ``window``, of which each point has the rate of ``interval``.

@@ -14,7 +14,7 @@ READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
 KIND_P50 = "cluster_volume_kind:glupy_fop_duration_seconds:p50_rate5m{$*}"
 KIND_P99 = "cluster_volume_kind:glupy_fop_duration_seconds:p99_rate5m{$*}"
-FOP_P99 = "cluster_volume_fop:glupy_fop_duration_seconds:p99_rate5m{$*}"
+FOP_BUCKETS = "cluster_volume_fop_le:glupy_fop_duration_seconds_bucket:rate5m{$*}"
 ERRORS = "cluster_volume_errno:glupy_fop_errors:rate5m{$*}"
 ERROR_RATIO = "cluster_volume_fop:glupy_fop_errors:ratio_rate5m{$*}"
 BRICK_FOPS = "cluster_host_volume_brick_kind:glupy_fops:rate5m"
@@ -107,7 +107,7 @@ latency = row(
     "Latency",
     heatmap(
         "Latency of all fops",
-        "sum by (le) (cluster_volume_fop_le:glupy_fop_duration_seconds_bucket:rate5m{$*})",
+        f"sum by (le) ({FOP_BUCKETS})",
         unit.SECONDS,
         "How many fops a second took how long in the bricks: each replica's answer is one. Fops"
         " that wait for another client's lock are in it; the selector of fops leaves them out.",
@@ -125,10 +125,11 @@ latency = row(
     ),
     gauges(
         "p99 latency by fop",
-        f"sort_desc(topk(10, max by (fop) (avg_over_time({FOP_P99}[$__range]))))",
+        "sort_desc(topk(10, histogram_quantile(0.99, sum by (fop, le)"
+        f" (avg_over_time({FOP_BUCKETS}[$__range]))) > 0))",
         unit.SECONDS,
-        "Of the 10 slowest fops, the mean over the time range of what 99 of 100 took at most. A"
-        " click chooses the fop.",
+        "Of the 10 slowest fops: 99 of 100 took no longer, over the time range. A click chooses the"
+        " fop.",
         levels=thresholds((0, GOOD), (0.05, ODD), (0.5, BAD)),
         links=[TO_FOP],
     ),

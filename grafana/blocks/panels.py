@@ -41,7 +41,7 @@ _NAMES = {"brick": 250, "path": 300}
 _NAME = 150
 _AGO = 118  # pixels of a column that says how long ago
 _TEXT = 20  # pixels of the letters of a name
-_LEGEND, _LEGEND_OF_BRICKS = 190, 255  # pixels of a legend beside its graph
+_SHORT, _LONG = 190, 255  # pixels of a legend beside its graph
 
 Series = tuple[str, str]  # what a series is called, and its expression
 AnyLink = Union[Link, core.DataLink]
@@ -169,8 +169,8 @@ def lines(
 ) -> Panel:
     """Lines over time, with a legend that has their values: beside them where they are many."""
     labels = [name for name, _ in series if "{{" in name]
-    bricks = any("by (host, brick)" in expr for _, expr in series)
     many = len(labels) > 1 or any("{{name}}" in name for name in labels)
+    long = labels != ["{{name}}"] or any("by (host, brick)" in expr for _, expr in series)
     return Panel(
         type="timeseries",
         title=title,
@@ -202,7 +202,7 @@ def lines(
                 "showLegend": True,
                 "sortBy": "Mean",
                 "sortDesc": True,
-                **({"width": _LEGEND_OF_BRICKS if bricks else _LEGEND} if many else {}),
+                **({"width": _LONG if long else _SHORT} if many else {}),
             },
             "tooltip": {"maxHeight": 400, "mode": "multi", "sort": "desc"},
         },

@@ -296,6 +296,8 @@ def _of_expression(
         yield "a variable that some names would break out of"
     if "vector(0)" in expr:
         yield "0 where nothing is known"
+    if re.search(r"avg_over_time\(\w+:\w+:(p\d+|mean|ratio)_", expr):
+        yield "a mean of what is no number while nothing is done"
     if re.search(r"\[\d\w*\]", expr):
         yield "a range that is not the page's"
 

@@ -284,6 +284,10 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
     "names would break out of": lambda d: ask(
         first(d, "stat"), 'glupy_brick_up{volume=~"$volume"}'
     ),
+    "a mean of what is no number": lambda d: ask(
+        first(d, "stat"),
+        "max(avg_over_time(cluster_volume_fop:glupy_fop_duration_seconds:p99_rate5m[$__range]))",
+    ),
     "a range that is not the page's": lambda d: replace(
         titled(d, "Sizes of reads"), "[$__rate_interval]", "[5m]"
     ),

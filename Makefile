@@ -10,7 +10,7 @@ C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] benchmarks/*.[ch] \
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp for what the exporter needs and one for what its developers need besides.
 $(BIN)/.runtime: setup.cfg pyproject.toml
@@ -38,23 +38,33 @@ demo: packages ## show everything on a throw-away volume until Ctrl-C; ONCE=1: c
 demo-clean: $(BIN)/.runtime ## remove what a demo that was killed has left
 	@$(BIN)/python -B -m deploy.demo --clean
 
-# What works on this machine and its glusterd, and what makes machines and file systems of its own.
-HERE := $(addprefix tests/,gluster demo native unit fuzz)
-APART := $(addprefix tests/,versions packages cluster)
+# Tests that run at a time, where they may run side by side.
+WORKERS ?= 2
+# Tests on real bricks: each of so many works with namespaces of its own, one file after the other.
+EACH_APART := $(BIN)/python -m tests.support.apart $(BIN)/python
+ON_BRICKS := --dist loadfile --tx "$(WORKERS)*popen//python=$(EACH_APART)"
 
-.PHONY: test test-here test-apart
-test: test-here test-apart ## run all tests; those on real bricks need root and GlusterFS
-# `make --jobs=2 test` runs both at once, as tests wait a lot; on two processors some then wait in vain.
-# sed writes whole lines, where the dots of the two would mingle.
-test-here test-apart: SHELL := /bin/bash -o pipefail
-test-here: $(BIN)/.dev
-	$(BIN)/python -m pytest $(HERE) | sed --unbuffered ''
-test-apart: $(BIN)/.dev
-	$(BIN)/python -m pytest $(APART) | sed --unbuffered ''
+.PHONY: check
+check: lint $(BIN)/.dev ## what a change needs at least: lint, unit tests, one test on a real brick
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) tests/unit
+	$(EACH_APART) -m pytest \
+		tests/gluster/test_exporter_end_to_end.py::test_counts_arrive
 
-.PHONY: test-unit
+.PHONY: test test-unit test-gluster test-here test-apart
+test: test-unit test-gluster test-here test-apart ## run all tests; those on real bricks need root and GlusterFS
+# `make --jobs=2 test` runs two of them at once, as tests wait a lot; on two processors some then
+# wait in vain. sed writes whole lines, where the dots of the two would mingle.
+test-unit test-gluster test-here test-apart: SHELL := /bin/bash -o pipefail
 test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) tests/unit | sed --unbuffered ''
+test-gluster: $(BIN)/.dev ## run the tests on real bricks
+	$(BIN)/python -m pytest $(ON_BRICKS) tests/gluster | sed --unbuffered ''
+# Some measure, and the demo is one of this machine.
+test-here: $(BIN)/.dev
+	$(BIN)/python -m pytest tests/native tests/fuzz tests/demo | sed --unbuffered ''
+# These make machines and file systems of their own.
+test-apart: $(BIN)/.dev
+	$(BIN)/python -m pytest tests/versions tests/packages tests/cluster | sed --unbuffered ''
 
 FUZZ_SECONDS ?= 120
 

@@ -82,7 +82,7 @@ def test_no_runbook_without_an_alert() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {alert["alert"] for alert in ALERTS}
 
 
-@pytest.mark.parametrize("rule", {rule["record"] for rule in RECORDING})
+@pytest.mark.parametrize("rule", sorted({rule["record"] for rule in RECORDING}))
 def test_a_recording_rule_has_a_test(rule: str) -> None:
     asked = [check["expr"] for test in TESTS for check in test.get("promql_expr_test", [])]
     assert any(rule in promql.names(expression).metrics for expression in asked)

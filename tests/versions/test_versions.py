@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mounts import WITHOUT_CLIENTS
 from tests.support.roots import Root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,9 +64,9 @@ SUITES = {
 }
 # The shell stays: it collects the processes that are left to the first one. The root is a mount, as
 # unshare(1) wants it where tests call that in there.
-INIT = """
+INIT = f"""
 set -e
-mount --make-rprivate /
+{WITHOUT_CLIENTS}
 mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"

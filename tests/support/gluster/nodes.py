@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.support.gluster.monitored import ready
 from tests.support.gluster.volumes import wait_for
+from tests.support.mounts import WITHOUT_CLIENTS
 
 NETWORK = "198.18.200"
 BRIDGE = f"glb{os.getpid() % 10**6}"
@@ -21,8 +22,7 @@ PORT = 9714
 
 # Everything that glusterd, bricks and clients write lies on the node's own directories. The shell
 # is the init of the node: it collects the processes that are left to it.
-INIT = """
-mount --make-rprivate /
+INIT = f"""{WITHOUT_CLIENTS}
 mount --bind "$1/glusterd" /var/lib/glusterd
 mount --bind "$1/log" /var/log/glusterfs
 mount -t tmpfs tmpfs /run

@@ -393,8 +393,12 @@ def volume(
         passed = True
     finally:
         _remove(made)
+        left = _remaining(made)
+        for path in left:
+            path.unlink()
         if passed:
             _forget(made)
+            assert not left, "segments of bricks that the volume no longer has"
 
 
 def _remove(made: Volume) -> None:
@@ -408,6 +412,12 @@ def _remove(made: Volume) -> None:
         made.segment_path(brick).unlink(missing_ok=True)
     # Not rmtree, which calls itself for every level of directories.
     subprocess.run(["rm", "-rf", made.directory], check=True)
+
+
+def _remaining(made: Volume) -> list[Path]:
+    """What is among the segments that carries the volume's name, hidden files included."""
+    there = SEGMENTS.iterdir() if SEGMENTS.exists() else ()
+    return [path for path in there if f"{made.name}." in path.name]
 
 
 def _forget(made: Volume) -> None:

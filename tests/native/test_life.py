@@ -157,7 +157,7 @@ def test_the_last_room_is_left_to_others(
 def test_times_follow_a_clock_that_is_set(play: Play, directory: Path) -> None:
     def seen() -> set[float]:
         with reader.Segment(segments(directory)[0]) as segment:
-            files = [file for _, file in segment.files(segment.file_table())]
+            files = [file for _, file in segment.file_table().records()]
             return {
                 segment.brick().created,
                 *(f.activity.first_seen for f in files),
@@ -200,7 +200,7 @@ def test_the_record_of_a_volume_may_be_elsewhere(
     with play("up", before=mounted(f"mount --bind {volfile} {theirs}")) as scene:
         wait_for(lambda: segments(directory), "the segment")
         with reader.Segment(segments(directory)[0]) as segment:
-            assert (segment.brick().volume_bricks, segment.brick().subvolume) == (4, 1)
+            assert (segment.brick().numbers["volume_bricks"], segment.brick().subvolume) == (4, 1)
         scene.line()
         scene.go_on()
 

@@ -5,7 +5,7 @@ clients, and of each brick 50 files of which 40 are others every ten minutes, as
 new ones. Shipped rules are evaluated for all of it. In the last part a brick is down and two alerts
 fire; one file has all that may be wrong with a name.
 
-Usage: ``python benchmarks/history.py COMMAND`` runs a command of the shell on two hours of it.
+Usage: ``python -m benchmarks.history COMMAND`` runs a command of the shell on two hours of it.
 """
 
 from __future__ import annotations

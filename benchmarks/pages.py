@@ -4,7 +4,7 @@
 are gone again. Then all queries of each page, its selectors' included, are put to Prometheus as a
 browser does, six at a time. An hour has to be there in 5 seconds, a day in 10.
 
-Usage: ``python benchmarks/pages.py [--interval SECONDS]``; takes ten minutes and 500 MB.
+Usage: ``python -m benchmarks.pages [--interval SECONDS]``; takes ten minutes and 500 MB.
 """
 
 from __future__ import annotations
@@ -22,11 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import history
-
-sys.path.insert(0, str(history.ROOT / "deploy" / "demo"))
-
-from panels import DASHBOARDS, expanded, questions
+from benchmarks import history
+from deploy.demo.panels import DASHBOARDS, expanded, questions
 
 LIMITS = {3600: 5.0, 86400: 10.0}
 """Seconds that a page may take, by its time range in seconds."""

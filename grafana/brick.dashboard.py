@@ -67,7 +67,7 @@ state = row(
     shared.up("Up", "Of the chosen bricks, those whose process runs."),
     stat(
         "Heartbeat",
-        "max((time() - glupy_segment_heartbeat_timestamp_seconds{$*})"
+        "max(glupy_segment_heartbeat_age_seconds{$*}"
         " and on (cluster, host, volume, brick) glupy_brick_up == 1)",
         unit.SECONDS,
         "How long ago the translator's maintenance thread, which wakes every second, last ran in"

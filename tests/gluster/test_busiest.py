@@ -294,7 +294,9 @@ def test_clients_are_told_apart_by_address(
             )
             counts[address] = writes
         wait_for(lambda: "/shared" in named(subject), "the path of the shared file")
-        wait_for(lambda: not any(c.connections for c in clients(subject).values()), "no clients")
+        wait_for(
+            lambda: not any(c.activity.connections for c in clients(subject).values()), "no clients"
+        )
         found = clients(subject)
         for address, writes in counts.items():
             activity = found[address].activity
@@ -304,7 +306,7 @@ def test_clients_are_told_apart_by_address(
         with subject.segment(subject.bricks[0]) as segment:
             found = list(segment.client_table().records())
         by_tag = {tag: client for (_, tag, _), client in found}
-        top = by_tag[named(subject)["/shared"].top_client]
+        top = by_tag[named(subject)["/shared"].activity.top_client]
         assert top.address == max(counts, key=lambda address: counts[address])
 
 

@@ -141,7 +141,7 @@ def cut_and_extend(path: Path) -> None:
 
 FAULTS: dict[str, Callable[[Path], object]] = {
     "removed": Path.unlink,
-    "replaced by noise": lambda path: put(path, os.urandom(4 * layout.HEADER_SIZE)),
+    "replaced by noise": lambda path: put(path, os.urandom(16384)),
     "replaced by nothing": lambda path: put(path, b""),
     "replaced by a directory": directory,
     "replaced by a FIFO": fifo,

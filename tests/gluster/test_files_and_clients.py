@@ -44,7 +44,7 @@ def test_files_and_clients_are_counted_exactly(xlator: None) -> None:
             wait_for(lambda: set(FILES) <= set(named(subject)), "all paths to be known")
             with subject.segment(brick) as segment:
                 (connected,) = clients(segment)
-            assert connected.connections == 1
+            assert connected.activity.connections == 1
         profile, counts = settled(subject)[brick]
         top = gluster("volume", "top", subject.name, "write", "brick", f"{HOST}:{brick}")
         with subject.segment(brick) as segment:

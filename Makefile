@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-C_SOURCES := $(wildcard glupy_exporter/xlator/*.[ch] benchmarks/*.[ch] \
+C_SOURCES := $(wildcard glupy_exporter/core/*.[ch] benchmarks/*.[ch] \
 	tests/native/*.[ch] tests/fuzz/*.[ch] tests/support/core/*.[ch])
 
 .DELETE_ON_ERROR:
@@ -42,7 +42,7 @@ demo-clean: $(BIN)/.runtime ## remove what a demo that was killed has left
 WORKERS ?= 2
 # Tests on real bricks: each of so many works with namespaces of its own, one file after the other.
 EACH_APART := $(BIN)/python -m tests.support.apart $(BIN)/python
-ON_BRICKS := --dist loadfile --tx "$(WORKERS)*popen//python=$(EACH_APART)"
+ON_BRICKS := --dist loadfile --max-worker-restart 2 --tx "$(WORKERS)*popen//python=$(EACH_APART)"
 
 .PHONY: check
 check: lint $(BIN)/.dev ## what a change needs at least: lint, unit tests, one test on a real brick
@@ -99,7 +99,7 @@ lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheu
 
 .PHONY: docs
 docs: $(BIN)/.runtime ## write docs/metrics.md and docs/settings.md from the code
-	$(BIN)/python -m glupy_exporter.collectors.docs > docs/metrics.md.new
+	$(BIN)/python -m glupy_exporter.metrics.docs > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 	$(BIN)/python -m glupy_exporter.reference > docs/settings.md.new
 	mv docs/settings.md.new docs/settings.md

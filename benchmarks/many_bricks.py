@@ -35,7 +35,7 @@ import yaml
 
 from benchmarks.harness import bricks
 from deploy.demo.panels import Question, questions
-from glupy_exporter import discovery
+from glupy_exporter.node import discovery
 
 ROOT = Path(__file__).resolve().parents[1]
 

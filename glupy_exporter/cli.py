@@ -13,29 +13,29 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from glupy_exporter import __version__, config, discovery, exposition, log, nodestate, values
-from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.base import Options
-from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter import __version__, config, interrupts, log, values
+from glupy_exporter.build import build
 from glupy_exporter.errors import UserError
+from glupy_exporter.metrics import COLLECTORS, exposition
+from glupy_exporter.metrics.base import Options
+from glupy_exporter.metrics.scrape import Scraper
+from glupy_exporter.node import discovery, nodestate
+from glupy_exporter.operate import (
+    change,
+    claim,
+    gluster,
+    install,
+    options,
+    plan,
+    status,
+    unfinished,
+)
 from glupy_exporter.segment import reader
 from glupy_exporter.top.model import Sampler
 from glupy_exporter.top.once import report
 from glupy_exporter.top.text import printable
 from glupy_exporter.top.view import VIEWS, State, sort_by
 from glupy_exporter.web import server
-from glupy_exporter.xlator import (
-    build,
-    change,
-    claim,
-    gluster,
-    install,
-    interrupts,
-    options,
-    plan,
-    status,
-    unfinished,
-)
 
 LOG = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glupy_exporter import discovery, log, privacy, values, yamlfile
-from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.base import Collector
+from glupy_exporter import log, values, yamlfile
 from glupy_exporter.errors import UserError
-from glupy_exporter.privacy import Privacy
+from glupy_exporter.metrics import COLLECTORS
+from glupy_exporter.metrics.base import Collector
+from glupy_exporter.node import discovery, privacy
+from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout
 from glupy_exporter.values import Address, Setting, Settings
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from glupy_exporter import config
+from glupy_exporter.schema.option_table import OPTIONS, Option
 from glupy_exporter.values import Setting
-from glupy_exporter.xlator.option_table import OPTIONS, Option
 
 _OF_VOLUMES = """\
 # Settings

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from deploy.demo import machine, monitoring, panels
 from deploy.demo.machine import say
 from deploy.demo.workload import HangError, Workload
-from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
-from glupy_exporter.collectors.family import Family
 from glupy_exporter.errors import UserError
+from glupy_exporter.metrics import COLLECTORS
+from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
+from glupy_exporter.metrics.family import Family
 
 WORKLOAD_SECONDS = 40.0
 BACKGROUND_PAUSE = 0.5

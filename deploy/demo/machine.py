@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.operate import gluster, install
 from glupy_exporter.segment import reader
 from glupy_exporter.segment.check import SegmentError
-from glupy_exporter.xlator import gluster, install
 from tests.support.mounts import abandon, mounts
 
 DIRECTORY = Path("/var/lib/glupy-demo")

@@ -8,12 +8,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Generic, TypeVar, Union
 
-from glupy_exporter import nodestate
-from glupy_exporter.collectors import names
-from glupy_exporter.collectors.activity import merge
-from glupy_exporter.collectors.base import OpenBrick
-from glupy_exporter.collectors.scrape import Problem, open_bricks
-from glupy_exporter.privacy import Privacy
+from glupy_exporter.node import names, nodestate
+from glupy_exporter.node.activity import merge
+from glupy_exporter.node.bricks import OpenBrick, Problem, open_bricks
+from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout
 from glupy_exporter.schema.quantities import COLUMNS, DURATION
 from glupy_exporter.segment.check import SegmentError

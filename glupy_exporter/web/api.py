@@ -15,12 +15,11 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from glupy_exporter import __version__, nodestate, values
-from glupy_exporter.collectors import activity, names
-from glupy_exporter.collectors.base import OpenBrick
-from glupy_exporter.collectors.scrape import Problem, open_bricks
+from glupy_exporter import __version__, values
 from glupy_exporter.config import API_PATH, Config
-from glupy_exporter.privacy import Privacy, glob
+from glupy_exporter.node import activity, names, nodestate
+from glupy_exporter.node.bricks import OpenBrick, Problem, open_bricks
+from glupy_exporter.node.privacy import Privacy, glob
 from glupy_exporter.schema import layout, quantities
 from glupy_exporter.schema.quantities import Subject
 from glupy_exporter.segment.check import SegmentError

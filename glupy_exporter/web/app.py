@@ -17,15 +17,16 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 
-from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, SD_PATH, Config
 from glupy_exporter.errors import UserError
-from glupy_exporter.web import api, landing, memory, negotiation
-from glupy_exporter.web.answers import Answers, pieces
-from glupy_exporter.web.connections import Connections
-from glupy_exporter.web.guard import Guard, OutdatedConnection, Refusal
+from glupy_exporter.metrics.scrape import Scraper
+from glupy_exporter.web import api, landing, negotiation
 from glupy_exporter.web.targets import Targets
-from glupy_exporter.web.turns import Busy, Turns, host
+from glupy_exporter.web.toolkit import memory
+from glupy_exporter.web.toolkit.answers import Answers, pieces
+from glupy_exporter.web.toolkit.connections import Connections
+from glupy_exporter.web.toolkit.guard import Guard, OutdatedConnection, Refusal
+from glupy_exporter.web.toolkit.turns import Busy, Turns, host
 
 _GZIP_LEVEL = 1  # a tenth of the size, as much repeats; level 5 takes twice the time for 10 % less
 _GZIP_WINDOW = zlib.MAX_WBITS + 16  # with the header and trailer of gzip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from glupy_exporter import __version__, nodestate
-from glupy_exporter.collectors.scrape import open_bricks
+from glupy_exporter import __version__
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
+from glupy_exporter.node import nodestate
+from glupy_exporter.node.bricks import open_bricks
 from glupy_exporter.web import api
 
 _PAGE = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from glupy_exporter import exposition
+from glupy_exporter.metrics import exposition
 
 _QUALITY = re.compile(r"[01](?:\.[0-9]{0,3})?")
 _OPENMETRICS = "application/openmetrics-text"

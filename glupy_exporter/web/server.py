@@ -26,15 +26,15 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from glupy_exporter import __version__, systemd
-from glupy_exporter.collectors.scrape import Scraper
 from glupy_exporter.config import Config
 from glupy_exporter.errors import Unavailable, UserError
+from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.values import Address
-from glupy_exporter.web import memory
 from glupy_exporter.web.app import App
-from glupy_exporter.web.connections import Connections
-from glupy_exporter.web.guard import Guard
-from glupy_exporter.web.turns import host
+from glupy_exporter.web.toolkit import memory
+from glupy_exporter.web.toolkit.connections import Connections
+from glupy_exporter.web.toolkit.guard import Guard
+from glupy_exporter.web.toolkit.turns import host
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024  # nothing here takes a body

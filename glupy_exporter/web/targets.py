@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
-from glupy_exporter import discovery
 from glupy_exporter.config import Config
 from glupy_exporter.errors import UserError
+from glupy_exporter.node import discovery
 
 KEEP = 10.0
 """Seconds for which an answer is given again."""

@@ -24,14 +24,16 @@ from urllib.parse import parse_qsl
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from glupy_exporter import config, exposition, labels
-from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.exporter import SEGMENT_ERRORS
-from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter import config
 from glupy_exporter.errors import UserError
+from glupy_exporter.metrics import COLLECTORS, exposition
+from glupy_exporter.metrics.exporter import SEGMENT_ERRORS
+from glupy_exporter.metrics.scrape import Scraper
+from glupy_exporter.node import labels
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming
-from glupy_exporter.web import api, negotiation, webconfig
+from glupy_exporter.web import api, negotiation
+from glupy_exporter.web.toolkit import webconfig
 from tests.support import segments
 
 CUT = 255

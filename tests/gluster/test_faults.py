@@ -19,10 +19,11 @@ from typing import NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from glupy_exporter.build import build
+from glupy_exporter.operate import install
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming, reader
 from glupy_exporter.segment.check import SegmentError
-from glupy_exporter.xlator import build, install
 from tests.gluster.work import Work, work
 from tests.support.gluster.monitored import bricks_up, exporter, free_port, get
 from tests.support.gluster.volumes import (

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from glupy_exporter.web.connections import MAX_CONNECTIONS
+from glupy_exporter.web.toolkit.connections import MAX_CONNECTIONS
 from tests.support.gluster.monitored import monitored
 from tests.support.gluster.volumes import wait_for
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from glupy_exporter import config, exposition
-from glupy_exporter.collectors.base import Options
-from glupy_exporter.collectors.files import Files
-from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter import config
+from glupy_exporter.metrics import exposition
+from glupy_exporter.metrics.base import Options
+from glupy_exporter.metrics.files import Files
+from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.segment.text import unescape
 from glupy_exporter.web import api
 from tests.support.gluster.volumes import SEGMENTS, Volume, volume, wait_for

@@ -12,8 +12,8 @@ from typing import BinaryIO
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from glupy_exporter.collectors.files import Files
-from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter.metrics.files import Files
+from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.schema.layout import KINDS
 from tests.gluster.compare import files
 from tests.support import scrapes

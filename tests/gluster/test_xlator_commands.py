@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from glupy_exporter import discovery
-from glupy_exporter.xlator import build, install, peer, unfinished
-from glupy_exporter.xlator.gluster import Brick
-from glupy_exporter.xlator.gluster import volume as find_volume
+from glupy_exporter.build import build
+from glupy_exporter.node import discovery
+from glupy_exporter.operate import install, peer, unfinished
+from glupy_exporter.operate.gluster import Brick
+from glupy_exporter.operate.gluster import volume as find_volume
 from tests.support.gluster.volumes import HOST, Volume, gluster, pending_heals, volume, wait_for
 
 OPTION = "user.xlator.glupy"
@@ -498,7 +499,7 @@ case "$*" in *"--volname={name} "*) sleep 15 ;; esac
 def test_what_glusterd_does_after_gluster_gave_up_is_waited_for(installed: None) -> None:
     hook = Path("/var/lib/glusterd/hooks/1/stop/pre/S00glupytest.sh")
     impatient = (
-        "import sys; from glupy_exporter import cli; from glupy_exporter.xlator import gluster; "
+        "import sys; from glupy_exporter import cli; from glupy_exporter.core import gluster; "
         "gluster._PROGRAM += ('--timeout=5',); sys.exit(cli.main(sys.argv[1:]))"
     )
     with volume(bricks=1, counted=False) as made, kept(hook):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from glupy_exporter.build import build, codegen
 from glupy_exporter.segment import reader
-from glupy_exporter.xlator import build, codegen
 from tests.native import generate
 from tests.support.core import with_core
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from glupy_exporter.build import build, codegen
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import reader
-from glupy_exporter.xlator import build, codegen
 from tests.native.conftest import Need, running
 
 
@@ -87,6 +87,6 @@ def test_memcheck_finds_nothing(
     assert "ERROR SUMMARY: 0 errors" in report
     lost = [record for record in report.split("\n==") if "blocks are" in record]
     leaks = report.split("LEAK SUMMARY")[0]
-    ours = {path.name for path in Path(build.__file__).parent.glob("*.c")}
+    ours = {path.name for path in build.SOURCES.glob("*.c")}
     assert lost, "valgrind did not look for leaks"
     assert not [line for line in re.findall(r"\((\w+\.c):\d+\)", leaks) if line in ours]

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from glupy_exporter.xlator import build
+from glupy_exporter.build import build
 from tests.support.mounts import WITHOUT_CLIENTS
 
 # The shell stays: it collects the processes that are left to the first one.
@@ -38,7 +38,13 @@ done
 echo "127.0.0.1 localhost $(hostname)" > /etc/hosts
 ip link set lo up
 mkdir --mode=1777 "$1/tmp"
-mount --bind "$1/tmp" /var/tmp
+# The checkout may be in there.
+case $PWD in /var/tmp/*)
+    mkdir -p "$1/tmp/${PWD#/var/tmp/}"
+    mount --bind "$PWD" "$1/tmp/${PWD#/var/tmp/}" ;;
+esac
+mount --rbind "$1/tmp" /var/tmp
+cd "$PWD"
 shift 2
 "$@"
 """

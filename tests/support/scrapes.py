@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glupy_exporter import exposition
+from glupy_exporter.metrics import exposition
 
 
 def text(source: exposition.Source) -> str:

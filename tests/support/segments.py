@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glupy_exporter import nodestate
+from glupy_exporter.node import nodestate
 from glupy_exporter.schema import layout
 
 FOP_NAMES = ("", "stat", "", "", "unlink", "read", "write", "lookup")

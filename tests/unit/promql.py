@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import yaml
 from prometheus_client import ProcessCollector
 
-from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
+from glupy_exporter.metrics import COLLECTORS
+from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
 
 TARGET = frozenset({"cluster", "host", "instance", "job"})
 """Labels that the shipped prometheus.yml gives to every series."""

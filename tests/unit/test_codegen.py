@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from glupy_exporter.build.codegen import Source, parse_enum, parse_fops, render
 from glupy_exporter.errors import UserError
-from glupy_exporter.xlator.codegen import Source, parse_enum, parse_fops, render
 
 ENUM = """\
 enum glusterfs_fop_t {

@@ -18,13 +18,14 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.base import Collector, Options
-from glupy_exporter.collectors.clients import AWAY
-from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
-from glupy_exporter.collectors.family import single
-from glupy_exporter.collectors.scrape import REASONS, Scraper
-from glupy_exporter.privacy import Privacy
+from glupy_exporter.metrics import COLLECTORS
+from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.metrics.clients import AWAY
+from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
+from glupy_exporter.metrics.family import single
+from glupy_exporter.metrics.scrape import Scraper
+from glupy_exporter.node.bricks import REASONS
+from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming
 from tests.support import scrapes, segments

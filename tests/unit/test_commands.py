@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 
-from glupy_exporter.xlator import commands
+from glupy_exporter import commands
 
 RUNS = 200
 MANY_RUNS = f"""
-from glupy_exporter.xlator import commands, interrupts
+from glupy_exporter import commands, interrupts
 with interrupts.deferred("all have run"):
     print("ready", flush=True)
     for _ in range({RUNS}):

@@ -9,10 +9,10 @@ from typing import ClassVar
 import pytest
 
 from glupy_exporter import config, values
-from glupy_exporter.collectors.base import Collector, Options
 from glupy_exporter.config import Config
 from glupy_exporter.errors import UserError
-from glupy_exporter.privacy import Privacy
+from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.values import Address, Setting, Settings
 
 

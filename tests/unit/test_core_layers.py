@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from graphlib import TopologicalSorter
-from pathlib import Path
 
-from glupy_exporter.xlator import build
+from glupy_exporter.build import build
 
 
 def test_no_two_files_call_each_other() -> None:
-    texts = {path.name: path.read_text() for path in Path(build.__file__).parent.glob("*.c")}
+    texts = {path.name: path.read_text() for path in build.SOURCES.glob("*.c")}
     # A definition begins its line, after that of its type.
     home = {
         name: file

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from glupy_exporter import config, discovery
+from glupy_exporter import config
 from glupy_exporter.errors import UserError
+from glupy_exporter.node import discovery
 from glupy_exporter.web.targets import Targets
 from tests.support.exporters import COMMAND, ask, exporter
 
@@ -127,8 +128,8 @@ def test_glusterd_may_have_another_directory(
     volfile = glusterd / "glusterd.vol"
     text = lines.format(glusterd)
     volfile.write_text(f"volume management\n    type mgmt/glusterd\n{text}end-volume\n")
-    monkeypatch.setattr("glupy_exporter.glusterd.VOLFILE", volfile)
-    monkeypatch.setattr("glupy_exporter.glusterd.WORKING_DIRECTORY", glusterd / "usual")
+    monkeypatch.setattr("glupy_exporter.node.glusterd.VOLFILE", volfile)
+    monkeypatch.setattr("glupy_exporter.node.glusterd.WORKING_DIRECTORY", glusterd / "usual")
     brick(glusterd, "v", HERE, "a")
     volume(glusterd / "vols" / "v", 1)
     if moved:

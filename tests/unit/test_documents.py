@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from glupy_exporter import cli, config, reference
-from glupy_exporter.collectors import COLLECTORS, docs
-from glupy_exporter.collectors.exporter import SCRAPE_FAMILIES
-from glupy_exporter.collectors.family import Family
-from glupy_exporter.collectors.scrape import REASONS
-from glupy_exporter.xlator import option_table, options
+from glupy_exporter.metrics import COLLECTORS, docs
+from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
+from glupy_exporter.metrics.family import Family
+from glupy_exporter.node.bricks import REASONS
+from glupy_exporter.operate import options
+from glupy_exporter.schema import option_table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -78,7 +79,7 @@ ALERTS = _names("prometheus/rules/*.yml", r"alert: (\S+)")
 IDENTIFIERS = {
     *_names("deploy/ansible/site.yml", r"\bglupy_\w+"),
     *_names("deploy/ansible/roles/**/*.yml", r"\bglupy_\w+"),
-    *_names("glupy_exporter/xlator/*.[ch]", r"\bglupy_\w+"),
+    *_names("glupy_exporter/core/*.[ch]", r"\bglupy_\w+"),
     "glupy_exporter",  # the Python package
 }
 """Names that begin like a metric's and are variables of Ansible's roles, or of the C core."""

@@ -17,15 +17,8 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
-from glupy_exporter import exposition
-from glupy_exporter.collectors.family import (
-    Block,
-    Exposed,
-    Family,
-    Histogram,
-    Labels,
-    Value,
-)
+from glupy_exporter.metrics import exposition
+from glupy_exporter.metrics.family import Block, Exposed, Family, Histogram, Labels, Value
 
 HOSTILE = (
     "",

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from glupy_exporter.web import tls
-from glupy_exporter.web.guard import Guard, Refusal
+from glupy_exporter.web.toolkit import tls
+from glupy_exporter.web.toolkit.guard import Guard, Refusal
 from tests.support.exporters import COMMAND, Exporter, ask, exporter
 from tests.unit import certificates
 

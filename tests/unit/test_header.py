@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
+from glupy_exporter.build import header
 from glupy_exporter.schema import layout, version1
-from glupy_exporter.segment import header
 
 
 def test_the_compiler_agrees_with_every_offset(need: Callable[[object, str], None]) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from glupy_exporter.collectors.base import Options
-from glupy_exporter.collectors.files import Files
-from glupy_exporter.collectors.scrape import Scraper
-from glupy_exporter.privacy import Privacy
+from glupy_exporter.metrics.base import Options
+from glupy_exporter.metrics.files import Files
+from glupy_exporter.metrics.scrape import Scraper
+from glupy_exporter.node.privacy import Privacy
 from tests.support import scrapes, segments
 
 IMAGE = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")

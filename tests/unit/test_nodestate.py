@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter import nodestate
-from glupy_exporter.nodestate import NodeState, Volume
+from glupy_exporter.node import nodestate
+from glupy_exporter.node.nodestate import NodeState, Volume
 
 VOLUME = {"bricks": ["/b"], "started": True, "translator": False}
 

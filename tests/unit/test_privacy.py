@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from glupy_exporter.privacy import Privacy, glob
+from glupy_exporter.node.privacy import Privacy, glob
 from glupy_exporter.segment.records import Activity, File
 from glupy_exporter.segment.text import escape
 

@@ -30,7 +30,7 @@ LOOKING = _sources()
 
 
 def test_something_looks() -> None:
-    assert {"glupy_exporter/xlator/peer.py", "deploy/demo/machine.py"} <= LOOKING.keys()
+    assert {"glupy_exporter/operate/peer.py", "deploy/demo/machine.py"} <= LOOKING.keys()
 
 
 @pytest.mark.parametrize("path", LOOKING)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from glupy_exporter.collectors.selector import CROWD, KEEP, Selector, _State
+from glupy_exporter.node.selector import CROWD, KEEP, Selector, _State
 
 HALF_LIFE = 60.0
 SLOTS = 4

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.privacy import Privacy
+from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout
 from glupy_exporter.top.model import Rates, Sampler, quantile
 from tests.support import segments

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter import config, exposition
-from glupy_exporter.collectors import COLLECTORS
-from glupy_exporter.collectors.scrape import Scraper
+from glupy_exporter import config
+from glupy_exporter.metrics import COLLECTORS, exposition
+from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.schema import version1
 from glupy_exporter.segment import reader
 from glupy_exporter.segment.check import REASONS, SegmentError

@@ -30,9 +30,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from glupy_exporter import config
 from glupy_exporter.errors import UserError
 from glupy_exporter.values import Address
-from glupy_exporter.web import answers, connections, server
 from glupy_exporter.web import app as web
-from glupy_exporter.web.turns import MAX_WAITING, MAX_WAITING_OF_HOST
+from glupy_exporter.web import server
+from glupy_exporter.web.toolkit import answers, connections
+from glupy_exporter.web.toolkit.turns import MAX_WAITING, MAX_WAITING_OF_HOST
 from tests.support import segments
 from tests.support.exporters import COMMAND, ask, exporter
 

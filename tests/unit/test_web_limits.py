@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.web.connections import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_HOST
 from glupy_exporter.web.server import BACKLOG
+from glupy_exporter.web.toolkit.connections import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_HOST
 from tests.support import segments
 from tests.support.exporters import Exporter, ask, exporter
 

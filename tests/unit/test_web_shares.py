@@ -11,10 +11,10 @@ from typing import cast
 import pytest
 from tornado.iostream import IOStream
 
-from glupy_exporter.web import answers, connections, turns
-from glupy_exporter.web.answers import Answers
-from glupy_exporter.web.connections import Connections
-from glupy_exporter.web.turns import MAX_WAITING, MAX_WAITING_OF_HOST, Busy, Turns
+from glupy_exporter.web.toolkit import answers, connections, turns
+from glupy_exporter.web.toolkit.answers import Answers
+from glupy_exporter.web.toolkit.connections import Connections
+from glupy_exporter.web.toolkit.turns import MAX_WAITING, MAX_WAITING_OF_HOST, Busy, Turns
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.web import tls, webconfig
-from glupy_exporter.web.guard import Guard
+from glupy_exporter.web.toolkit import tls, webconfig
+from glupy_exporter.web.toolkit.guard import Guard
 from tests.unit import certificates
 
 HASH = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.operate import change, gluster, options, peer, plan, unfinished
 from glupy_exporter.schema import layout
-from glupy_exporter.xlator import change, gluster, options, peer, plan, unfinished
 
 BRICKS = tuple(gluster.Brick(f"host{n}", f"/brick{n}", f"uuid{n}") for n in range(2))
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from glupy_exporter.xlator import gluster
+from glupy_exporter.operate import gluster
 
 INFO = """<cliOutput><opRet>0</opRet><volInfo><volumes><volume>
 <name>home</name><status>1</status><statusStr>Started</statusStr><brickCount>6</brickCount>

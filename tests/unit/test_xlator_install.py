@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 
 import glupy_exporter
-from glupy_exporter import glusterd
+from glupy_exporter import commands
+from glupy_exporter.build import build
 from glupy_exporter.errors import UserError
+from glupy_exporter.node import glusterd
+from glupy_exporter.operate import gluster, install, peer, plan
 from glupy_exporter.schema import layout
-from glupy_exporter.xlator import build, commands, gluster, install, peer, plan
 
 STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
 HOST, SNAPSHOT = "node1", "0f" * 16

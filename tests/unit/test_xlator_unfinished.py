@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from glupy_exporter import interrupts
 from glupy_exporter.errors import UserError
-from glupy_exporter.xlator import claim, gluster, interrupts, options, peer, unfinished
-from glupy_exporter.xlator.unfinished import Work
+from glupy_exporter.operate import claim, gluster, options, peer, unfinished
+from glupy_exporter.operate.unfinished import Work
 
 BRICK = gluster.Brick("host1", "/brick1", "uuid1")
 
@@ -229,7 +230,8 @@ def test_what_does_not_come_back_stays_noted(monkeypatch: pytest.MonkeyPatch) ->
 COMMAND = """
     import os, sys, time
     from pathlib import Path
-    from glupy_exporter.xlator import interrupts, peer, unfinished
+    from glupy_exporter import interrupts
+    from glupy_exporter.operate import peer, unfinished
     peer.STATE = Path(sys.argv[1])
 
     def bring_back(volume, seconds=0):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.operate import gluster, options, peer, plan, status
 from glupy_exporter.schema import layout
-from glupy_exporter.xlator import gluster, options, peer, plan, status
 
 BRICKS = tuple(gluster.Brick(f"host{n}", f"/brick{n}", f"uuid{n}") for n in range(3))
 

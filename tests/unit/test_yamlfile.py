@@ -10,7 +10,7 @@ import pytest
 
 from glupy_exporter import config, yamlfile
 from glupy_exporter.errors import UserError
-from glupy_exporter.web import webconfig
+from glupy_exporter.web.toolkit import webconfig
 
 
 def load_config(path: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glupy_exporter.segment import header
-from glupy_exporter.xlator import build, option_table
+from glupy_exporter.build import build, header, option_header
 
-CORE = Path(build.__file__).parent
+CORE = build.SOURCES
 _HEADERS = Path(__file__).parent
 _SOURCES = ("segment.c", "guard.c", "table.c", "alias.c")
 
@@ -15,7 +14,7 @@ _SOURCES = ("segment.c", "guard.c", "table.c", "alias.c")
 def with_core(directory: Path) -> list[str]:
     """What a compiler is told after the program's own sources; ``directory`` gets two headers."""
     (directory / "layout.h").write_text(header.render(), encoding="utf-8")
-    (directory / "option_table.h").write_text(option_table.render(), encoding="utf-8")
+    (directory / "option_table.h").write_text(option_header.render(), encoding="utf-8")
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread"]
     includes = [f"-I{directory}", f"-I{CORE}", f"-I{_HEADERS}"]
     return [*flags, *includes, *(str(CORE / name) for name in _SOURCES), "-lm"]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from glupy_exporter.build import build
 from glupy_exporter.segment import reader
-from glupy_exporter.xlator import build
 
 HOST = socket.gethostname()
 RUN = Path("/var/run/gluster")

@@ -1,0 +1,1 @@
+"""Builds the translator from what GlusterFS's headers declare."""

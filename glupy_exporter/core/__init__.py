@@ -1,0 +1,1 @@
+"""The translator's data plane, in C."""

@@ -1,0 +1,11 @@
+"""The table of collectors: a new metric is one file in this package and one row here."""
+
+from glupy_exporter.metrics.base import Collector
+from glupy_exporter.metrics.bricks import Bricks
+from glupy_exporter.metrics.clients import Clients
+from glupy_exporter.metrics.exporter import Exporter
+from glupy_exporter.metrics.files import Files
+from glupy_exporter.metrics.fops import Fops
+from glupy_exporter.metrics.internal import Internal
+
+COLLECTORS: tuple[type[Collector], ...] = (Bricks, Fops, Files, Clients, Internal, Exporter)

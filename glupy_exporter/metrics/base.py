@@ -1,0 +1,61 @@
+"""What a collector is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from prometheus_client.core import Metric
+
+from glupy_exporter.metrics.family import Block, Exposed, Family
+from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.privacy import Privacy
+from glupy_exporter.values import Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a collector is told."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the collector's own settings; those that are not named have their defaults."""
+    privacy: Privacy = Privacy()
+
+
+class Collector:
+    """One group of families, switched on and off as a whole.
+
+    One scrape at a time calls a collector, so it needs no locks. Rows of a brick whose segment
+    turns out bad half-way (SegmentError) are dropped, those of the other bricks are served.
+    """
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+    families: ClassVar[tuple[Family, ...]]
+    more: ClassVar[str] = ""
+    """What docs/metrics.md says of it besides."""
+    settings: ClassVar[Settings] = {}
+    """Those of its own: ``limit`` is the key, and the flag, ``collector.NAME.limit``."""
+
+    def __init__(self, options: Options = Options()) -> None:
+        self.privacy = options.privacy
+        self._settings = options.settings
+
+    def setting(self, key: str) -> Any:
+        """The value of one of the collector's own settings."""
+        if key in self._settings:
+            return self._settings[key]
+        return self.settings[key].check(self.settings[key].default)
+
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
+        return ()
+
+    def dead(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick whose process is gone but whose segment is not."""
+        return ()
+
+    def node(self) -> Iterable[Exposed | Metric]:
+        """Metrics that belong to no brick."""
+        return ()

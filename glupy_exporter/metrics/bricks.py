@@ -1,0 +1,64 @@
+"""The bricks of this node: who they are and whether they live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from glupy_exporter.metrics.base import Collector
+from glupy_exporter.metrics.declared import Declared
+from glupy_exporter.metrics.family import Block, Family, single
+from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.schema import quantities
+
+UP = Family(
+    "glupy_brick_up",
+    "gauge",
+    "1 if the brick's process runs and holds its segment open, 0 if it left the segment behind.",
+)
+INFO = Family(
+    "glupy_brick_info",
+    "gauge",
+    "Who wrote the brick's segment, always 1. subvolume is the index of the brick's replica or "
+    "disperse set, empty if unknown.",
+    ("hostname", "pid", "glusterfs_version", "xlator_version", "subvolume"),
+)
+CREATED = Family(
+    "glupy_segment_created_timestamp_seconds",
+    "gauge",
+    "When the translator created the brick's segment, which is when its counters began at 0.",
+)
+HEARTBEAT_AGE = Family(
+    "glupy_segment_heartbeat_age_seconds",
+    "gauge",
+    "Time since the translator's maintenance thread last made its round in the brick, which it "
+    "does each second, by the clock of the brick's own node.",
+)
+NUMBERS = Declared(quantities.NUMBERS, quantities.BRICK)
+
+
+class Bricks(Collector):
+    """Identity and liveness; the only collector that speaks of dead bricks."""
+
+    name = "bricks"
+    help = "identity and liveness of each brick"
+    families = (UP, INFO, CREATED, *NUMBERS.families, HEARTBEAT_AGE)
+
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
+        yield from self._identity(brick)
+        yield from NUMBERS.single(brick.brick.numbers)
+        yield single(HEARTBEAT_AGE, max(0.0, time.time() - brick.brick.heartbeat))
+
+    def dead(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick whose process is gone but whose segment is not."""
+        return self._identity(brick)
+
+    @staticmethod
+    def _identity(brick: OpenBrick) -> Iterable[Block]:
+        who = brick.brick
+        subvolume = "" if who.subvolume is None else str(who.subvolume)
+        labels = (who.host, str(who.pid), who.glusterfs_version, who.xlator_version, subvolume)
+        yield single(UP, int(who.alive))
+        yield single(INFO, 1, *labels)
+        yield single(CREATED, who.created)

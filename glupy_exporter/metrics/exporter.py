@@ -1,0 +1,112 @@
+"""The exporter itself: its version and process, and how the scrapes went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import Metric
+
+from glupy_exporter import __version__
+from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.metrics.family import Exposed, Family
+
+BUILD_INFO = Family(
+    "glupy_exporter_build_info",
+    "gauge",
+    "The version of this exporter, always 1.",
+    ("version",),
+    of_brick=False,
+)
+RELOADED = Family(
+    "glupy_exporter_config_last_reload_successful",
+    "gauge",
+    "1 if the configuration was good when it was last read, at the start or upon SIGHUP; 0 if it "
+    "was not, and the one before is in force. The web config file does not count: it is read "
+    "whenever it changes, and while it is wrong nobody is let in.",
+    of_brick=False,
+)
+RELOAD_TIME = Family(
+    "glupy_exporter_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "When the configuration that is in force was read.",
+    of_brick=False,
+)
+SEGMENT_ERRORS = Family(
+    "glupy_segment_errors_total",
+    "counter",
+    "Times that a scrape could not use a segment, or not list the segment directory "
+    '(reason "no_directory"), since the exporter started. That there is no such directory counts '
+    "only where bricks with the translator are known to be started. Segments beyond the limit of "
+    'open files count once a scrape (reason "descriptors").',
+    ("reason",),
+    of_brick=False,
+)
+STARTED = Family(
+    "glupy_volume_started",
+    "gauge",
+    "1 if this node's glusterd has the volume on record as started, 0 if not. Only volumes with "
+    "bricks on this node, and only while `glupy-exporter discover --state` runs each minute.",
+    ("volume",),
+    of_brick=False,
+)
+CONFIGURED = Family(
+    "glupy_volume_translator_configured",
+    "gauge",
+    "1 if this node's glusterd has the option user.xlator.glupy on record for the volume, by which "
+    "the volfiles of its bricks name the translator, 0 if not. Bricks that run the translator "
+    "while it is 0 ignore `gluster volume set`. Only volumes with bricks on this node, and only "
+    "while `glupy-exporter discover --state` runs each minute.",
+    ("volume",),
+    of_brick=False,
+)
+DURATION = Family(
+    "glupy_collector_duration_seconds",
+    "gauge",
+    "Time that a collector took in this scrape.",
+    ("collector",),
+    of_brick=False,
+)
+SUCCESS = Family(
+    "glupy_collector_success",
+    "gauge",
+    "1 if a collector served every brick in this scrape, 0 if it had to leave one out.",
+    ("collector",),
+    of_brick=False,
+)
+
+SCRAPE_FAMILIES = (
+    RELOADED,
+    RELOAD_TIME,
+    STARTED,
+    CONFIGURED,
+    SEGMENT_ERRORS,
+    DURATION,
+    SUCCESS,
+)
+"""Filled in by the scrape, whatever collectors are switched on."""
+
+
+class Exporter(Collector):
+    """The exporter's version and, from prometheus_client, its process_ and python_ metrics."""
+
+    name = "exporter"
+    help = "version and process of the exporter itself"
+    families = (BUILD_INFO,)
+    more = "Also the `process_` and `python_` metrics of prometheus_client."
+
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
+        self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+
+    def node(self) -> Iterable[Exposed | Metric]:
+        """Metrics that belong to no brick."""
+        yield Exposed.of_node(BUILD_INFO, {(__version__,): 1})
+        yield from self._registry.collect()

@@ -1,0 +1,123 @@
+"""The busiest files of a brick."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterable
+from functools import partial
+from typing import Union
+
+from glupy_exporter.metrics import rows
+from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.metrics.declared import Declared
+from glupy_exporter.metrics.family import Block, Family, single
+from glupy_exporter.node import activity, names
+from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.memory import Memory
+from glupy_exporter.node.selector import Selector
+from glupy_exporter.schema import quantities
+from glupy_exporter.segment.records import ClientIdentity, File, FileIdentity
+from glupy_exporter.segment.table import FileTable, Known
+
+_WHICH = (
+    "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
+    "brick of the volume on this node knows it, ends in ... where cut and in (deleted) if the file "
+    "is, and has \\xNN for bytes that are not UTF-8 and for control characters; one that is longer "
+    "than 1024 bytes then is cut, and ends in ... and a hash of the whole; type is file, "
+    "directory, symlink, block, char, fifo, socket, or empty while it is not known. Whatever path "
+    "shows, whoever can mount the volume can look the file up by its gfid."
+)
+COUNTS = Declared(quantities.COUNTERS, quantities.FILE, ("gfid", "path", "type"), _WHICH)
+HEALTH = Declared(quantities.HEALTH, quantities.FILE)
+SLOTS = Family("glupy_files_slots", "gauge", "Slots in the brick's file table, used or free.")
+ERROR_BOUND = Family(
+    "glupy_file_count_error_bound",
+    "gauge",
+    "The most fops by which any exported glupy_file_fops_total of the brick may be too low: a file "
+    "is counted from when it gets its slot, and may have been at work before.",
+)
+TOP_CLIENT = Family(
+    "glupy_file_top_client_info",
+    "gauge",
+    "The client that does most on a file of late, always 1. An estimate: right if one client does "
+    "more than half of the fops, else any of the busier ones; not there while it is not known.",
+    ("gfid", "path", "client", "process"),
+)
+
+_Version = tuple[int, int, int]  # slot, tag, seq of its name
+_Verdict = Union[bool, File]  # whether a file may be shown, or a file that has no name to judge by
+
+
+class Files(Collector):
+    """The busiest files; which they are is decided here, from one scrape to the next."""
+
+    name = "files"
+    help = "the busiest files of each brick"
+    families = (*COUNTS.families, TOP_CLIENT, *HEALTH.families, SLOTS, ERROR_BOUND)
+    settings = rows.settings(50)
+    more = rows.MORE
+
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
+        self._selector = Selector(self.setting("limit"), activity.ORDERS)
+        self._known: Memory[Known[FileIdentity]] = Memory(dict)
+        self._known_clients: Memory[Known[ClientIdentity]] = Memory(dict)
+        self._verdicts: Memory[dict[_Version, _Verdict]] = Memory(dict)
+
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
+        segment = brick.segment
+        table = segment.file_table()
+        yield from HEALTH.single(segment.health("files"))
+        yield single(SLOTS, len(table.tags))
+        now = time.monotonic()
+        tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
+        totals = partial(activity.totals, table)
+        slots = self._selector.select(
+            brick.key, tags, table.last_seen, totals, segment.half_life, now
+        )
+        # Asked again: a file may have got another name since its slot was judged.
+        known = table.records(slots, self._known.of(brick, now))
+        named = names.complete(brick, known)
+        files = activity.merge(filter(self.privacy.shown, named))
+        yield single(ERROR_BOUND, max((file.activity.error_bound for file in files), default=0))
+        paths = {file.gfid: self.privacy.path(file) for file in files}
+        labels = [(file.gfid, paths[file.gfid], file.type) for file in files]
+        yield from COUNTS.rows(labels, rows.columns([file.activity for file in files]))
+        clients = activity.top_clients(segment, files, self._known_clients.of(brick, now))
+        tops = [
+            (file.gfid, paths[file.gfid], *clients[file.activity.top_client])
+            for file in files
+            if file.activity.top_client in clients
+        ]
+        yield Block(TOP_CLIENT, tops, [1] * len(tops))
+
+    def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> array[int]:
+        """The tags of the table, 0 in place of those of files that may not be shown.
+
+        A verdict holds until the slot's name changes: it would be slow to read every name at every
+        scrape. Files without one are judged each time, as the node may learn it any time.
+        """
+        known = self._verdicts.of(brick, now)
+        before = dict(known)
+        known.clear()
+        tags = array("Q", table.tags)
+        for version in zip(range(len(tags)), table.tags, table.seqs):
+            slot, tag, _ = version
+            if not tag:
+                continue
+            row = slot, tag, 0
+            verdict = before.get(version)
+            if verdict is None:
+                file = table.record(row)
+                verdict = self.privacy.shown(file) if file and file.path else file
+            if verdict is not None:
+                known[version] = verdict
+            shown = verdict
+            if isinstance(verdict, File):
+                (file,) = names.complete(brick, [(row, verdict)])
+                shown = self.privacy.shown(file)
+            if not shown:
+                tags[slot] = 0
+        return tags

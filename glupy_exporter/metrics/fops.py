@@ -1,0 +1,82 @@
+"""File operations of a brick: latency, errors, I/O sizes, what is in flight."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Iterable
+
+from glupy_exporter.metrics.base import Collector
+from glupy_exporter.metrics.family import Block, Family, Histogram
+from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.schema import layout
+
+DURATION = Family(
+    "glupy_fop_duration_seconds",
+    "histogram",
+    "Time from the arrival of a fop at the translator until its answer came back through it: "
+    "everything below in the brick's graph, down to the disk, but not network or client.",
+    ("fop",),
+    tuple(1e-06 * 2**i for i in range(layout.LATENCY_BUCKETS - 1)),
+)
+ERRORS = Family(
+    "glupy_fop_errors_total",
+    "counter",
+    "Fops that came back through the translator with an error, ENOENT of a lookup included. "
+    'Errnos without a name count as "other".',
+    ("fop", "errno"),
+)
+IN_FLIGHT = Family(
+    "glupy_fops_in_flight",
+    "gauge",
+    "Fops that passed the translator and have not come back, for every fop ever called.",
+    ("fop",),
+)
+IO_BYTES = Family(
+    "glupy_io_bytes_total",
+    "counter",
+    "Bytes of file data that reads returned and writes stored, as counted at the translator. "
+    "Copies that the brick makes by itself (copy_file_range) are writes; gluster volume profile "
+    "has no bytes of those.",
+    ("direction",),
+)
+IO_SIZE = Family(
+    "glupy_io_size_bytes",
+    "histogram",
+    "Sizes of the successful reads and writes at the translator, in the block sizes of "
+    "gluster volume profile.",
+    ("direction",),
+    tuple(float(2 ** (i + 1) - 1) for i in range(layout.SIZE_BUCKETS - 1)),
+)
+
+# errorcode names some errnos by an alias that neither GlusterFS's log nor strace uses.
+_ERRNO_NAMES = {
+    **errno.errorcode,
+    errno.EDEADLK: "EDEADLK",
+    errno.EOPNOTSUPP: "EOPNOTSUPP",
+}
+
+
+class Fops(Collector):
+    """Fops as the whole brick saw them."""
+
+    name = "fops"
+    help = "fops of each brick: latency, errors, I/O sizes, in flight"
+    families = (DURATION, ERRORS, IN_FLIGHT, IO_BYTES, IO_SIZE)
+
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """Rows of a brick that runs."""
+        fops = brick.segment.fops()
+        names = [(fop.name,) for fop in fops]
+        durations = [Histogram(fop.buckets, fop.nanoseconds / 1e9) for fop in fops]
+        yield Block(DURATION, names, durations)
+        yield Block(IN_FLIGHT, names, [fop.in_flight for fop in fops])
+        errors: Counter[tuple[str, str]] = Counter()
+        for name, number, count in brick.segment.errnos():
+            errors[name, _ERRNO_NAMES.get(number, "other")] += count
+        yield Block(ERRORS, list(errors), list(errors.values()))
+        moved = brick.segment.io()
+        directions = [(direction,) for direction in moved]
+        yield Block(IO_BYTES, directions, [io.bytes for io in moved.values()])
+        sizes = [Histogram(io.buckets, io.bytes) for io in moved.values()]
+        yield Block(IO_SIZE, directions, sizes)

@@ -1,0 +1,135 @@
+"""One scrape: open every segment, run every collector, keep trouble in one brick within it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from glupy_exporter.metrics.base import Collector
+from glupy_exporter.metrics.exporter import (
+    CONFIGURED,
+    DURATION,
+    RELOAD_TIME,
+    RELOADED,
+    SEGMENT_ERRORS,
+    STARTED,
+    SUCCESS,
+)
+from glupy_exporter.metrics.family import Block, Exposed, Family, Labels, Value
+from glupy_exporter.node import nodestate
+from glupy_exporter.node.bricks import REASONS, OpenBrick, Problem, open_bricks
+from glupy_exporter.segment.check import SegmentError
+
+LOG = logging.getLogger(__name__)
+
+
+def _run(
+    collector: Collector, bricks: Sequence[OpenBrick]
+) -> tuple[list[Exposed | Metric], list[Problem]]:
+    """What the collector serves, and why some bricks are missing from it."""
+    blocks: dict[Family, list[tuple[Labels, Block]]] = {family: [] for family in collector.families}
+    problems = []
+    for brick in bricks:
+        try:
+            found = list(collector.live(brick) if brick.brick.alive else collector.dead(brick))
+        except SegmentError as error:
+            problems.append(Problem(brick.segment.path, error.reason, str(error)))
+            continue
+        except Exception as error:
+            message = f"collector {collector.name} failed: {error!r}"
+            problems.append(Problem(brick.segment.path, "internal", message, error))
+            continue
+        for block in found:
+            if block.labels:
+                blocks[block.family].append((brick.key, block))
+    exposed = [Exposed(family, of_bricks) for family, of_bricks in blocks.items() if of_bricks]
+    return [*exposed, *collector.node()], problems
+
+
+class Scraper:
+    """A source of metrics for encoders, one for each configuration; may be used by several threads.
+
+    One scrape runs at a time: the work is the interpreter's, so two at once would only slow each
+    other down, and collectors need no locks.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        expiry: float,
+        collectors: Sequence[Collector],
+        state_file: Path | None = None,
+    ) -> None:
+        self.reload_failed = False
+        """Whether a later configuration than this scraper's was refused."""
+        self._configured = time.time()
+        self._directory = directory
+        self._expiry = expiry
+        self._state_file = state_file
+        self._collectors = collectors
+        self._lock = threading.Lock()
+        self._errors = dict.fromkeys(REASONS, 0)
+        self._states: dict[Path, str] = {}
+        self._idle = False  # nothing is there, and nothing has to be
+
+    def collect(self) -> list[Exposed | Metric]:
+        """Every metric of one scrape. Never raises because of a segment."""
+        metrics: list[Exposed | Metric] = []
+        durations: dict[Labels, Value] = {}
+        successes: dict[Labels, Value] = {}
+        state = nodestate.read(self._state_file) if self._state_file else None
+        with self._lock, open_bricks(self._directory, self._expiry, state) as (bricks, problems):
+            idle = not bricks and not problems and not self._directory.exists()
+            for collector in self._collectors:
+                started = time.perf_counter()
+                found, failures = _run(collector, bricks)
+                metrics += found
+                problems += failures
+                durations[collector.name,] = time.perf_counter() - started
+                successes[collector.name,] = int(not failures)
+            self._note(problems, idle)
+            errors: dict[Labels, Value] = {
+                (reason,): count for reason, count in self._errors.items()
+            }
+        volumes = state.here if state else {}
+        started_volumes: dict[Labels, Value] = {(n,): int(v.started) for n, v in volumes.items()}
+        configured: dict[Labels, Value] = {(n,): int(v.translator) for n, v in volumes.items()}
+        return [
+            *metrics,
+            Exposed.of_node(RELOADED, {(): int(not self.reload_failed)}),
+            Exposed.of_node(RELOAD_TIME, {(): self._configured}),
+            Exposed.of_node(STARTED, started_volumes),
+            Exposed.of_node(CONFIGURED, configured),
+            Exposed.of_node(SEGMENT_ERRORS, errors),
+            Exposed.of_node(DURATION, durations),
+            Exposed.of_node(SUCCESS, successes),
+        ]
+
+    def _note(self, problems: Sequence[Problem], idle: bool) -> None:
+        """Count the problems of a scrape, and log what is new since the one before."""
+        if idle and not self._idle:
+            fields = {"path": self._directory}
+            LOG.info(
+                "no segment directory, so no brick of this node counts", extra={"fields": fields}
+            )
+        self._idle = idle
+        states: dict[Path, str] = {}
+        for problem in problems:
+            self._errors[problem.reason] += 1
+            known = states.get(problem.path) or self._states.get(problem.path)
+            if known != problem.reason:
+                LOG.warning(
+                    "segment cannot be used: %s",
+                    problem.message,
+                    exc_info=problem.error,
+                    extra={"fields": {"path": problem.path, "reason": problem.reason}},
+                )
+            states[problem.path] = problem.reason
+        for path in self._states.keys() - states.keys():
+            LOG.info("segment is good again or gone", extra={"fields": {"path": path}})
+        self._states = states

@@ -1,0 +1,1 @@
+"""The model of a node: what `top`, the API and /metrics share."""

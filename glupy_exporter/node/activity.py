@@ -1,0 +1,73 @@
+"""What files and clients have in common: how busy they are, and rows that are the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+from glupy_exporter.segment.reader import Segment
+from glupy_exporter.segment.records import Activity, Client, ClientIdentity, File
+from glupy_exporter.segment.table import BYTES, FOPS, NANOSECONDS, ClientTable, FileTable, Known
+
+ORDERS = 4
+"""What a row can be busiest by: fops, bytes read, bytes written, time."""
+
+_MOST = 2**64 - 1
+"""What a selector can remember; three counters together reach it in a hostile segment only."""
+
+_R = TypeVar("_R", File, Client)
+
+
+def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[int, ...]]:
+    """Of each of the slots, what it counts in each order."""
+    return [
+        (
+            min(sum(counters[FOPS]), _MOST),
+            *counters[BYTES],
+            min(sum(counters[NANOSECONDS]), _MOST),
+        )
+        for counters in map(table.counters, slots)
+    ]
+
+
+def _add(a: Activity, b: Activity) -> Activity:
+    leader = max(a, b, key=lambda activity: activity.top_client_lead)
+    return Activity(
+        fops=tuple(map(sum, zip(a.fops, b.fops))),
+        nanoseconds=tuple(map(sum, zip(a.nanoseconds, b.nanoseconds))),
+        bytes=tuple(map(sum, zip(a.bytes, b.bytes))),
+        errors=a.errors + b.errors,
+        first_seen=min(a.first_seen, b.first_seen),
+        last_seen=max(a.last_seen, b.last_seen),
+        error_bound=a.error_bound + b.error_bound,
+        top_client=leader.top_client,
+        top_client_lead=leader.top_client_lead,
+        connections=a.connections + b.connections,
+    )
+
+
+def _who(row: File | Client) -> Hashable:
+    return row.gfid if isinstance(row, File) else (row.address, row.process)
+
+
+def merge(rows: Iterable[_R]) -> list[_R]:
+    """Each file or client once: it may have two slots when two threads meet it at once."""
+    merged: dict[Hashable, _R] = {}
+    for row in rows:
+        who = _who(row)
+        same = merged.get(who)
+        if same is not None:
+            named = same if isinstance(row, Client) or same.path else row
+            row = named._replace(activity=_add(same.activity, row.activity))
+        merged[who] = row
+    return list(merged.values())
+
+
+def top_clients(
+    segment: Segment, files: Iterable[File], known: Known[ClientIdentity] | None = None
+) -> dict[int, ClientIdentity]:
+    """The files' top clients by tag, of those that still have a slot."""
+    wanted = {file.activity.top_client for file in files} - {0}
+    table = segment.client_table()
+    slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]
+    return {tag: identity for (_, tag, _), _, identity in table.entries(slots, known)}

@@ -1,0 +1,130 @@
+"""The bricks of this node, each with its segment open; trouble with one is kept apart."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from glupy_exporter.node import labels
+from glupy_exporter.node.nodestate import NodeState
+from glupy_exporter.segment import check, reader
+from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.segment.reader import Segment
+from glupy_exporter.segment.records import Brick
+
+REASONS = (*check.REASONS, "duplicate", "no_directory", "descriptors", "internal")
+"""Every value of the label ``reason`` of glupy_segment_errors_total."""
+
+_DESCRIPTORS = 640  # for connections and all else that is not a segment
+
+
+@dataclass(frozen=True)
+class OpenBrick:
+    """A brick of this node and its segment, open for the time of one scrape."""
+
+    segment: Segment
+    brick: Brick
+    siblings: list[OpenBrick] = field(default_factory=list, compare=False, repr=False)
+    """The other bricks of the volume on this node that run."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The values of the labels ``volume`` and ``brick``; no two bricks of a scrape share it."""
+        return (self.brick.volume, labels.fitting(self.brick.brick))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A segment, or the directory of segments, that cannot be used."""
+
+    path: Path
+    reason: str
+    message: str
+    error: Exception | None = None
+    """Set if the fault is the exporter's own (reason ``internal``)."""
+
+
+@contextmanager
+def open_bricks(
+    directory: Path, expiry: float, state: NodeState | None = None
+) -> Iterator[tuple[list[OpenBrick], list[Problem]]]:
+    """The bricks whose segments are in ``directory``, by volume and path, and what is wrong there.
+
+    Bricks dead for more than ``expiry`` seconds are left out, as are dead ones whose segments are
+    obsolete by ``state``. Where two segments claim the same brick, the live one, or else the
+    newest, is taken and the other is a problem. A directory that does not exist holds no bricks,
+    and is a problem only if ``state`` says that there have to be some.
+    """
+    bricks: dict[tuple[str, str], OpenBrick] = {}
+    problems: list[Problem] = []
+    with ExitStack() as stack:
+        for brick in _open_all(directory, stack, problems, state.counted if state else ()):
+            who = brick.brick
+            if not who.alive and (
+                time.time() - who.heartbeat > expiry
+                or (state and state.obsolete(who.volume, who.brick, who.heartbeat))
+            ):
+                continue
+            rivals = [brick, *filter(None, [bricks.get(brick.key)])]
+            rivals.sort(key=lambda rival: (rival.brick.alive, rival.brick.created))
+            bricks[brick.key] = rivals.pop()
+            for loser in rivals:
+                winner = bricks[brick.key].segment.path.name
+                message = f"{winner} stands for the same brick: remove the one that is not in use"
+                problems.append(Problem(loser.segment.path, "duplicate", message))
+        for brick in bricks.values():
+            brick.siblings.extend(
+                other
+                for other in bricks.values()
+                if other is not brick
+                and other.brick.alive
+                and other.brick.volume == brick.brick.volume
+            )
+        try:
+            yield [bricks[key] for key in sorted(bricks)], problems
+        finally:
+            for brick in bricks.values():
+                brick.siblings.clear()  # nothing may refer to itself: see GARBAGE_THRESHOLD
+
+
+def _open_all(
+    directory: Path, stack: ExitStack, problems: list[Problem], volumes: Sequence[str]
+) -> Iterator[OpenBrick]:
+    """The bricks with a good segment; ``volumes`` have to have segments in the directory."""
+    try:
+        paths = reader.scan(directory)
+    except OSError as error:
+        message = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError):
+            if not volumes:
+                return
+            message += f", though bricks of {', '.join(volumes)} should count here"
+        problems.append(Problem(directory, "no_directory", message))
+        return
+    most = _segments_max()
+    if len(paths) > most:
+        message = (
+            f"{len(paths)} segments, of which the limit of open files lets {most} be read: raise "
+            "LimitNOFILE of the unit, or `ulimit -n`"
+        )
+        problems.append(Problem(directory, "descriptors", message))
+    for path in paths[:most]:
+        try:
+            segment, brick = reader.open_segment(path)
+            stack.enter_context(segment)
+            yield OpenBrick(segment, brick)
+        except FileNotFoundError:
+            continue  # its brick was stopped since the directory was listed
+        except SegmentError as error:
+            problems.append(Problem(path, error.reason, str(error)))
+
+
+def _segments_max() -> int:
+    """How many may be open at a time, when a scrape and a page each open as many."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(0, soft - _DESCRIPTORS) // 2

@@ -1,0 +1,246 @@
+"""The nodes and volumes of a trusted pool, from what glusterd keeps on its disk.
+
+glusterd is not asked: that would take its lock, or one of the whole cluster. Its files are root's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from glupy_exporter import atomic, values
+from glupy_exporter.errors import UserError
+from glupy_exporter.node import glusterd
+from glupy_exporter.node.nodestate import Volume
+from glupy_exporter.segment.text import escape
+from glupy_exporter.values import Setting, Settings
+
+PORT = 9714
+CLUSTER = "main"
+ADDRESS = "*"
+
+SETTINGS: Settings = {
+    "discovery.file": Setting(
+        values.absolute,
+        "/run/glupy-exporter/targets.json",
+        "file with the pool's nodes for /sd, as `discover --file` writes it; without the file, "
+        "glusterd's own are read, for which it takes root",
+        "FILE",
+    ),
+    "discovery.cluster": Setting(
+        values.text, CLUSTER, "what /sd calls the cluster when it reads them", "NAME"
+    ),
+    "discovery.port": Setting(
+        values.whole(1, 65535), PORT, "where /sd then says that exporters listen", "PORT"
+    ),
+    "discovery.address": Setting(
+        values.text,
+        ADDRESS,
+        "which of a node's names /sd then gives as its address: one that matches, as of those "
+        "the name of most of its bricks",
+        "GLOB",
+    ),
+}
+
+_PREFIX = "__meta_glusterfs_"
+
+# Of enum glusterd_friend_sm_state (glusterd-sm.h): BEFRIENDED, REQ_ACCEPTED, REJECTED and
+# CONNECTED_ACCEPTED. A node that was rejected holds bricks all the same.
+_MEMBERS = {"3", "4", "6", "10"}
+_STARTED = "1"  # of enum glusterd_volume_status (glusterd.h)
+_OPTION = "user.xlator.glupy"
+
+
+class Node(NamedTuple):
+    """One node of the pool."""
+
+    uuid: str
+    names: tuple[str, ...]
+    """Every name and address that is known of it, the one where its exporter is asked first."""
+    volumes: tuple[str, ...]
+    """Those that have bricks on it."""
+
+    @property
+    def host(self) -> str:
+        """The name or address where its exporter is asked."""
+        return self.names[0]
+
+
+def _values(path: Path) -> dict[str, str]:
+    """The KEY=VALUE lines of one of glusterd's files, as labels have them."""
+    lines = map(escape, path.read_bytes().split(b"\n"))
+    return {key: value for key, equals, value in (line.partition("=") for line in lines) if equals}
+
+
+def _hosts_and_volumes(directory: Path) -> Iterator[tuple[str, str, str]]:
+    """UUID of the node, host and volume of every brick."""
+    for path in sorted(directory.glob("vols/*/bricks/*")):
+        try:
+            brick = _values(path)
+        except FileNotFoundError:  # the volume has just been deleted
+            continue
+        yield brick.get("uuid", ""), brick.get("hostname", ""), path.parts[-3]
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise UserError if glusterd's files are not."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; run this where glusterd runs") from error
+    except OSError as error:
+        why = f"cannot read {error.filename}: {error.strerror}"
+        raise UserError(f"{why}; run this as root") from error
+
+
+def _peers(directory: Path) -> dict[str, tuple[str, list[str]]]:
+    """State and names of every peer by its UUID; what glusterd calls it comes first."""
+    found = {}
+    for path in directory.glob("peers/*"):
+        peer = _values(path)
+        names = [peer[key] for key in sorted(peer) if key.startswith("hostname") and peer[key]]
+        found[peer.get("uuid", "")] = peer.get("state", ""), names
+    return found
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _by_rank(hosts: Counter[str], others: Sequence[str], address: str) -> tuple[str, ...]:
+    """All names, best first: those that match the pattern, those of most bricks, names before
+    addresses. Whichever node is asked, the order is the same if it knows the same names.
+    """
+
+    def rank(name: str) -> tuple[bool, int, bool, str]:
+        return not fnmatchcase(name, address), -hosts[name], _is_address(name), name
+
+    return tuple(sorted({*hosts, *others}, key=rank))
+
+
+def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
+    """All nodes of the pool that this node belongs to, itself included, by their hosts' names.
+
+    A node is asked by the name that most of its bricks have, among its names that match the
+    pattern ``address`` if any do. This node does not know what its peers call it: where others hold
+    bricks and it does not, it leaves itself to them, so that it is not listed under another name
+    here than there.
+
+    Raises:
+        UserError: glusterd's files cannot be read.
+    """
+    directory = directory or glusterd.working_directory()
+    with _readable():
+        here = _values(directory / "glusterd.info").get("UUID", "")
+        peers = _peers(directory)
+        bricks = list(_hosts_and_volumes(directory))
+    owners = {owner for owner, _, _ in bricks if owner}
+    # Whoever holds bricks is one of us, however far its joining or leaving has come.
+    known = {u: names for u, (state, names) in peers.items() if u in owners or state in _MEMBERS}
+    if here in owners or not owners:
+        known[here] = [socket.gethostname()]
+    found = []
+    for uuid, names in known.items():
+        hosts = Counter(host for owner, host, _ in bricks if owner == uuid and host)
+        volumes = sorted({volume for owner, _, volume in bricks if owner == uuid})
+        ranked = _by_rank(hosts, names, address)
+        if ranked:
+            found.append(Node(uuid, ranked, tuple(volumes)))
+    return sorted(found, key=lambda node: node.host)
+
+
+def volumes(directory: Path | None = None) -> dict[str, Volume | None]:
+    """All volumes of the pool by name; None for one that is being changed.
+
+    Raises:
+        UserError: glusterd's files cannot be read.
+    """
+    directory = directory or glusterd.working_directory()
+    with _readable():
+        here = _values(directory / "glusterd.info").get("UUID", "")
+        found = sorted(directory.glob("vols/*/info"))
+        return {path.parent.name: _volume(path.parent, here) for path in found}
+
+
+def _volume(directory: Path, here: str) -> Volume | None:
+    try:
+        info = _values(directory / "info")
+        names = [info[f"brick-{number}"] for number in range(int(info["count"]))]
+        bricks = [_values(directory / "bricks" / name) for name in names]
+        on_node = frozenset(brick["path"] for brick in bricks if brick["uuid"] == here)
+    except (FileNotFoundError, KeyError, ValueError):
+        return None
+    return Volume(on_node, info.get("status") == _STARTED, _OPTION in info)
+
+
+def _listed(items: Sequence[str]) -> str:
+    return f",{','.join(items)}," if items else ""
+
+
+def groups(found: Sequence[Node], cluster: str, port: int) -> list[dict[str, Any]]:
+    """The nodes as groups of targets in the format of ``http_sd_config`` and ``file_sd_config``.
+
+    Labels begin with ``__meta_glusterfs_``: cluster, host, node (its UUID), and names and volumes,
+    lists with a comma before, between and after their items.
+    """
+    return [
+        {
+            "targets": [f"[{node.host}]:{port}" if ":" in node.host else f"{node.host}:{port}"],
+            "labels": {
+                f"{_PREFIX}cluster": cluster,
+                f"{_PREFIX}host": node.host,
+                f"{_PREFIX}node": node.uuid,
+                f"{_PREFIX}names": _listed(node.names),
+                f"{_PREFIX}volumes": _listed(node.volumes),
+            },
+        }
+        for node in found
+    ]
+
+
+def render(found: Sequence[Mapping[str, Any]]) -> bytes:
+    """Groups of targets as JSON."""
+    return json.dumps(found, indent=2).encode() + b"\n"
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file for others to read; a reader sees the old content or the new one.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        atomic.replace(path, content, 0o644)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The groups of targets that :func:`write` has put into a file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, list) or not all(
+        isinstance(group, dict) and isinstance(group.get("targets"), list) for group in found
+    ):
+        raise UserError(f"{path} holds no groups of targets; `glupy-exporter discover` writes them")
+    return found

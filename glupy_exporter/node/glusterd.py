@@ -1,0 +1,22 @@
+"""Where glusterd keeps its files, without asking it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+VOLFILE = Path("/etc/glusterfs/glusterd.vol")
+WORKING_DIRECTORY = Path("/var/lib/glusterd")
+"""Unless the volfile names another one."""
+
+# As GlusterFS's parser takes it, quoted or not; core/identity.c and the peer script do the same.
+_OPTION = re.compile(rb'^\s*option\s+working-directory\s+"?([^"\s]+)', re.MULTILINE)
+
+
+def working_directory() -> Path:
+    """The directory that holds ``glusterd.info``, ``peers``, ``vols`` and ``snaps``."""
+    try:
+        found = _OPTION.findall(VOLFILE.read_bytes())
+    except OSError:
+        return WORKING_DIRECTORY
+    return Path(found[-1].decode("utf-8", "surrogateescape")) if found else WORKING_DIRECTORY

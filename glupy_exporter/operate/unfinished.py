@@ -1,0 +1,275 @@
+"""A brick that was taken down comes back, whatever befalls the command that took it down.
+
+A command that takes a brick down, or stops a volume, does so under :func:`promised`:
+
+- A note in ``STATE/VOLUME.json`` says what has to be brought back. It goes once that is done.
+- Ctrl-C, SIGTERM and SIGHUP wait until it is done.
+- A second process, the guard, waits for the end of the command and of what it runs. If the command
+  was killed before it was done, the guard does it.
+- If the machine ended too, the note is there for the next command.
+
+All of them call :func:`bring_back`, which does what is left to do, so it may be called at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import select
+import signal
+import syslog
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from glupy_exporter import atomic, interrupts
+from glupy_exporter.errors import UserError
+from glupy_exporter.operate import gluster, options, peer
+from glupy_exporter.operate.gluster import Brick, Volume
+
+SECONDS = 120.0
+"""How long a brick or a volume may take to be back."""
+
+GUARD_SECONDS = 600.0
+"""How long the guard waits for the command to bring all back, and then tries to do it."""
+
+_GONE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a command has to bring back."""
+
+    volume: str
+    command: str
+    """``enable``, ``restart`` or ``disable``."""
+    brick: Brick | None = None
+    """The brick that it takes down; None if it stops the volume."""
+    running: tuple[str, ...] = ()
+    """The bricks, ``HOST:PATH``, that ran before it stopped the volume; none if none did."""
+    options: Mapping[str, str] | None = None
+    """What has to be set again, as the options may have been reset."""
+    granular: str | None = None
+    """The value of ``cluster.granular-entry-heal``, which only a started volume takes."""
+    segments: str | None = None
+    """The directory with segments that nobody needs once the volume is without the translator."""
+    scrub: Mapping[str, str] = field(default_factory=dict)
+    """What :func:`options.set_scrub` has to set again on the started volume."""
+
+    @property
+    def what(self) -> str:
+        """What is brought back, in words."""
+        return str(self.brick) if self.brick else f"volume {self.volume}"
+
+
+def note_of(volume: str) -> Path:
+    """Where the note about a volume is."""
+    return peer.STATE / f"{volume}.json"
+
+
+def read(volume: str) -> Work | None:
+    """What an earlier command has left to bring back; None if there is nothing.
+
+    Raises:
+        UserError: the note cannot be read.
+    """
+    path = note_of(volume)
+    try:
+        values = json.loads(path.read_bytes())
+        brick = values.pop("brick")
+        running = tuple(map(str, values.pop("running")))
+        return Work(brick=Brick(**brick) if brick else None, running=running, **values)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; run this as root") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}, which says what an earlier command left to bring back, makes no sense; look "
+            f"at `gluster volume status {volume}`, and remove the file once all is well"
+        ) from error
+
+
+def write(work: Work) -> None:
+    """Replace the note about the volume.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = note_of(work.volume)
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        atomic.replace(path, json.dumps(dataclasses.asdict(work)).encode("ascii"), 0o600)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; without it nothing is taken down"
+        ) from error
+
+
+def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
+    """Poll ``ready`` once a second. Raises UserError with ``what`` when the deadline is over.
+
+    While glusterd is at something else, or does not answer, nothing is known: for that the deadline
+    is put off, up to :data:`gluster.PATIENCE` from now.
+    """
+    trouble = ""
+    latest = max(deadline, time.monotonic() + gluster.PATIENCE)
+    while True:
+        try:
+            if ready():
+                return
+            trouble = ""
+        except gluster.GlusterError as error:
+            trouble = f" ({error})"
+            if isinstance(error, gluster.UndecidedError):
+                deadline = latest
+        if time.monotonic() > deadline:
+            raise UserError(f"{what}{trouble}")
+        time.sleep(1)
+
+
+def bring_back(volume: str, seconds: float = SECONDS) -> None:
+    """Do what the note about the volume says is left to do, and remove it.
+
+    Whatever fails is tried again, and what has been done meanwhile by somebody else is not.
+
+    Raises:
+        UserError: something is not back within ``seconds``; the note stays.
+    """
+    work = read(volume)
+    if not work:
+        return
+    see = f"its log on {work.brick.host}" if work.brick else f"`gluster volume status {volume}`"
+    gone_by = time.monotonic() + _GONE_SECONDS
+    wait(
+        f"{work.what} is not back; see {see}, then run `gluster volume start {volume} force` or "
+        f"`glupy-exporter xlator {work.command} {volume}` again",
+        time.monotonic() + seconds,
+        lambda: _is_back(volume, gone_by),
+    )
+    note_of(volume).unlink(missing_ok=True)
+
+
+def _is_back(name: str, gone_by: float) -> bool:
+    """Whether all is back; if not, do what can be done about it now."""
+    work = read(name)
+    found = [volume for volume in gluster.volumes() if volume.name == name]
+    if not work or not found:
+        return True
+    (volume,) = found
+    if work.brick:
+        # Whoever stopped the volume or replaced the brick meanwhile does not want to have it back.
+        if not volume.started or work.brick not in volume.bricks:
+            return True
+        return _are_online(volume, [work.brick], gone_by)
+    if work.options:
+        gluster.command(*options.set_command(name, work.options))
+    if work.options is not None:
+        # Once set, they are whoever's who changes them next.
+        work = dataclasses.replace(work, options=None)
+        write(work)
+    wanted = [brick for brick in volume.bricks if str(brick) in work.running]
+    if wanted and not _are_online(volume, wanted, gone_by):
+        return False
+    if work.granular:
+        gluster.set_granular_entry_heal(name, work.granular in gluster.ON)
+    for option, value in work.scrub.items():
+        options.set_scrub(name, option, value)
+    if work.segments and not options.ours(gluster.volume(name)):
+        # They would look like dead bricks. Without a node's help its exporter shows them until
+        # they expire.
+        with contextlib.suppress(gluster.GlusterError, peer.NoScriptError):
+            peer.forget(name, Path(work.segments))
+    return True
+
+
+def _are_online(volume: Volume, bricks: Sequence[Brick], gone_by: float) -> bool:
+    """Whether all bricks run; if not, start them as soon as they are gone, by ``gone_by`` at last.
+
+    In a process shared with other bricks, one that comes back before it is gone never serves a
+    client again. Only ``force`` starts a brick of a started volume, and a volume that some of the
+    nodes take for started.
+    """
+    if volume.started:
+        status = gluster.status(volume.name)
+        if all(brick.online(status) for brick in bricks):
+            return True
+        bricks = [brick for brick in bricks if not brick.online(status)]
+    if time.monotonic() > gone_by or not _holding(bricks):
+        gluster.command("volume", "start", volume.name, "force")
+    return False
+
+
+def _holding(bricks: Sequence[Brick]) -> bool:
+    try:
+        return peer.holding(bricks)
+    except peer.NoScriptError:
+        return False
+
+
+@contextlib.contextmanager
+def promised(work: Work) -> Iterator[None]:
+    """Take something down in the block; at its end, however it ends, it comes back.
+
+    Raises:
+        Interrupted: a signal came meanwhile; all is back.
+        UserError: it did not come back, or it cannot be promised; then the block is not entered.
+    """
+    with interrupts.deferred(f"{work.what} is back"):
+        write(work)
+        with _guarded(work):
+            try:
+                yield
+            finally:
+                bring_back(work.volume)
+
+
+@contextlib.contextmanager
+def _guarded(work: Work) -> Iterator[None]:
+    """While the block runs, a process waits to do ``work`` if this process does not."""
+    try:
+        reading, writing = os.pipe()
+        guard = os.fork()
+    except OSError as error:
+        note_of(work.volume).unlink()
+        raise UserError(f"cannot start a process: {error.strerror}; try again later") from error
+    if guard == 0:
+        os.close(writing)
+        _guard(work, reading)
+    os.close(reading)
+    # What gluster is told goes on if this process is killed. The guard has to wait for that too.
+    os.set_inheritable(writing, True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writing, b".")
+        os.close(writing)
+        os.waitpid(guard, 0)
+
+
+def _guard(work: Work, reading: int) -> None:
+    """What the guard does; it does not return."""
+    try:
+        os.setsid()
+        for number in interrupts.SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nowhere, descriptor)
+        # A command that is stopped, not killed, has its brick down as well.
+        ready, _, _ = select.select([reading], [], [], GUARD_SECONDS)
+        if not (ready and os.read(reading, 1)):
+            syslog.openlog("glupy-exporter")
+            ended = f"`xlator {work.command} {work.volume}` {'was killed' if ready else 'stands'}"
+            syslog.syslog(syslog.LOG_WARNING, f"{ended}; bringing {work.what} back")
+            try:
+                bring_back(work.volume, GUARD_SECONDS)
+                syslog.syslog(syslog.LOG_WARNING, f"{work.what} is back")
+            except Exception as error:
+                syslog.syslog(syslog.LOG_ERR, f"{ended}: {error}")
+    finally:
+        os._exit(0)

@@ -1,0 +1,130 @@
+"""The volume options of the translator: the one table that C, Python and the documents follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from glupy_exporter.schema import layout
+
+PREFIX = "user.xlator.glupy"
+"""The option that puts the translator into a volume; the others have it, and a dot, before them."""
+
+_PATH_MAX = 4096 // 4  # of a directory, below which there are longer paths
+
+_SWITCH = ("on", "off", "yes", "no", "true", "false", "enable", "disable", "1", "0")
+"""What GlusterFS takes for a truth value, in any case of letters."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. All are texts to GlusterFS: what it refused would keep a brick from starting."""
+
+    key: str
+    kind: str
+    """``switch``, ``choice``, ``number``, ``slots`` (a number that is rounded up to a power of two)
+    or ``directory``."""
+    default: str
+    help: str
+    least: int = 0
+    most: int = 0
+    """Bounds of a number."""
+    choices: tuple[str, ...] = ()
+    anew: bool = False
+    """Whether a change starts all counters anew."""
+
+    @property
+    def name(self) -> str:
+        """As ``gluster volume set`` has it."""
+        return f"{PREFIX}.{self.key}"
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be."""
+        return {
+            "switch": "on or off",
+            "choice": " or ".join(self.choices),
+            "directory": "the absolute path of a directory",
+        }.get(self.kind, f"a whole number from {self.least} to {self.most}")
+
+    @property
+    def description(self) -> str:
+        """The help, and what a change does."""
+        change = "A change starts all counters anew." if self.anew else "A change takes no restart."
+        return f"{self.help} {change}"
+
+    def takes(self, value: str) -> bool:
+        """Whether the translator takes the value."""
+        if self.kind == "switch":
+            return value.lower() in _SWITCH
+        if self.kind == "choice":
+            return value in self.choices
+        if self.kind == "directory":
+            path = value.rstrip("/")
+            return path.startswith("/") and len(path.encode()) <= _PATH_MAX
+        return bool(re.fullmatch("0*[0-9]{1,9}", value)) and self.least <= int(value) <= self.most
+
+
+OPTIONS = (
+    Option("enabled", "switch", "on", "Whether fops are counted."),
+    Option(
+        "file-slots",
+        "slots",
+        str(layout.FILE_SLOTS_DEFAULT),
+        "How many files a brick tracks at most; rounded up to a power of two.",
+        layout.FILE_SLOTS_MIN,
+        layout.FILE_SLOTS_MAX,
+        anew=True,
+    ),
+    Option(
+        "client-slots",
+        "slots",
+        str(layout.CLIENT_SLOTS_DEFAULT),
+        "How many clients a brick tracks at most; rounded up to a power of two.",
+        layout.CLIENT_SLOTS_MIN,
+        layout.CLIENT_SLOTS_MAX,
+        anew=True,
+    ),
+    Option(
+        "client-detail",
+        "choice",
+        "host",
+        "What a client is: host, all mounts and programs of a host together, or process, each of "
+        "them by itself, with its process id.",
+        choices=("host", "process"),
+        anew=True,
+    ),
+    Option(
+        "half-life",
+        "number",
+        str(layout.HALF_LIFE_DEFAULT),
+        "Seconds after which what a file or client did counts half when the brick decides who "
+        "keeps a slot.",
+        layout.HALF_LIFE_MIN,
+        layout.HALF_LIFE_MAX,
+    ),
+    Option(
+        "segment-dir",
+        "directory",
+        layout.DIRECTORY,
+        "Directory of the segments; should be on a tmpfs, and root's, with nobody else who may "
+        "write to it.",
+        anew=True,
+    ),
+)
+
+
+def ignored(given: Mapping[str, str]) -> str:
+    """Why the translator takes no notice of one of a volume's options; nothing if it does of all.
+
+    glusterd itself takes any option that begins with ``user.``.
+    """
+    known = {option.name: option for option in OPTIONS}
+    for name, value in sorted(given.items()):
+        option = known.get(name)
+        if option and not option.takes(value):
+            return f"{name} {value!r} is not {option.expected}, so it has no effect"
+        if not option and name.startswith(f"{PREFIX}."):
+            return f"{name} is not an option of this release, so it has no effect"
+    return ""

@@ -1,0 +1,1 @@
+"""What serves HTTP and knows nothing of GlusterFS."""

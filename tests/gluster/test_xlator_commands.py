@@ -499,7 +499,7 @@ case "$*" in *"--volname={name} "*) sleep 15 ;; esac
 def test_what_glusterd_does_after_gluster_gave_up_is_waited_for(installed: None) -> None:
     hook = Path("/var/lib/glusterd/hooks/1/stop/pre/S00glupytest.sh")
     impatient = (
-        "import sys; from glupy_exporter import cli; from glupy_exporter.core import gluster; "
+        "import sys; from glupy_exporter import cli; from glupy_exporter.operate import gluster; "
         "gluster._PROGRAM += ('--timeout=5',); sys.exit(cli.main(sys.argv[1:]))"
     )
     with volume(bricks=1, counted=False) as made, kept(hook):

@@ -109,7 +109,10 @@ class Server(HTTPServer):
         """Tornado's constructor sets what it was given: nothing."""
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
-        """As Tornado's, but in turn: the kernel's queue, which all hosts share, is soon empty."""
+        """As Tornado's, but a handshake, which takes a millisecond, waits for its turn."""
+        if not self._guard:
+            super()._handle_connection(connection, address)
+            return
         self._connections_of_app.admit(connection, host(str(address[0])))
         self._connections_of_app.in_turn(connection, partial(self._open, connection, address))
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.gluster.volumes import process_of
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECTORY = Path("/var/lib/glupy-demo")
 MOUNT = DIRECTORY / "mnt-2"
@@ -56,15 +58,10 @@ def demo(need: Callable[[object, str], None]) -> Iterator[subprocess.Popen[str]]
 
 def stop_a_client() -> int:
     """Stop the process behind one of the mounts: no call through it comes back."""
-    namespace = Path("/proc/self/ns/pid").readlink()
-    for entry in Path("/proc").glob("[0-9]*"):
-        if (entry / "ns/pid").readlink() != namespace:
-            continue
-        words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        if "glusterfs" in words[0] and str(MOUNT) in words:
-            os.kill(int(entry.name), signal.SIGSTOP)
-            return int(entry.name)
-    raise AssertionError(f"no client of {MOUNT}")
+    client = process_of(str(MOUNT))
+    assert client, f"no client of {MOUNT}"
+    os.kill(client, signal.SIGSTOP)
+    return client
 
 
 def assert_nothing_is_left(client: int) -> None:

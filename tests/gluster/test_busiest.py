@@ -216,7 +216,7 @@ def test_churn_costs_no_memory(xlator: None) -> None:
                 with subject.segment(brick) as segment:
                     health = segment.health("files")
                     table = segment.file_table()
-                assert health["tracked"] == len(table.rows) <= len(table.tags)
+                    assert health["tracked"] == len(table.rows) <= len(table.tags)
                 assert (
                     health["evicted"] + health["tracked"] + health["untracked_fops"] >= CHURN_FILES
                 )

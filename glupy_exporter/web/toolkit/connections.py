@@ -99,6 +99,7 @@ class Connections:
         self._writing.pop(stream, None)  # the client has read the answer to the request before
         if stream not in self._hosts:
             return False
+        self._busy.add(stream)
         turn = asyncio.get_running_loop().create_future()
         self.in_turn(stream, partial(_release, turn))
         await turn

@@ -182,13 +182,15 @@ def prometheus(home: Path, *wrapper: str | Path) -> Iterator[Prometheus]:
 
 
 @contextlib.contextmanager
-def monitored(home: Path, **more: Any) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
+def monitored(
+    home: Path, change: Callable[[str], str] = hurried, **more: Any
+) -> Iterator[tuple[Prometheus, subprocess.Popen[bytes]]]:
     """A Prometheus, which works in ``home``, and the exporter of this machine that it scrapes.
 
-    ``more`` are sections of its configuration.
+    ``change`` is what becomes of the shipped files; ``more`` are sections of its configuration.
     """
     with exporter() as serving:
-        hurry(home)
+        hurry(home, change)
         scrape_one(home / "prometheus.yml", serving.url.removeprefix("http://"))
         with (home / "prometheus.yml").open("a") as configuration:
             configuration.write(yaml.safe_dump(more) if more else "")

@@ -221,7 +221,7 @@ class Volume:
 
     def client(self, mount: Path) -> int | None:
         """The pid of the process behind a mount."""
-        return _process_of(str(mount))
+        return process_of(str(mount))
 
     def log(self, brick: Path) -> str:
         """All that a brick has logged."""
@@ -292,7 +292,7 @@ class Volume:
             ["mount", "-t", "glusterfs", "-o", ",".join(every), f"{HOST}:/{self.name}", target],
             check=True,
         )
-        client = wait_for(lambda: _process_of(str(target)), f"the client of {target}")
+        client = wait_for(lambda: process_of(str(target)), f"the client of {target}")
         try:
             yield target
         finally:
@@ -329,7 +329,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-def _process_of(word: str) -> int | None:
+def process_of(word: str) -> int | None:
     """The pid of GlusterFS's process here that has ``word`` as one word of its command line."""
     namespace = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():

@@ -72,19 +72,19 @@ count(struct glupy_segment *segment, const struct fop *fop)
 {
     uint64_t gfid[2] = {glupy_mix(fop->file + 1), glupy_mix(~fop->file)};
     uint64_t key = glupy_file_key(segment, (const uint8_t *)gfid);
-    uint32_t shard = glupy_shard(segment);
+    uint32_t lane = glupy_lane(segment);
     struct glupy_place file, client;
 
     file = glupy_file_place(segment, key, (const uint8_t *)gfid, 1, fop->outcome.now);
     if (!glupy_seated(segment, fop->client, (int)fop->seat, &client))
         client =
             glupy_take_seat(segment, fop->client, (int)fop->seat, &fop->peer, fop->outcome.now);
-    glupy_count_start(segment, shard, fop->number);
-    glupy_count_end(segment, shard, fop->number, fop->outcome.ns);
+    glupy_count_start(segment, lane, fop->number);
+    glupy_count_end(segment, lane, fop->number, fop->outcome.ns);
     if (fop->outcome.bytes)
-        glupy_count_io(segment, shard, fop->outcome.kind, fop->outcome.bytes);
+        glupy_count_io(segment, lane, fop->outcome.kind, fop->outcome.bytes);
     if (fop->error)
-        glupy_count_error(segment, shard, fop->number, fop->error);
+        glupy_count_error(segment, lane, fop->number, fop->error);
     if (client.slot != GLUPY_NO_SLOT)
         glupy_count(&segment->clients, client.slot, &fop->outcome);
     if (file.slot == GLUPY_NO_SLOT)

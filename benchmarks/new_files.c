@@ -29,10 +29,10 @@ operate(uint64_t file)
     uint64_t key = glupy_file_key(segment, (const uint8_t *)gfid);
     struct glupy_place place =
         glupy_file_place(segment, key, (const uint8_t *)gfid, 1, outcome.now);
-    uint32_t shard = glupy_shard(segment);
+    uint32_t lane = glupy_lane(segment);
 
-    glupy_count_start(segment, shard, 0);
-    glupy_count_end(segment, shard, 0, outcome.ns);
+    glupy_count_start(segment, lane, 0);
+    glupy_count_end(segment, lane, 0, outcome.ns);
     if (place.slot != GLUPY_NO_SLOT)
         glupy_count(&segment->files, place.slot, &outcome);
 }

@@ -30,7 +30,7 @@ struct entry {
 
 struct heap {
     struct entry *entries;
-    uint32_t *places; /* by file */
+    uint32_t *positions; /* by file */
     uint32_t size;
     uint32_t limit;
     uint64_t evicted;
@@ -51,38 +51,39 @@ heap_make(struct heap *heap, uint32_t slots, uint32_t files)
     uint32_t file;
 
     heap->entries = calloc(slots, sizeof(*heap->entries));
-    heap->places = calloc(files, sizeof(*heap->places));
+    heap->positions = calloc(files, sizeof(*heap->positions));
     heap->limit = slots;
-    for (file = 0; heap->places && file < files; file++)
-        heap->places[file] = ABSENT;
-    return heap->entries && heap->places;
+    for (file = 0; heap->positions && file < files; file++)
+        heap->positions[file] = ABSENT;
+    return heap->entries && heap->positions;
 }
 
 static void
-put(struct heap *heap, uint32_t place, struct entry entry)
+put(struct heap *heap, uint32_t position, struct entry entry)
 {
-    heap->entries[place] = entry;
-    heap->places[entry.file] = place;
+    heap->entries[position] = entry;
+    heap->positions[entry.file] = position;
 }
 
 /* Moves an entry whose rank has changed to where it belongs. */
 static void
-sift(struct heap *heap, uint32_t place)
+sift(struct heap *heap, uint32_t position)
 {
-    struct entry *entries = heap->entries, moving = entries[place];
+    struct entry *entries = heap->entries, moving = entries[position];
     uint32_t child;
 
-    for (; place && entries[(place - 1) / 2].rank > moving.rank; place = (place - 1) / 2)
-        put(heap, place, entries[(place - 1) / 2]);
-    for (child = 2 * place + 1; child < heap->size; child = 2 * place + 1) {
+    for (; position && entries[(position - 1) / 2].rank > moving.rank;
+         position = (position - 1) / 2)
+        put(heap, position, entries[(position - 1) / 2]);
+    for (child = 2 * position + 1; child < heap->size; child = 2 * position + 1) {
         if (child + 1 < heap->size && entries[child + 1].rank < entries[child].rank)
             child++;
         if (entries[child].rank >= moving.rank)
             break;
-        put(heap, place, entries[child]);
-        place = child;
+        put(heap, position, entries[child]);
+        position = child;
     }
-    put(heap, place, moving);
+    put(heap, position, moving);
 }
 
 static bool
@@ -101,22 +102,22 @@ lowest(const struct heap *heap)
 static void
 take(struct heap *heap, struct entry entry)
 {
-    uint32_t place = 0;
+    uint32_t position = 0;
 
     if (full(heap)) {
-        heap->places[heap->entries[0].file] = ABSENT;
+        heap->positions[heap->entries[0].file] = ABSENT;
         heap->evicted++;
     } else {
-        place = heap->size++;
+        position = heap->size++;
     }
-    put(heap, place, entry);
-    sift(heap, place);
+    put(heap, position, entry);
+    sift(heap, position);
 }
 
 static const struct entry *
 entry_of(const struct heap *heap, uint32_t file)
 {
-    return heap->places[file] == ABSENT ? NULL : &heap->entries[heap->places[file]];
+    return heap->positions[file] == ABSENT ? NULL : &heap->entries[heap->positions[file]];
 }
 
 static bool
@@ -128,13 +129,13 @@ space_saving_make(uint32_t slots, uint32_t files)
 static void
 space_saving_count(uint32_t file, double seconds)
 {
-    uint32_t place = saved.places[file];
+    uint32_t position = saved.positions[file];
     struct entry victim;
 
     (void)seconds;
-    if (place != ABSENT) {
-        saved.entries[place].rank = (double)++saved.entries[place].count;
-        sift(&saved, place);
+    if (position != ABSENT) {
+        saved.entries[position].rank = (double)++saved.entries[position].count;
+        sift(&saved, position);
         return;
     }
     victim = lowest(&saved);
@@ -170,15 +171,15 @@ static void
 decayed_count(uint32_t file, double seconds)
 {
     double weight = exp2(seconds / half_life);
-    uint32_t place = decayed.places[file];
+    uint32_t position = decayed.positions[file];
 
-    if (place == ABSENT) {
+    if (position == ABSENT) {
         take(&decayed, (struct entry){lowest(&decayed).rank + weight, 1, 0, file});
         return;
     }
-    decayed.entries[place].rank += weight;
-    decayed.entries[place].count++;
-    sift(&decayed, place);
+    decayed.entries[position].rank += weight;
+    decayed.entries[position].count++;
+    sift(&decayed, position);
 }
 
 /* It forgets what it pushed out, and so cannot say how much a count lacks. */
@@ -230,7 +231,7 @@ heavy_keeper_count(uint32_t file, double seconds)
 {
     uint64_t hash = mix(file + 1), least = lowest(&kept).count;
     uint16_t fingerprint = (uint16_t)(hash >> 48);
-    uint32_t place = kept.places[file], array, estimate = 0;
+    uint32_t position = kept.positions[file], array, estimate = 0;
     struct bucket *bucket;
 
     (void)seconds;
@@ -239,7 +240,7 @@ heavy_keeper_count(uint32_t file, double seconds)
         if (bucket->count && bucket->fingerprint != fingerprint) {
             if (chance() >= pow(BASE, -(double)bucket->count) || --bucket->count)
                 continue;
-        } else if (place == ABSENT && full(&kept) && bucket->count > least) {
+        } else if (position == ABSENT && full(&kept) && bucket->count > least) {
             continue;
         }
         bucket->fingerprint = fingerprint;
@@ -247,13 +248,13 @@ heavy_keeper_count(uint32_t file, double seconds)
         if (bucket->count > estimate)
             estimate = bucket->count;
     }
-    if (place == ABSENT) {
+    if (position == ABSENT) {
         if (estimate > least)
             take(&kept, (struct entry){estimate, estimate, 0, file});
-    } else if (estimate > kept.entries[place].count) {
-        kept.entries[place].count = estimate;
-        kept.entries[place].rank = estimate;
-        sift(&kept, place);
+    } else if (estimate > kept.entries[position].count) {
+        kept.entries[position].count = estimate;
+        kept.entries[position].rank = estimate;
+        sift(&kept, position);
     }
 }
 

@@ -40,7 +40,7 @@ _FLAGS = [
     "-Werror",
     "-fvisibility=hidden",
     "-fstack-protector-strong",
-    # Never unloaded (nodelete): the process keeps a signal handler of ours, see guard.c.
+    # Never unloaded (nodelete): the process keeps a signal handler of ours, see sigbus.c.
     "-Wl,-z,defs,-z,relro,-z,now,-z,nodelete",
 ]
 # What config.h says on every 64-bit Linux.

@@ -35,21 +35,21 @@ glupy_shard_base(const char *name, uint8_t base[16])
 }
 
 static struct glupy_alias *
-set_of(const struct glupy_aliases *aliases, uint64_t tag)
+set_of(const struct glupy_aliases *aliases, uint64_t key)
 {
-    return &aliases->slots[tag % (GLUPY_ALIASES / GLUPY_ALIAS_WAYS) * GLUPY_ALIAS_WAYS];
+    return &aliases->slots[key % (GLUPY_ALIASES / GLUPY_ALIAS_WAYS) * GLUPY_ALIAS_WAYS];
 }
 
 bool
-glupy_alias_find(const struct glupy_aliases *aliases, uint64_t tag, uint8_t base[16])
+glupy_alias_find(const struct glupy_aliases *aliases, uint64_t key, uint8_t base[16])
 {
-    struct glupy_alias *set = set_of(aliases, tag);
+    struct glupy_alias *set = set_of(aliases, key);
     uint64_t found[2];
     uint32_t way, seq;
 
     for (way = 0; way < GLUPY_ALIAS_WAYS; way++) {
         seq = __atomic_load_n(&set[way].seq, __ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&set[way].tag, __ATOMIC_RELAXED) != tag)
+        if (__atomic_load_n(&set[way].key, __ATOMIC_RELAXED) != key)
             continue;
         found[0] = __atomic_load_n(&set[way].base[0], __ATOMIC_RELAXED);
         found[1] = __atomic_load_n(&set[way].base[1], __ATOMIC_RELAXED);
@@ -63,17 +63,17 @@ glupy_alias_find(const struct glupy_aliases *aliases, uint64_t tag, uint8_t base
 }
 
 void
-glupy_alias_learn(struct glupy_aliases *aliases, uint64_t tag, const uint8_t base[16])
+glupy_alias_learn(struct glupy_aliases *aliases, uint64_t key, const uint8_t base[16])
 {
-    struct glupy_alias *set = set_of(aliases, tag), *alias;
+    struct glupy_alias *set = set_of(aliases, key), *alias;
     uint8_t known[16];
     uint64_t words[2];
     uint32_t way, seq;
 
-    if (glupy_alias_find(aliases, tag, known) && memcmp(known, base, sizeof(known)) == 0)
+    if (glupy_alias_find(aliases, key, known) && memcmp(known, base, sizeof(known)) == 0)
         return;
     for (way = 0; way < GLUPY_ALIAS_WAYS; way++)
-        if (__atomic_load_n(&set[way].tag, __ATOMIC_RELAXED) == 0)
+        if (__atomic_load_n(&set[way].key, __ATOMIC_RELAXED) == 0)
             break;
     if (way == GLUPY_ALIAS_WAYS)
         way = __atomic_fetch_add(&set->next, 1, __ATOMIC_RELAXED) % GLUPY_ALIAS_WAYS;
@@ -85,7 +85,7 @@ glupy_alias_learn(struct glupy_aliases *aliases, uint64_t tag, const uint8_t bas
         return;
     __atomic_thread_fence(__ATOMIC_RELEASE);
     memcpy(words, base, sizeof(words));
-    __atomic_store_n(&alias->tag, tag, __ATOMIC_RELAXED);
+    __atomic_store_n(&alias->key, key, __ATOMIC_RELAXED);
     __atomic_store_n(&alias->base[0], words[0], __ATOMIC_RELAXED);
     __atomic_store_n(&alias->base[1], words[1], __ATOMIC_RELAXED);
     __atomic_store_n(&alias->seq, seq + 2, __ATOMIC_RELEASE);

@@ -15,7 +15,7 @@
 #define GLUPY_ALIAS_WAYS 4U
 
 struct glupy_alias {
-    uint64_t tag; /* of the shard's gfid, 0: free */
+    uint64_t key; /* of the shard, 0: free */
     uint64_t base[2];
     uint32_t seq;  /* odd while being written */
     uint32_t next; /* in the first of a set: the way to overwrite next */
@@ -31,10 +31,10 @@ bool
 glupy_shard_base(const char *name, uint8_t base[16]);
 
 void
-glupy_alias_learn(struct glupy_aliases *aliases, uint64_t tag, const uint8_t base[16]);
+glupy_alias_learn(struct glupy_aliases *aliases, uint64_t key, const uint8_t base[16]);
 
-/* The file that the shard with this tag belongs to. False if that is not known. */
+/* Finds the gfid of the file that the shard with this key belongs to. False if it is not known. */
 bool
-glupy_alias_find(const struct glupy_aliases *aliases, uint64_t tag, uint8_t base[16]);
+glupy_alias_find(const struct glupy_aliases *aliases, uint64_t key, uint8_t base[16]);
 
 #endif

@@ -19,27 +19,28 @@
 
 /* glibc asks the kernel for the CPU by a system call where it has neither a vDSO for it nor, since
  * 2.35, restartable sequences. */
-#if !defined(GLUPY_SHARD_BY_THREAD) && !defined(__x86_64__) && !__GLIBC_PREREQ(2, 35)
-#define GLUPY_SHARD_BY_THREAD
+#if !defined(GLUPY_LANE_BY_THREAD) && !defined(__x86_64__) && !__GLIBC_PREREQ(2, 35)
+#define GLUPY_LANE_BY_THREAD
 #endif
 
-/* The CPU, not the thread, picks the shard where that is cheap: adds then mostly find their line in
- * the own cache. A move in between costs a miss, never a count. Otherwise it is the thread, which
- * glibc has in a register. */
+/* A lane is a set of counters that few threads share. Where it is cheap to ask for the CPU, the CPU
+ * picks the lane, so that adds mostly find their cache line in that CPU's own cache. A thread that
+ * moves in between costs a cache miss, never a count. Elsewhere the lane comes from the thread's
+ * address, which glibc has in a register. */
 static inline uint32_t
-glupy_shard(const struct glupy_segment *segment)
+glupy_lane(const struct glupy_segment *segment)
 {
-#ifdef GLUPY_SHARD_BY_THREAD
-    return (uint32_t)((uintptr_t)pthread_self() * 0x9e3779b97f4a7c15UL >> 40) & segment->shard_mask;
+#ifdef GLUPY_LANE_BY_THREAD
+    return (uint32_t)((uintptr_t)pthread_self() * 0x9e3779b97f4a7c15UL >> 40) & segment->lane_mask;
 #else
-    return (uint32_t)sched_getcpu() & segment->shard_mask;
+    return (uint32_t)sched_getcpu() & segment->lane_mask;
 #endif
 }
 
 static inline struct glupy_fop_cell *
-glupy_cell(const struct glupy_segment *segment, uint32_t shard, uint32_t fop)
+glupy_cell(const struct glupy_segment *segment, uint32_t lane, uint32_t fop)
 {
-    return &segment->cells[shard * segment->fop_count + fop];
+    return &segment->cells[lane * segment->fop_count + fop];
 }
 
 /* The smallest i with ns <= 2^i us, at most the last bucket. */
@@ -62,34 +63,34 @@ glupy_size_bucket(uint64_t bytes)
 }
 
 static inline void
-glupy_count_start(const struct glupy_segment *segment, uint32_t shard, uint32_t fop)
+glupy_count_start(const struct glupy_segment *segment, uint32_t lane, uint32_t fop)
 {
-    glupy_add(&glupy_cell(segment, shard, fop)->started, 1);
+    glupy_add(&glupy_cell(segment, lane, fop)->started, 1);
 }
 
 static inline void
-glupy_count_end(const struct glupy_segment *segment, uint32_t shard, uint32_t fop, uint64_t ns)
+glupy_count_end(const struct glupy_segment *segment, uint32_t lane, uint32_t fop, uint64_t ns)
 {
-    struct glupy_fop_cell *cell = glupy_cell(segment, shard, fop);
+    struct glupy_fop_cell *cell = glupy_cell(segment, lane, fop);
 
     glupy_add(&cell->buckets[glupy_latency_bucket(ns)], 1);
     glupy_add(&cell->nanoseconds, ns);
 }
 
 static inline void
-glupy_count_error(const struct glupy_segment *segment, uint32_t shard, uint32_t fop, int32_t error)
+glupy_count_error(const struct glupy_segment *segment, uint32_t lane, uint32_t fop, int32_t error)
 {
-    uint32_t slot = error > 0 && error < (int32_t)GLUPY_ERRNO_SLOTS ? (uint32_t)error : 0;
+    uint32_t number = error > 0 && error < (int32_t)GLUPY_ERRNOS ? (uint32_t)error : 0;
 
-    glupy_add(&glupy_cell(segment, shard, fop)->errors, 1);
-    glupy_add(&segment->errors[fop].by_errno[slot], 1);
+    glupy_add(&glupy_cell(segment, lane, fop)->errors, 1);
+    glupy_add(&segment->errors[fop].by_errno[number], 1);
 }
 
 static inline void
-glupy_count_io(const struct glupy_segment *segment, uint32_t shard, uint32_t direction,
+glupy_count_io(const struct glupy_segment *segment, uint32_t lane, uint32_t direction,
                uint64_t bytes)
 {
-    struct glupy_io_cell *cell = &segment->io[shard * GLUPY_DIRECTIONS + direction];
+    struct glupy_io_cell *cell = &segment->io[lane * GLUPY_DIRECTIONS + direction];
 
     glupy_add(&cell->bytes, bytes);
     glupy_add(&cell->buckets[glupy_size_bucket(bytes)], 1);

@@ -277,7 +277,7 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
     }
     keep(frame, (struct kept){.key = key});
     *cookie = cookie_pack(segment, file, shard, client);
-    glupy_count_start(segment, glupy_shard(segment), fop);
+    glupy_count_start(segment, glupy_lane(segment), fop);
     return segment;
 }
 
@@ -409,7 +409,7 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
     struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
     struct cookie cookie = cookie_unpack(packed);
     struct glupy_segment *segment;
-    uint32_t shard, origin;
+    uint32_t lane, origin;
 
     segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
@@ -422,14 +422,14 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
         return;
     outcome.now = glupy_monotonic_ns();
     outcome.ns = outcome.now - timespec_ns(&frame->begin);
-    shard = glupy_shard(segment);
-    glupy_count_end(segment, shard, fop, outcome.ns);
+    lane = glupy_lane(segment);
+    glupy_count_end(segment, lane, fop, outcome.ns);
     if (outcome.failed) {
-        glupy_count_error(segment, shard, fop, op_errno);
+        glupy_count_error(segment, lane, fop, op_errno);
     } else if (kind != GLUPY_METADATA) {
         outcome.bytes = fop == GF_FOP_PUT ? recall(frame).note : (uint64_t)op_ret;
         if (outcome.bytes)
-            glupy_count_io(segment, shard, kind, outcome.bytes);
+            glupy_count_io(segment, lane, kind, outcome.bytes);
     }
     origin = internal_origin(frame->root);
     if (origin)

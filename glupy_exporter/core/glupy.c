@@ -211,7 +211,7 @@ dump_private(xlator_t *this)
     dump_number(prefix, "client-slots", private->options.client_slots);
     dump_number(prefix, "half-life", private->options.half_life);
     if (segment) {
-        for (cell = 0; cell < (segment->shard_mask + 1) * segment->fop_count; cell++) {
+        for (cell = 0; cell < (segment->lane_mask + 1) * segment->fop_count; cell++) {
             for (bucket = 0; bucket < GLUPY_LATENCY_BUCKETS; bucket++)
                 completed += glupy_load(&segment->cells[cell].buckets[bucket]);
             errors += glupy_load(&segment->cells[cell].errors);

@@ -10,13 +10,13 @@
 #define GFID_TEXT 36
 #define ROOT "00000000-0000-0000-0000-000000000001"
 #define XATTR "trusted.gfid2path."
-#define XATTRS_SIZE \
-    4096 /* of the names of all; a file with more than a hundred links stays nameless */
-#define PLACE_SIZE (GFID_TEXT + 1 + NAME_MAX + 1)
+/* For the names of all xattrs of a file. The path of one with over a hundred links is not found. */
+#define XATTRS_SIZE 4096
+#define DENTRY_SIZE (GFID_TEXT + 1 + NAME_MAX + 1)
 
-/* Where a file is: "GFID/name", the gfid being its parent's. */
-struct place {
-    char text[PLACE_SIZE];
+/* An entry of a directory, "GFID/name" with the gfid of the directory. */
+struct dentry {
+    char text[DENTRY_SIZE];
 };
 
 static void
@@ -26,31 +26,31 @@ handle_of(const char *brick, const char *gfid, char handle[PATH_MAX])
 }
 
 static bool
-is_place(const char *text, size_t length)
+is_dentry(const char *text, size_t length)
 {
-    return length > GFID_TEXT + 1 && length < PLACE_SIZE && text[GFID_TEXT] == '/' &&
+    return length > GFID_TEXT + 1 && length < DENTRY_SIZE && text[GFID_TEXT] == '/' &&
            !memchr(text, '\0', length) && !memchr(text, '/', GFID_TEXT) &&
            !memchr(text + GFID_TEXT + 1, '/', length - GFID_TEXT - 1);
 }
 
 /* A directory's handle is "../../xx/yy/GFID/name". */
 static bool
-place_of_directory(const char *handle, struct place *place)
+dentry_of_directory(const char *handle, struct dentry *dentry)
 {
     const size_t up = strlen("../../xx/yy/");
-    char link[sizeof("../../xx/yy/") + PLACE_SIZE];
+    char link[sizeof("../../xx/yy/") + DENTRY_SIZE];
     ssize_t length = readlink(handle, link, sizeof(link) - 1);
 
     if (length <= (ssize_t)up || strncmp(link, "../../", strlen("../../")) != 0 ||
-        !is_place(link + up, (size_t)length - up))
+        !is_dentry(link + up, (size_t)length - up))
         return false;
     link[length] = '\0';
-    memcpy(place->text, link + up, (size_t)length - up + 1);
+    memcpy(dentry->text, link + up, (size_t)length - up + 1);
     return true;
 }
 
 static bool
-place_of_file(const char *handle, struct place *place)
+dentry_of_file(const char *handle, struct dentry *dentry)
 {
     char names[XATTRS_SIZE];
     ssize_t size = llistxattr(handle, names, sizeof(names)), length;
@@ -59,9 +59,9 @@ place_of_file(const char *handle, struct place *place)
     for (name = names; size > 0 && name < names + size; name += strlen(name) + 1) {
         if (strncmp(name, XATTR, strlen(XATTR)) != 0)
             continue;
-        length = lgetxattr(handle, name, place->text, sizeof(place->text) - 1);
-        if (length > 0 && is_place(place->text, (size_t)length)) {
-            place->text[length] = '\0';
+        length = lgetxattr(handle, name, dentry->text, sizeof(dentry->text) - 1);
+        if (length > 0 && is_dentry(dentry->text, (size_t)length)) {
+            dentry->text[length] = '\0';
             return true;
         }
     }
@@ -72,7 +72,7 @@ const char *
 glupy_handle_path(const char *brick, const uint8_t gfid[16], char *buffer, size_t size)
 {
     char handle[PATH_MAX], text[GFID_TEXT + 1];
-    struct place place;
+    struct dentry dentry;
     struct stat status;
     char *start = buffer + size - 1;
     size_t length;
@@ -84,22 +84,22 @@ glupy_handle_path(const char *brick, const uint8_t gfid[16], char *buffer, size_
     handle_of(brick, text, handle);
     if (lstat(handle, &status) < 0)
         return NULL;
-    /* A symbolic link of a user's has a second name in the volume. */
-    if (S_ISLNK(status.st_mode) && status.st_nlink == 1 ? !place_of_directory(handle, &place)
-                                                        : !place_of_file(handle, &place))
+    /* A symbolic link that a user made has two links: its handle, and its name in the volume. */
+    if (S_ISLNK(status.st_mode) && status.st_nlink == 1 ? !dentry_of_directory(handle, &dentry)
+                                                        : !dentry_of_file(handle, &dentry))
         return NULL;
     *start = '\0';
     for (;;) {
-        length = strlen(place.text + GFID_TEXT);
+        length = strlen(dentry.text + GFID_TEXT);
         if (length > (size_t)(start - buffer))
             return NULL;
         start -= length;
-        memcpy(start, place.text + GFID_TEXT, length);
-        place.text[GFID_TEXT] = '\0';
-        if (strcmp(place.text, ROOT) == 0)
+        memcpy(start, dentry.text + GFID_TEXT, length);
+        dentry.text[GFID_TEXT] = '\0';
+        if (strcmp(dentry.text, ROOT) == 0)
             return start;
-        handle_of(brick, place.text, handle);
-        if (!place_of_directory(handle, &place))
+        handle_of(brick, dentry.text, handle);
+        if (!dentry_of_directory(handle, &dentry))
             return NULL;
     }
 }

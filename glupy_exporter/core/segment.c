@@ -1,5 +1,5 @@
 #include "counting.h"
-#include "guard.h"
+#include "sigbus.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,14 +91,14 @@ process_start(void)
 }
 
 static uint32_t
-shard_count(void)
+lane_count(void)
 {
     long cpus = sysconf(_SC_NPROCESSORS_CONF);
-    uint32_t shards = 1;
+    uint32_t lanes = 1;
 
-    while (shards < cpus && shards < GLUPY_SHARDS_MAX)
-        shards *= 2;
-    return shards;
+    while (lanes < cpus && lanes < GLUPY_LANES_MAX)
+        lanes *= 2;
+    return lanes;
 }
 
 /* How a segment begins. */
@@ -399,7 +399,7 @@ make_private(const struct glupy_segment_options *options, uint64_t size)
     segment->header = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (segment->header == MAP_FAILED)
         goto fail;
-    if (!glupy_guard(segment->header, size)) {
+    if (!glupy_sigbus_cover(segment->header, size)) {
         munmap(segment->header, size);
         errno = ENOBUFS;
         goto fail;
@@ -474,7 +474,7 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
                      char *error, size_t error_size)
 {
     int directory = open_directory(options->directory), failed = errno;
-    struct glupy_shape shape = {.shards = shard_count(),
+    struct glupy_shape shape = {.lanes = lane_count(),
                                 .fops = options->fop_count,
                                 .files = options->file_slots,
                                 .clients = options->client_slots};
@@ -517,7 +517,7 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
         return NULL;
     }
     segment->fop_count = options->fop_count;
-    segment->shard_mask = (uint32_t)shape.shards - 1;
+    segment->lane_mask = (uint32_t)shape.lanes - 1;
     locate(segment, beginning.directory);
     fill(segment, options);
     return segment;
@@ -648,7 +648,7 @@ glupy_segment_free(struct glupy_segment *segment)
 
     for (; segment; segment = next) {
         next = segment->next;
-        glupy_unguard(segment->header, segment->size);
+        glupy_sigbus_uncover(segment->header, segment->size);
         munmap(segment->header, segment->size);
         close_files(segment);
         free_private(segment);

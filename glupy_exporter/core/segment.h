@@ -62,7 +62,7 @@ struct glupy_segment {
     struct glupy_name_due *names_due;
     bool client_processes;
     uint32_t fop_count;
-    uint32_t shard_mask;
+    uint32_t lane_mask;
     uint32_t epoch; /* tells this segment from those before it in the same translator */
     char *brick;
     int directory; /* in which the file is, wherever that may have been moved to */

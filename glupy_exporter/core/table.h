@@ -86,8 +86,8 @@ glupy_table_make(struct glupy_table *table, uint32_t slots);
 void
 glupy_table_free(struct glupy_table *table);
 
-/* Forgets all keys once the arrays in the segment are new. Generations go on, so that places of
- * before stay wrong. */
+/* Forgets all keys once the arrays in the segment are new. Generations go on, so that no earlier
+ * place is right again. */
 void
 glupy_table_clear(struct glupy_table *table);
 
@@ -156,7 +156,7 @@ glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t key, uint6
 uint32_t
 glupy_table_return(struct glupy_table *table, uint64_t key);
 
-/* A slot's name is guarded by a seqlock (Boehm: Can Seqlocks Get Along With Programming Language
+/* A slot's name is protected by a seqlock (Boehm: Can Seqlocks Get Along With Programming Language
  * Memory Models?, MSPC 2012). Fails if another thread writes it, or has written it since `seq`. */
 bool
 glupy_name_lock(struct glupy_table *table, uint32_t slot, uint32_t seq);

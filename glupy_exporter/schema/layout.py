@@ -63,10 +63,12 @@ SIZE_BUCKETS = 32
 """Bucket ``i`` counts I/Os of ``2**i`` to ``2**(i+1) - 1`` bytes, as ``gluster volume profile``
 cuts them; the last one also takes everything larger."""
 
-ERRNO_SLOTS = 160
-"""Errnos from 1 to ``ERRNO_SLOTS - 1`` have a slot of their own; Linux's highest is 133."""
+ERRNOS = 160
+"""Errnos from 1 to ``ERRNOS - 1`` are counted one by one; Linux's highest is 133."""
 
-SHARDS_MAX = 16
+LANES_MAX = 16
+"""A lane is what the threads on one CPU add to; a brick's counts are the sums over its lanes."""
+
 WAYS = 8
 """Slots of a set in the file and client tables; the eight tags of a set fill one cache line."""
 
@@ -189,7 +191,7 @@ class FopName(ctypes.Structure):
 
 
 class FopCell(ctypes.Structure):
-    """One fop in one shard. Fops in flight are ``started`` minus the sum of ``buckets``."""
+    """One fop in one lane. Fops in flight are ``started`` minus the sum of ``buckets``."""
 
     _fields_ = [
         ("started", _u64),
@@ -201,7 +203,7 @@ class FopCell(ctypes.Structure):
 
 
 class IoCell(ctypes.Structure):
-    """Successful reads or writes in one shard: bytes moved and I/Os by size."""
+    """Successful reads or writes in one lane: bytes moved and I/Os by size."""
 
     _fields_ = [
         ("bytes", _u64),
@@ -213,7 +215,7 @@ class IoCell(ctypes.Structure):
 class FopErrors(ctypes.Structure):
     """One fop's errors; index 0 is "any other errno"."""
 
-    _fields_ = [("by_errno", _u64 * ERRNO_SLOTS)]
+    _fields_ = [("by_errno", _u64 * ERRNOS)]
 
 
 class Activity(ctypes.Structure):
@@ -263,7 +265,7 @@ class ClientName(ctypes.Structure):
 Dimension = Union[str, int]
 """A number, or one of :data:`DIMENSIONS`, which differ from segment to segment."""
 
-DIMENSIONS = ("shards", "fops", "files", "clients")
+DIMENSIONS = ("lanes", "fops", "files", "clients")
 
 
 class Span(NamedTuple):
@@ -309,8 +311,8 @@ def _busiest(rows: str, name: type[ctypes.Structure]) -> list[Table]:
 TABLES = (
     Table("numbers", Numbers),
     Table("fop_names", FopName, ("fops",)),
-    Table("cells", FopCell, ("shards", "fops")),
-    Table("io", IoCell, ("shards", len(DIRECTIONS))),
+    Table("cells", FopCell, ("lanes", "fops")),
+    Table("io", IoCell, ("lanes", len(DIRECTIONS))),
     Table("errors", FopErrors, ("fops",)),
     Table("internal", Activity, (len(ORIGINS),)),
     *_busiest("files", FileName),

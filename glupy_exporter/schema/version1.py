@@ -25,7 +25,7 @@ class Header(ctypes.Structure):
         ("header_size", _u32),
         ("total_size", _u64),
         ("fop_count", _u32),
-        ("shard_count", _u32),
+        ("lane_count", _u32),
         ("file_slots", _u32),
         ("client_slots", _u32),
         ("names_offset", _u64),
@@ -93,13 +93,13 @@ _HEALTH = {
 
 def spans(header: Header) -> dict[str, Span]:
     """Where every table is, by its name in version 2."""
-    fops, shards = header.fop_count, header.shard_count
+    fops, lanes = header.fop_count, header.lane_count
     files, clients = header.file_slots, header.client_slots
     return {
         "numbers": _NUMBERS,
         "fop_names": Span(header.names_offset, layout.FopName, 32, fops),
-        "cells": Span(header.cells_offset, layout.FopCell, 256, shards * fops),
-        "io": Span(header.io_offset, layout.IoCell, 320, shards * 2),
+        "cells": Span(header.cells_offset, layout.FopCell, 256, lanes * fops),
+        "io": Span(header.io_offset, layout.IoCell, 320, lanes * 2),
         "errors": Span(header.errors_offset, layout.FopErrors, 1280, fops),
         "internal": Span(header.internal_offset, layout.Activity, 64, 14),
         "files_health": _HEALTH["files"],

@@ -158,11 +158,11 @@ def _check_counts(spans: Spans) -> None:
     if "fop_names" in spans:
         _check(0 < fops <= layout.FOPS_MAX, f"{fops} fops")
         _check(count("errors") == fops, f"errors of {count('errors')} fops, not {fops}")
-        shards, rest = divmod(cells, fops)
-        _check(0 < shards <= layout.SHARDS_MAX and not rest, f"{cells} cells of {fops} fops")
+        lanes, rest = divmod(cells, fops)
+        _check(0 < lanes <= layout.LANES_MAX and not rest, f"{cells} cells of {fops} fops")
     directions = len(layout.DIRECTIONS)
     _check(
-        count("io") % directions == 0 and count("io") <= layout.SHARDS_MAX * directions,
+        count("io") % directions == 0 and count("io") <= layout.LANES_MAX * directions,
         f"{count('io')} cells of I/O",
     )
     for name, least, most, option in (

@@ -231,7 +231,7 @@ class Segment:
         fops = []
         for index, name in enumerate(names):
             starts = range(index * size, len(copied), len(names) * size)
-            # A completion may be counted in another shard than its start.
+            # A completion may be counted in another lane than its start.
             cells = [cell for start in starts if (cell := copied[start : start + size]) != _IDLE]
             if name and cells:
                 sums = tuple(map(sum, zip(*map(_CELL.unpack, cells))))
@@ -241,13 +241,13 @@ class Segment:
 
     def errnos(self) -> Iterator[tuple[str, int, int]]:
         """``(fop, errno, count)`` for every error counted; errno 0 stands for any other."""
-        slots = layout.ERRNO_SLOTS
+        numbers = range(layout.ERRNOS)
         copied = bytes(self.elements("errors"))
         for index, name in enumerate(self._names()):
             row = copied[index * _ROW : (index + 1) * _ROW]
             if name and row != _NO_ERRORS:
                 counts = memoryview(row).cast("Q").tolist()
-                yield from ((name, n, counts[n]) for n in compress(range(slots), counts))
+                yield from ((name, n, counts[n]) for n in compress(numbers, counts))
 
     def io(self) -> dict[str, Io]:
         """Reads and writes, keyed by :data:`layout.DIRECTIONS`; empty if they are not counted."""

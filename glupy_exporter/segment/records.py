@@ -32,7 +32,7 @@ class Brick:
 
 @dataclass(frozen=True)
 class Fop:
-    """One fop of a brick, summed over its shards."""
+    """One fop of a brick, summed over its lanes."""
 
     name: str
     started: int
@@ -54,7 +54,7 @@ class Fop:
 
 @dataclass(frozen=True)
 class Io:
-    """Reads or writes of a brick, summed over its shards."""
+    """Reads or writes of a brick, summed over its lanes."""
 
     bytes: int
     buckets: tuple[int, ...]

@@ -29,7 +29,7 @@ drive(void *argument)
     uint8_t gfid[16] = {0};
     char host[32];
     struct glupy_place file, client;
-    uint32_t shard;
+    uint32_t lane;
     struct glupy_peer peer = {.address = host};
 
     peer.length = (size_t)snprintf(host, sizeof(host), "192.0.2.%lu", thread % HOSTS);
@@ -42,13 +42,13 @@ drive(void *argument)
         file = glupy_file_place(segment, glupy_file_key(segment, gfid), gfid, 1, outcome.now);
         if (!glupy_seated(segment, host, (int)thread, &client))
             client = glupy_take_seat(segment, host, (int)thread, &peer, outcome.now);
-        shard = glupy_shard(segment);
-        glupy_count_start(segment, shard, 1);
-        glupy_count_end(segment, shard, 1, outcome.ns);
-        glupy_count_io(segment, shard, 0, outcome.bytes);
-        glupy_count_start(segment, shard, 2);
-        glupy_count_end(segment, shard, 2, 70UL * 1000000000UL);
-        glupy_count_error(segment, shard, 2, round % 2 ? 2 : 12345);
+        lane = glupy_lane(segment);
+        glupy_count_start(segment, lane, 1);
+        glupy_count_end(segment, lane, 1, outcome.ns);
+        glupy_count_io(segment, lane, 0, outcome.bytes);
+        glupy_count_start(segment, lane, 2);
+        glupy_count_end(segment, lane, 2, 70UL * 1000000000UL);
+        glupy_count_error(segment, lane, 2, round % 2 ? 2 : 12345);
         if (file.slot != GLUPY_NO_SLOT)
             glupy_count(&segment->files, file.slot, &outcome);
         if (client.slot != GLUPY_NO_SLOT)

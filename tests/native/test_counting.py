@@ -18,7 +18,7 @@ TOTAL = THREADS * ROUNDS
 
 @pytest.mark.parametrize(
     "option",
-    ["-O2", "-O2 -DGLUPY_SHARD_BY_THREAD", "-fsanitize=thread -Wno-tsan", "-fsanitize=address"],
+    ["-O2", "-O2 -DGLUPY_LANE_BY_THREAD", "-fsanitize=thread -Wno-tsan", "-fsanitize=address"],
 )
 def test_counts_are_exact(
     option: str, core_harness: Callable[[str, str], Path], tmp_path: Path

@@ -27,7 +27,7 @@ CREATED_MONOTONIC = 1_000_000_000_000
 
 @dataclass
 class Fop:
-    """One fop's cell in the first shard."""
+    """One fop's cell in the first lane."""
 
     buckets: Mapping[int, int] = field(default_factory=dict)
     nanoseconds: int = 0
@@ -83,7 +83,7 @@ class Segment:
     clients: Mapping[int, Client] = field(default_factory=dict)
     internal: Mapping[str, Internal] = field(default_factory=dict)
     names: Sequence[str] = FOP_NAMES
-    shards: int = 2
+    lanes: int = 2
     file_slots: int = 64
     client_slots: int = 16
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Segment:
                 offset=-(-end // layout.CACHE_LINE) * layout.CACHE_LINE,
                 element_size=ctypes.sizeof(table.element),
                 count=table.length(
-                    shards=self.shards,
+                    lanes=self.lanes,
                     fops=len(self.names),
                     files=self.file_slots,
                     clients=self.client_slots,
@@ -188,7 +188,7 @@ class Segment:
                 cell.buckets[bucket] = count
             put(data, entries["cells"].offset + index * ctypes.sizeof(cell), cell)
             for number, count in fop.errnos.items():
-                offset = entries["errors"].offset + 8 * (index * layout.ERRNO_SLOTS + number)
+                offset = entries["errors"].offset + 8 * (index * layout.ERRNOS + number)
                 struct.pack_into("Q", data, offset, count)
         for direction, (buckets, total) in self.io.items():
             io = layout.IoCell(bytes=total)

@@ -14,7 +14,7 @@ LIMIT = 1024
 
 def test_what_cannot_be_opened_is_said_once_and_the_rest_is_served(tmp_path: Path) -> None:
     for number in range(SEGMENTS):
-        brick = segments.Segment(volume=f"v{number:04}", shards=1, file_slots=8, client_slots=8)
+        brick = segments.Segment(volume=f"v{number:04}", lanes=1, file_slots=8, client_slots=8)
         brick.write(tmp_path)
     limited = ("sh", "-c", f'ulimit -n {LIMIT} && exec "$@"', "sh", *COMMAND)
     flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")

@@ -45,7 +45,7 @@ def test_a_default_segment_is_at_most_four_mebibytes() -> None:
     total = ctypes.sizeof(layout.Header)
     for table in layout.TABLES:
         length = table.length(
-            shards=layout.SHARDS_MAX,
+            lanes=layout.LANES_MAX,
             fops=64,
             files=layout.FILE_SLOTS_DEFAULT,
             clients=layout.CLIENT_SLOTS_DEFAULT,

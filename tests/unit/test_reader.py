@@ -153,13 +153,13 @@ def test_no_brick_ends_in_the_future(path: Path) -> None:
         assert segment.brick().heartbeat <= time.time()
 
 
-def test_fops_are_summed_over_shards(path: Path) -> None:
+def test_fops_are_summed_over_lanes(path: Path) -> None:
     fops = {"read": segments.Fop({0: 3, 27: 1}, nanoseconds=5, in_flight=2, errnos={2: 1})}
     segments.Segment(fops=fops).write(path)
     cell = layout.FopCell(started=10, errors=4, nanoseconds=7)
     cell.buckets[0] = 10
-    second_shard = len(segments.FOP_NAMES) + segments.FOP_NAMES.index("read")
-    poke(path, offset_of(path, "cells") + second_shard * ctypes.sizeof(cell), bytes(cell))
+    second_lane = len(segments.FOP_NAMES) + segments.FOP_NAMES.index("read")
+    poke(path, offset_of(path, "cells") + second_lane * ctypes.sizeof(cell), bytes(cell))
     with reader.Segment(path) as segment:
         (fop,) = segment.fops()
     assert (fop.name, fop.started, fop.errors, fop.nanoseconds) == ("read", 16, 5, 12)
@@ -179,7 +179,7 @@ def test_errnos(path: Path) -> None:
         assert list(segment.errnos()) == [("lookup", 0, 1), ("lookup", 2, 7), ("lookup", 159, 3)]
 
 
-def test_io_is_summed_over_shards(path: Path) -> None:
+def test_io_is_summed_over_lanes(path: Path) -> None:
     segments.Segment(io={"read": ({0: 1}, 1), "write": ({12: 2, 31: 1}, 9000)}).write(path)
     cell = layout.IoCell(bytes=4096)
     cell.buckets[12] = 1
@@ -413,11 +413,11 @@ BAD_HEADERS = {
 BAD_ENTRIES: dict[str, dict[str, dict[str, Any]]] = {
     "no fops": {"fop_names": {"count": 0}},
     "too many fops": {"fop_names": {"count": layout.FOPS_MAX + 1}},
-    "no shards": {"cells": {"count": 0}},
-    "too many shards": {"cells": {"count": (layout.SHARDS_MAX + 1) * len(segments.FOP_NAMES)}},
-    "part of a shard": {"cells": {"count": len(segments.FOP_NAMES) + 1}},
+    "no lanes": {"cells": {"count": 0}},
+    "too many lanes": {"cells": {"count": (layout.LANES_MAX + 1) * len(segments.FOP_NAMES)}},
+    "part of a lane": {"cells": {"count": len(segments.FOP_NAMES) + 1}},
     "errors of fewer fops": {"errors": {"count": 1}},
-    "too much I/O": {"io": {"count": 2 * layout.SHARDS_MAX + 2}},
+    "too much I/O": {"io": {"count": 2 * layout.LANES_MAX + 2}},
     "part of I/O": {"io": {"count": 1}},
     "two brick's numbers": {"numbers": {"count": 2}},
     "too few slots": {f"files_{array}": {"count": 0} for array in ARRAYS},
@@ -648,7 +648,7 @@ def everything(segment: reader.Segment) -> list[object]:
 
 
 def test_noise_is_refused_or_read_but_never_raises_anything_else(path: Path) -> None:
-    good = segments.Segment(shards=1, file_slots=8, client_slots=8).build()
+    good = segments.Segment(lanes=1, file_slots=8, client_slots=8).build()
     refused = accepted = 0
     for seed in range(300):
         data = bytearray(good)

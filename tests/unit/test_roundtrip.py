@@ -19,7 +19,7 @@ counts = st.integers(0, WORD)
 kinds, directions = st.tuples(counts, counts, counts), st.tuples(counts, counts)
 texts = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=30)
 paths = st.binary(min_size=1, max_size=layout.PATH_SIZE).filter(lambda path: b"\0" not in path)
-errnos = st.dictionaries(st.integers(0, layout.ERRNO_SLOTS - 1), st.integers(1, 2**40))
+errnos = st.dictionaries(st.integers(0, layout.ERRNOS - 1), st.integers(1, 2**40))
 buckets = st.dictionaries(st.integers(0, layout.LATENCY_BUCKETS - 1), st.integers(1, 2**40))
 fops = st.builds(segments.Fop, buckets, counts, st.integers(0, 2**40), errnos)
 files = st.builds(
@@ -54,7 +54,7 @@ clients = st.builds(
         fops=st.dictionaries(st.sampled_from([n for n in segments.FOP_NAMES if n]), fops),
         files=st.dictionaries(st.integers(0, 63), files, max_size=8),
         clients=st.dictionaries(st.integers(0, 15), clients, max_size=4),
-        shards=st.sampled_from([1, 2, 4]),
+        lanes=st.sampled_from([1, 2, 4]),
     )
 )
 def test_what_is_written_is_read(made: segments.Segment) -> None:

@@ -1,12 +1,13 @@
 /*
- * Loses the file behind a guarded mapping, and behind one that is not guarded.
+ * Truncates files behind mappings, covered by the handler of sigbus.c or not.
  *
- * Usage: guard_harness DIRECTORY WHAT
- *   guarded   truncates files behind guarded mappings, which have to read as zeros and keep what
- *             is written then; two of them, one after the other in the same place.
- *   handled   does it to a mapping that is not guarded, with a handler from before, and ends
- * with 7. default   the same without a handler: dies of SIGBUS. sent      sends itself SIGBUS while
- * a mapping is guarded: dies of SIGBUS.
+ * Usage: sigbus_harness DIRECTORY SCENE
+ * covered: Truncates files behind covered mappings. They have to read as zeros from then on and to
+ *   keep what is written. Two of the mappings have the same address, one after the other.
+ * handled: Truncates a file behind a mapping that is not covered. A handler that was there before
+ *   ends the process with 7.
+ * default: Does the same without an earlier handler, and dies of SIGBUS.
+ * sent: Sends itself SIGBUS while a mapping is covered, and dies of it.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -16,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "guard.h"
+#include "sigbus.h"
 
 #define SIZE (16 * 4096UL)
 
@@ -47,17 +48,17 @@ cut(int fd)
 }
 
 static int
-guarded(void)
+covered(void)
 {
     volatile char *first, *second;
     int first_fd, second_fd, round;
 
     second = map("second", &second_fd);
-    if (!glupy_guard((void *)second, SIZE))
+    if (!glupy_sigbus_cover((void *)second, SIZE))
         return 2;
     for (round = 0; round < 2; round++) {
         first = map("first", &first_fd);
-        if (!glupy_guard((void *)first, SIZE))
+        if (!glupy_sigbus_cover((void *)first, SIZE))
             return 2;
         cut(first_fd);
         if (first[0] != 'x') /* still there */
@@ -65,7 +66,7 @@ guarded(void)
         first[SIZE - 1] = 'y'; /* not there any more, so all of it goes */
         if (first[SIZE - 1] != 'y' || first[0] || first[8192])
             return 4;
-        glupy_unguard((void *)first, SIZE);
+        glupy_sigbus_uncover((void *)first, SIZE);
         munmap((void *)first, SIZE);
         close(first_fd);
     }
@@ -82,7 +83,7 @@ end(int number)
 }
 
 static int
-unguarded(bool handled)
+uncovered(bool handled)
 {
     volatile char *other, *mine;
     int other_fd, mine_fd;
@@ -90,7 +91,7 @@ unguarded(bool handled)
     if (handled)
         signal(SIGBUS, end);
     other = map("other", &other_fd);
-    if (!glupy_guard((void *)other, SIZE))
+    if (!glupy_sigbus_cover((void *)other, SIZE))
         return 2;
     mine = map("mine", &mine_fd);
     cut(mine_fd);
@@ -106,12 +107,12 @@ main(int argc, char **argv)
     if (argc != 3)
         return 2;
     directory = argv[1];
-    if (strcmp(argv[2], "guarded") == 0)
-        return guarded();
+    if (strcmp(argv[2], "covered") == 0)
+        return covered();
     if (strcmp(argv[2], "sent") != 0)
-        return unguarded(strcmp(argv[2], "handled") == 0);
+        return uncovered(strcmp(argv[2], "handled") == 0);
     other = map("other", &fd);
-    if (!glupy_guard((void *)other, SIZE))
+    if (!glupy_sigbus_cover((void *)other, SIZE))
         return 2;
     raise(SIGBUS);
     return other[0];

@@ -1,4 +1,4 @@
-#include "guard.h"
+#include "sigbus.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -12,10 +12,12 @@ static struct range {
     uintptr_t start;
     size_t size; /* 0: free */
 } ranges[RANGES];
-static uint32_t used;                                     /* all beyond are free and always were */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held by whoever changes them */
+static uint32_t used; /* the first so many; ranges beyond were never in use */
+/* Held while the ranges change. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool installed;
-static struct sigaction before; /* GlusterFS's own, which prints a backtrace and ends the brick */
+/* The handler of GlusterFS, which prints a backtrace and ends the brick. */
+static struct sigaction before;
 
 static const struct range *
 range_of(uintptr_t address)
@@ -29,7 +31,7 @@ range_of(uintptr_t address)
     return NULL;
 }
 
-/* mmap is a system call and nothing more, so a handler may use it. */
+/* A signal handler may call mmap, which is a bare system call in glibc. */
 static bool
 replace(const struct range *range)
 {
@@ -42,7 +44,7 @@ static void
 on_bus_error(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
-    /* Sent by a process, it names no address. */
+    /* A signal that a process sent has no address. */
     bool mended = info->si_code > 0 && replace(range_of((uintptr_t)info->si_addr));
 
     errno = saved;
@@ -65,7 +67,7 @@ install(void)
 
     if (installed)
         return;
-    /* First, as the handler may be called at once. */
+    /* Read first, as the handler may run as soon as it is installed. */
     sigaction(SIGBUS, NULL, &before);
     installed = sigaction(SIGBUS, &action, NULL) == 0;
 }
@@ -82,7 +84,7 @@ find(uintptr_t start, size_t size)
 }
 
 bool
-glupy_guard(void *start, size_t size)
+glupy_sigbus_cover(void *start, size_t size)
 {
     struct range *range;
 
@@ -102,7 +104,7 @@ glupy_guard(void *start, size_t size)
 }
 
 void
-glupy_unguard(void *start, size_t size)
+glupy_sigbus_uncover(void *start, size_t size)
 {
     struct range *range;
 

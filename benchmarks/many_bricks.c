@@ -161,7 +161,8 @@ make(const char *directory, uint32_t node, uint32_t set)
     snprintf(brick, sizeof(brick), "/bricks/%s/%u", volume, set);
     snprintf(host, sizeof(host), "127.0.1.%u", node + 1);
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));
-    if (!segment || glupy_segment_publish(segment, (gid_t)-1, error, sizeof(error)) < 0) {
+    if (!segment ||
+        glupy_segment_file_publish(&segment->file, (gid_t)-1, error, sizeof(error)) < 0) {
         fprintf(stderr, "%s\n", error);
         exit(1);
     }

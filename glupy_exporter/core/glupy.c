@@ -205,7 +205,7 @@ dump_private(xlator_t *this)
     gf_proc_dump_build_key(prefix, "user/glupy", "%s", this->name);
     gf_proc_dump_add_section("%s", prefix);
     gf_proc_dump_build_key(key, prefix, "segment");
-    gf_proc_dump_write(key, "%s", segment ? segment->path : "none");
+    gf_proc_dump_write(key, "%s", segment ? segment->file.path : "none");
     dump_number(prefix, "enabled", private->options.enabled);
     dump_number(prefix, "file-slots", private->options.file_slots);
     dump_number(prefix, "client-slots", private->options.client_slots);

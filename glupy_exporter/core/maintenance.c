@@ -206,7 +206,7 @@ make_anew(xlator_t *this)
 
     private->attempts--;
     if (glupy_make_segment(this, error, sizeof(error)) == 0) {
-        gf_log(this->name, GF_LOG_INFO, "made segment %s anew", private->segment->path);
+        gf_log(this->name, GF_LOG_INFO, "made segment %s anew", private->segment->file.path);
         private->failing = false;
     } else if (!private->failing) {
         gf_log(this->name, GF_LOG_ERROR, "%s; %s", error,
@@ -296,11 +296,11 @@ let_readers_in(xlator_t *this)
     private->group = group;
     private->group_known = true;
     if (private->segment &&
-        glupy_segment_publish(private->segment, group, error, sizeof(error)) < 0) {
+        glupy_segment_file_publish(&private->segment->file, group, error, sizeof(error)) < 0) {
         gf_log(this->name, GF_LOG_ERROR, "%s", error);
         private->failing = true;
     } else if (private->segment) {
-        gf_log(this->name, GF_LOG_INFO, "the segment is %s", private->segment->path);
+        gf_log(this->name, GF_LOG_INFO, "the segment is %s", private->segment->file.path);
     }
     pthread_mutex_unlock(&private->mutex);
     return true;

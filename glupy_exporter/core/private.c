@@ -38,7 +38,7 @@ glupy_make_segment(xlator_t *this, char *error, size_t error_size)
     if (!segment)
         return -1;
     if (private->group_known &&
-        glupy_segment_publish(segment, private->group, error, error_size) < 0) {
+        glupy_segment_file_publish(&segment->file, private->group, error, error_size) < 0) {
         retire(private, segment);
         return -1;
     }

@@ -3,27 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/statvfs.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define DIRECTORY_MODE 0750
-#define DIRECTORY_FRESH 01700 /* nobody gives a directory such a mode by accident */
-#define FRESH_BITS 05777      /* setgid comes from the directory above */
-#define FILE_MODE 0640
-#define SUFFIX ".seg"
-#define HASHED_SUFFIX_LENGTH 21 /* a dot, 16 hexadecimal digits, SUFFIX */
-/* What is left to others on the file system, most often /run: systemd does not load a unit with
- * less than 16 MiB there, and a program that finds no room at all fails. */
-#define RESERVE (24UL << 20)
-#define CLOCK_STEP 1000000000L /* nanoseconds; a lesser step is not worth another time of birth */
+#define CLOCK_STEP 1000000000L /* nanoseconds; a smaller one does not change the time of birth */
 
 static uint64_t
 clock_ns(clockid_t clock)
@@ -51,17 +39,7 @@ glupy_segment_follow_clock(struct glupy_segment *segment)
         glupy_store(&header->created_realtime, created);
 }
 
-static void __attribute__((format(printf, 3, 4)))
-explain(char *error, size_t size, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(error, size, format, arguments);
-    va_end(arguments);
-}
-
-/* The first line of a small file under /proc, without its newline; empty if unreadable. */
+/* Reads the first line of a small file under /proc, without its newline; empty if it cannot. */
 static void
 read_line(const char *path, char *line, size_t size)
 {
@@ -74,8 +52,8 @@ read_line(const char *path, char *line, size_t size)
     line[strcspn(line, "\n")] = '\0';
 }
 
-/* Field 22 of /proc/PID/stat; the second field may hold blanks, so count from its closing
- * parenthesis (proc(5)). */
+/* Field 22 of /proc/PID/stat. The second field may hold blanks, so the fields are counted from its
+ * closing parenthesis (proc(5)). */
 static uint64_t
 process_start(void)
 {
@@ -176,7 +154,7 @@ locate(struct glupy_segment *segment, const struct glupy_entry *entry)
     segment->clients.counters = segment->clients_counters;
 }
 
-/* Writes what a new segment has in its tables. */
+/* Writes what the tables of a new segment begin with. */
 static void
 fill(struct glupy_segment *segment, const struct glupy_segment_options *options)
 {
@@ -191,158 +169,7 @@ fill(struct glupy_segment *segment, const struct glupy_segment_options *options)
     segment->numbers->half_life = options->half_life;
 }
 
-/* The directory of segments, open; it is made, and its parent if that is missing too (/run/gluster
- * goes away with every reboot). Others may write to the parent, as group gluster may to
- * /run/gluster, and take this name away at any moment: nothing is done to the name but to make and
- * to open it, and only a directory that nobody else could have filled is taken. */
-static int
-open_directory(const char *path)
-{
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    const char *name = strrchr(path, '/') + 1;
-    char parent_path[PATH_MAX];
-    struct stat status;
-    int parent, fd, saved;
-
-    snprintf(parent_path, sizeof(parent_path), "%.*s", (int)(name - path), path);
-    if (mkdir(parent_path, 0755) < 0 && errno != EEXIST)
-        return -1;
-    parent = open(parent_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0)
-        return -1;
-    fd = openat(parent, name, flags);
-    if (fd < 0 && errno == ENOENT &&
-        (mkdirat(parent, name, DIRECTORY_FRESH) == 0 || errno == EEXIST))
-        fd = openat(parent, name, flags);
-    saved = errno;
-    close(parent);
-    errno = saved;
-    if (fd >= 0 && (fstat(fd, &status) < 0 || status.st_uid != geteuid() ||
-                    (status.st_mode & (S_IWGRP | S_IWOTH)))) {
-        close(fd);
-        errno = EPERM;
-        return -1;
-    }
-    return fd;
-}
-
-/* Lets readers into a directory that was made for segments. Any other one, and that is one without
- * the mark of a fresh one, keeps its owner and mode. */
-static int
-hand_over(int directory, gid_t group)
-{
-    struct stat status;
-
-    if (fstat(directory, &status) < 0)
-        return -1;
-    if (group == (gid_t)-1 || (status.st_mode & FRESH_BITS) != DIRECTORY_FRESH)
-        return 0;
-    /* The umask of a brick must not decide who reads. */
-    return fchown(directory, -1, group) < 0 ? -1 : fchmod(directory, DIRECTORY_MODE);
-}
-
-/* FNV-1a (Fowler, Noll, Vo), as segment/naming.py has it. */
-static uint64_t
-name_hash(const char *text)
-{
-    uint64_t hash = 0xcbf29ce484222325UL;
-
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 0x100000001b3UL;
-    return hash;
-}
-
-/* The two names that the segment may have. Slashes of the brick's path become dashes, so that two
- * bricks of a volume may have the same plain name, and a long path may have none. */
-static void
-make_names(struct glupy_segment *segment, const struct glupy_segment_options *options)
-{
-    const char *path = options->brick + strspn(options->brick, "/");
-    const int room = NAME_MAX - (int)strlen(SUFFIX), hashed_room = NAME_MAX - HASHED_SUFFIX_LENGTH;
-    char stem[NAME_MAX + 1], *slash;
-    int length = snprintf(stem, sizeof(stem), "%s.%s", options->volume, path);
-
-    for (slash = stem; (slash = strchr(slash, '/'));)
-        *slash = '-';
-    snprintf(segment->plain_name, sizeof(stem), "%.*s" SUFFIX, room, stem);
-    if (length > room)
-        segment->plain_name[0] = '\0';
-    snprintf(segment->hashed_name, sizeof(stem), "%.*s.%016" PRIx64 SUFFIX, hashed_room, stem,
-             name_hash(options->brick));
-}
-
-/* Whether the name leads to the segment of another brick, which may have ended. */
-static bool
-names_another(const struct glupy_segment *segment, const char *name)
-{
-    int fd = openat(segment->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct glupy_header theirs;
-    bool whole = fd >= 0 && pread(fd, &theirs, sizeof(theirs), 0) == sizeof(theirs);
-
-    if (fd >= 0)
-        close(fd);
-    return whole && theirs.magic == GLUPY_MAGIC &&
-           strncmp(theirs.brick, segment->brick, sizeof(theirs.brick)) != 0;
-}
-
-static int
-lock_file(int fd)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-    return fcntl(fd, F_OFD_SETLK, &lock);
-}
-
-/* Whether the file system has room for so much and the reserve. */
-static bool
-has_room(int fd, uint64_t size)
-{
-    struct statvfs status;
-
-    if (fstatvfs(fd, &status) < 0)
-        return false;
-    errno = ENOSPC;
-    return (uint64_t)status.f_bavail * status.f_frsize >= size + RESERVE;
-}
-
-/* An open, sized, locked file under a temporary name. All its blocks are allocated now: a mapped
- * page that a full file system cannot back would raise SIGBUS in the brick. */
-static int
-open_temporary(const struct glupy_segment *segment, uint64_t size, const char **step)
-{
-    int fd = openat(segment->directory, segment->name,
-                    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int failed;
-
-    *step = "create";
-    if (fd < 0)
-        return -1;
-    *step = "leave 24 MiB of the file system free beside";
-    if (!has_room(fd, size))
-        goto fail;
-    *step = "reserve space for";
-    failed = posix_fallocate(fd, 0, (off_t)size);
-    if (failed) {
-        errno = failed;
-        goto fail;
-    }
-    /* Many bricks may have looked for room at once. */
-    *step = "leave 24 MiB of the file system free beside";
-    if (!has_room(fd, 0))
-        goto fail;
-    *step = "lock";
-    if (lock_file(fd) < 0)
-        goto fail;
-    return fd;
-fail:
-    failed = errno;
-    unlinkat(segment->directory, segment->name, 0);
-    close(fd);
-    errno = failed;
-    return -1;
-}
-
-/* The kernel gives memory for the pages that are used; calloc might zero all of it. */
+/* The kernel gives memory for the pages that are used only; calloc might write zeros to all. */
 static struct glupy_seat *
 make_seats(void)
 {
@@ -350,19 +177,6 @@ make_seats(void)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return seats == MAP_FAILED ? NULL : seats;
-}
-
-static void
-close_files(struct glupy_segment *segment)
-{
-    if (segment->fd >= 0)
-        close(segment->fd);
-    if (segment->directory >= 0)
-        close(segment->directory);
-    segment->fd = segment->directory = -1;
-    segment->named = false;
-    free(segment->path);
-    segment->path = NULL;
 }
 
 static void
@@ -374,11 +188,10 @@ free_private(struct glupy_segment *segment)
     free(segment->names_due);
     if (segment->seats)
         munmap(segment->seats, GLUPY_SEATS * sizeof(*segment->seats));
-    free(segment->brick);
     free(segment);
 }
 
-/* The private memory of a segment, and the place of its mapping. */
+/* Makes the private memory of a segment, and reserves the addresses of its mapping. */
 static struct glupy_segment *
 make_private(const struct glupy_segment_options *options, uint64_t size)
 {
@@ -386,13 +199,12 @@ make_private(const struct glupy_segment_options *options, uint64_t size)
 
     if (!segment)
         return NULL;
-    segment->fd = segment->directory = -1;
+    segment->file.fd = segment->file.directory = -1;
     segment->size = size;
     segment->seats = make_seats();
     segment->aliases.slots = calloc(GLUPY_ALIASES, sizeof(*segment->aliases.slots));
     segment->names_due = calloc(options->file_slots, sizeof(*segment->names_due));
-    segment->brick = strdup(options->brick);
-    if (!segment->seats || !segment->names_due || !segment->aliases.slots || !segment->brick ||
+    if (!segment->seats || !segment->names_due || !segment->aliases.slots ||
         !glupy_table_make(&segment->files, options->file_slots) ||
         !glupy_table_make(&segment->clients, options->client_slots))
         goto fail;
@@ -410,9 +222,9 @@ fail:
     return NULL;
 }
 
-/* Takes a segment of the right shape out of those that are retired. A fop may be late by any time
- * and still write to the one that it found in use: memory of the same shape takes that without
- * harm, but for a count too many. */
+/* Takes a segment of the right shape out of the retired ones, or returns NULL. A late fop may still
+ * write to the segment that it found in use. In memory of the same shape that does no harm beyond
+ * one count too many. */
 static struct glupy_segment *
 take_retired(struct glupy_segment **retired, const struct glupy_segment_options *options,
              uint64_t size)
@@ -429,42 +241,40 @@ take_retired(struct glupy_segment **retired, const struct glupy_segment_options 
     segment->next = NULL;
     glupy_table_clear(&segment->files);
     glupy_table_clear(&segment->clients);
-    /* This makes zeros of them. */
+    /* The pages read as zeros from now on. */
     madvise(segment->seats, GLUPY_SEATS * sizeof(*segment->seats), MADV_DONTNEED);
     memset(segment->names_due, 0, options->file_slots * sizeof(*segment->names_due));
     return segment;
 }
 
-/* Puts a mapping in the place of another, so that at no time there is nothing. */
+/* Moves a mapping to the address of another one, which it replaces in one step: a fop may write
+ * there at any moment. */
 static bool
-move_mapping(void *mapping, void *place, size_t size)
+move_mapping(void *mapping, void *address, size_t size)
 {
     if (mapping == MAP_FAILED)
         return false;
-    if (mremap(mapping, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place) != MAP_FAILED)
+    if (mremap(mapping, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, address) != MAP_FAILED)
         return true;
     munmap(mapping, size);
     return false;
 }
 
-/* Makes the file and maps it. Returns NULL, or what could not be done. */
+/* Makes the file and maps it. Returns NULL, or a verb that says what could not be done. */
 static const char *
-open_file(struct glupy_segment *segment, const struct beginning *beginning)
+make_file(struct glupy_segment *segment, const struct glupy_segment_options *options,
+          const struct beginning *beginning)
 {
-    const char *step;
-    struct stat status;
+    const char *failed = glupy_segment_file_create(&segment->file, options->directory,
+                                                   options->volume, options->brick, segment->size);
 
-    segment->fd = open_temporary(segment, segment->size, &step);
-    if (segment->fd < 0)
-        return step;
-    if (fstat(segment->fd, &status) < 0)
-        return "look at";
-    segment->device = status.st_dev;
-    segment->inode = status.st_ino;
-    if (pwrite(segment->fd, beginning, sizeof(*beginning), 0) != sizeof(*beginning))
+    if (failed)
+        return failed;
+    if (pwrite(segment->file.fd, beginning, sizeof(*beginning), 0) != sizeof(*beginning))
         return "write";
-    if (!move_mapping(mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, segment->fd, 0),
-                      segment->header, segment->size))
+    if (!move_mapping(
+            mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, segment->file.fd, 0),
+            segment->header, segment->size))
         return "map";
     return NULL;
 }
@@ -473,7 +283,7 @@ struct glupy_segment *
 glupy_segment_create(const struct glupy_segment_options *options, struct glupy_segment **retired,
                      char *error, size_t error_size)
 {
-    int directory = open_directory(options->directory), failed = errno;
+    int directory = glupy_segment_directory(options->directory), failed = errno;
     struct glupy_shape shape = {.lanes = lane_count(),
                                 .fops = options->fop_count,
                                 .files = options->file_slots,
@@ -483,9 +293,9 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
     const char *step;
 
     if (directory < 0) {
-        explain(error, error_size, "cannot use directory %s: %s", options->directory,
-                failed == EPERM ? "it belongs to another user, or others may write to it"
-                                : strerror(failed));
+        snprintf(error, error_size, "cannot use directory %s: %s", options->directory,
+                 failed == EPERM ? "it belongs to another user, or others may write to it"
+                                 : strerror(failed));
         return NULL;
     }
     plan(&beginning, &shape);
@@ -494,23 +304,18 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
     if (!segment)
         segment = make_private(options, beginning.header.total_size);
     if (!segment) {
-        explain(error, error_size, "cannot make a segment: %s",
-                errno == ENOBUFS ? "too many in one process" : strerror(errno));
+        snprintf(error, error_size, "cannot make a segment: %s",
+                 errno == ENOBUFS ? "too many in one process" : strerror(errno));
         close(directory);
         return NULL;
     }
-    segment->directory = directory;
+    segment->file.directory = directory;
     segment->client_processes = options->client_processes;
-    make_names(segment, options);
-    /* The address makes the name unique among translators in one process. */
-    snprintf(segment->name, sizeof(segment->name), ".%d.%p", getpid(), (void *)segment);
-    step = asprintf(&segment->path, "%s/%s", options->directory, segment->name) < 0
-               ? "name"
-               : open_file(segment, &beginning);
+    step = make_file(segment, options, &beginning);
     if (step) {
-        explain(error, error_size, "cannot %s segment %s/%s: %s", step, options->directory,
-                segment->plain_name[0] ? segment->plain_name : segment->hashed_name,
-                strerror(errno));
+        snprintf(error, error_size, "cannot %s segment %s/%s: %s", step, options->directory,
+                 segment->file.plain_name[0] ? segment->file.plain_name : segment->file.hashed_name,
+                 strerror(errno));
         glupy_segment_retire(segment);
         segment->next = *retired;
         *retired = segment;
@@ -523,92 +328,41 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
     return segment;
 }
 
-int
-glupy_segment_publish(struct glupy_segment *segment, gid_t group, char *error, size_t error_size)
-{
-    bool hashed = !segment->plain_name[0] || names_another(segment, segment->plain_name);
-    const char *name = hashed ? segment->hashed_name : segment->plain_name;
-    size_t directory = (size_t)(strrchr(segment->path, '/') - segment->path);
-    char *path;
-
-    if (asprintf(&path, "%.*s/%s", (int)directory, segment->path, name) < 0) {
-        explain(error, error_size, "out of memory");
-        return -1;
-    }
-    if ((group != (gid_t)-1 && fchown(segment->fd, -1, group) < 0) ||
-        fchmod(segment->fd, FILE_MODE) < 0 || hand_over(segment->directory, group) < 0 ||
-        renameat(segment->directory, segment->name, segment->directory, name) < 0) {
-        explain(error, error_size, "cannot publish segment %s: %s", path, strerror(errno));
-        free(path);
-        return -1;
-    }
-    /* Of a time when the plain name was another brick's. */
-    if (!hashed)
-        unlinkat(segment->directory, segment->hashed_name, 0);
-    snprintf(segment->name, sizeof(segment->name), "%s", name);
-    free(segment->path);
-    segment->path = path;
-    segment->named = true;
-    return 0;
-}
-
-/* Whether the file holds what is counted. A file that was truncated may have been extended again;
- * then memory is the guard's, and its heartbeat another than the file's. */
+/* Whether the file holds what is counted. It may have been truncated and extended again. Then the
+ * mapping is anonymous memory (see sigbus.h), and has another heartbeat than the file. */
 static bool
-backed(const struct glupy_segment *segment, off_t file_size)
+backed(const struct glupy_segment *segment)
 {
+    struct stat status;
     uint64_t heartbeat;
 
-    return file_size >= (off_t)segment->size &&
-           pread(segment->fd, &heartbeat, sizeof(heartbeat),
+    return fstat(segment->file.fd, &status) == 0 && status.st_size >= (off_t)segment->size &&
+           pread(segment->file.fd, &heartbeat, sizeof(heartbeat),
                  (char *)&segment->numbers->heartbeat - (char *)segment->header) ==
                sizeof(heartbeat) &&
            heartbeat == glupy_load(&segment->numbers->heartbeat);
 }
 
-static bool
-is_ours(const struct glupy_segment *segment, const struct stat *status)
-{
-    return status->st_dev == segment->device && status->st_ino == segment->inode;
-}
-
-/* Whether the file is in its directory under its name, wherever the directory's own name leads. */
-static bool
-in_directory(const struct glupy_segment *segment)
-{
-    struct stat status;
-
-    return fstatat(segment->directory, segment->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           is_ours(segment, &status);
-}
-
 enum glupy_segment_name
 glupy_segment_name(const struct glupy_segment *segment)
 {
-    struct stat status;
+    enum glupy_segment_name name = glupy_segment_file_name(&segment->file);
 
-    if (!segment->named || lstat(segment->path, &status) < 0)
-        return GLUPY_NAME_GONE;
-    if (is_ours(segment, &status))
-        return backed(segment, status.st_size) ? GLUPY_NAME_OURS : GLUPY_NAME_CUT;
-    if (in_directory(segment) || names_another(segment, segment->name))
-        return GLUPY_NAME_GONE;
-    return GLUPY_NAME_OTHERS;
+    return name == GLUPY_NAME_OURS && !backed(segment) ? GLUPY_NAME_CUT : name;
 }
 
 void
 glupy_segment_retire(struct glupy_segment *segment)
 {
-    if (segment->fd >= 0 && in_directory(segment))
-        unlinkat(segment->directory, segment->name, 0);
-    /* If this cannot be made the file's pages stay until the segment is freed. */
+    glupy_segment_file_remove(&segment->file);
+    /* If this fails, the file's pages stay until the segment is freed. */
     (void)move_mapping(mmap(NULL, segment->size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
                        segment->header, segment->size);
-    close_files(segment);
+    glupy_segment_file_close(&segment->file);
 }
 
-/* The length of `path` cut to what fits, between two characters. */
+/* How many bytes of `path` fit, without a part of a character at the end. */
 static size_t
 fitting_length(const char *path, size_t length)
 {
@@ -650,7 +404,7 @@ glupy_segment_free(struct glupy_segment *segment)
         next = segment->next;
         glupy_sigbus_uncover(segment->header, segment->size);
         munmap(segment->header, segment->size);
-        close_files(segment);
+        glupy_segment_file_close(&segment->file);
         free_private(segment);
     }
 }

@@ -11,7 +11,7 @@ _OFFSET, _PRIME = 0xCBF29CE484222325, 0x100000001B3
 
 
 def _hash(text: bytes) -> int:
-    """FNV-1a (Fowler, Noll, Vo) with 64 bits, as segment.c has it."""
+    """FNV-1a (Fowler, Noll, Vo) with 64 bits, as segment_file.c has it."""
     value = _OFFSET
     for byte in text:
         value = (value ^ byte) * _PRIME % (1 << 64)

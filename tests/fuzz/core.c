@@ -316,9 +316,9 @@ fuzz_table(void)
         /* Not at random, so that a find can be run again. */
         fix_seed(&segment->files.seed);
         fix_seed(&segment->clients.seed);
-        REQUIRE(glupy_segment_publish(segment, (gid_t)-1, error, sizeof(error)) == 0);
+        REQUIRE(glupy_segment_file_publish(&segment->file, (gid_t)-1, error, sizeof(error)) == 0);
         REQUIRE(glupy_segment_name(segment) == GLUPY_NAME_OURS);
-        name = strrchr(segment->path, '/') + 1;
+        name = strrchr(segment->file.path, '/') + 1;
         REQUIRE(strlen(name) <= NAME_MAX && strcmp(name + strlen(name) - 4, ".seg") == 0);
         while (left && byte() != 255)
             act(segment, &model);

@@ -89,7 +89,8 @@ main(int argc, char **argv)
     options.enabled = true;
     rounds = strtoul(argv[3], NULL, 10);
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));
-    if (!segment || glupy_segment_publish(segment, (gid_t)-1, error, sizeof(error)) < 0) {
+    if (!segment ||
+        glupy_segment_file_publish(&segment->file, (gid_t)-1, error, sizeof(error)) < 0) {
         fprintf(stderr, "%s\n", error);
         return 1;
     }
@@ -106,7 +107,7 @@ main(int argc, char **argv)
     for (thread = 0; thread < GLUPY_PATH_SIZE / 3 + 10; thread++)
         memcpy(path + 3 * thread, "\xe2\x82\xac", 3);
     set_path(2, path);
-    puts(segment->path);
+    puts(segment->file.path);
     fflush(stdout);
     while (getchar() != EOF)
         ;

@@ -1,12 +1,12 @@
 /*
- * What translators cost a fop: real ones, in one process, above a child that answers at once; see
- * fop_cost.py.
+ * Measures what real translators cost a fop, in one process, above a child that answers at once;
+ * see fop_cost.py.
  *
  * Usage: fop_cost GLUPY DIRECTORY FOP FOPS ROUNDS THREADS [VARIANT]
- * GLUPY is the type of our translator, from where GlusterFS looks for translators; DIRECTORY is for
- * its segment. FOP is readv or lookup. In each round every variant, or the one named, gets FOPS
- * fops from each of THREADS threads. Prints VARIANT and nanoseconds of processor time a fop, a line
- * for each round.
+ * GLUPY is the type of our translator, below the directory where GlusterFS looks for translators;
+ * DIRECTORY is for its segment. FOP is readv or lookup. In each round every variant, or the one
+ * named, gets FOPS fops from each of THREADS threads. Prints VARIANT and nanoseconds of processor
+ * time a fop, a line for each round.
  */
 #include <glusterfs/defaults.h>
 #include <glusterfs/globals.h>
@@ -303,7 +303,7 @@ main(int argc, char **argv)
     fops = strtoul(argv[4], NULL, 10);
     rounds = strtoul(argv[5], NULL, 10);
     prepare_context();
-    /* Each has a child of its own, as a child knows its parent. */
+    /* Each translator has a child of its own, as a child knows its parent. */
     tops[0] = make("null", NULL, &null_fops, NULL);
     tops[1] = make("pass", NULL, &pass_fops, make("null", NULL, &null_fops, NULL));
     tops[2] = make("stats", "debug/io-stats", NULL, make("null", NULL, &null_fops, NULL));
@@ -313,7 +313,7 @@ main(int argc, char **argv)
     set(tops[3], "segment-dir", argv[2]);
     if (xlator_init(tops[2]) || xlator_init(tops[3]))
         die("a translator does not start");
-    /* Its segment is made when the graph is up. */
+    /* Our translator makes its segment at this event. */
     tops[3]->notify(tops[3], GF_EVENT_PARENT_UP, tops[3]);
     make_files(tops[2]);
     open_files(tops[2]);

@@ -4,10 +4,10 @@
  *
  * Usage: heavy_hitters DIRECTORY STREAM EXPONENT FOPS FOPS_A_SECOND HALF_LIFE
  * STREAM is plain, or Zipf's law over FILES files and
- *   scan    half-way, between the stream's own, one fop on each of FILES others,
- *   burst   the same all at once,
- *   moving  every minute other files are the hot ones,
- *   late    after all of it, NEW other files with 5 fops a second each for half a minute.
+ *   scan    from half-way on, between the stream's own fops, one on each of FILES other files,
+ *   burst   the same fops all at once,
+ *   moving  other files become the hot ones every minute,
+ *   late    at the end, NEW other files with 5 fops a second each for half a minute.
  * Time is simulated. Prints a line of name=value pairs for each algorithm; heavy_hitters.py says
  * what they mean.
  */
@@ -34,7 +34,7 @@ static uint64_t fops, decays;
 uint32_t half_life;
 static double seconds;
 
-/* Gfids are random: a file's is made from its number by mixing. */
+/* Makes a file's gfid from its number by mixing, as gfids are random. */
 static void
 gfid_of(uint32_t file, uint8_t gfid[16])
 {
@@ -93,7 +93,8 @@ static const struct algorithm *const algorithms[] = {&table, &space_saving, &dec
                                                      &heavy_keeper};
 #define ALGORITHMS (sizeof(algorithms) / sizeof(algorithms[0]))
 
-static uint32_t hot_after[ALGORITHMS]; /* of TOP, the fewest; see SECONDS_AFTER */
+/* The fewest of the TOP hot files that had a slot, SECONDS_AFTER they became hot. */
+static uint32_t hot_after[ALGORITHMS];
 static uint32_t before_scan[ALGORITHMS], after_scan[ALGORITHMS];
 
 static void

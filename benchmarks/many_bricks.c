@@ -3,9 +3,9 @@
  *
  * Usage: many_bricks DIRECTORY NODES FOPS KINDS FILES CLIENTS
  * Each three of the NODES share SETS replica sets, so that a node has SETS bricks, whose segments
- * are in DIRECTORY/NODE. Every set gets FOPS fops a second, of the first KINDS fops, on FILES files
- * by Zipf's law, from CLIENTS clients: reads on one brick, all else on all three. Each minute 5 of
- * the 100 hottest files are others, and a client goes and another one comes. Ends at end-of-file on
+ * are in DIRECTORY/NODE. Every set gets FOPS fops a second, of the first KINDS names, on FILES
+ * files by Zipf's law, from CLIENTS clients: reads on one brick, all others on all three. Each
+ * minute 5 other files join the 100 hottest, and one client is replaced. Ends at end-of-file on
  * standard input.
  */
 #include <math.h>
@@ -96,7 +96,7 @@ count(struct glupy_segment *segment, const struct fop *fop)
         glupy_vote(segment, file.slot, client.slot);
 }
 
-/* `bricks` are those of the set; `seconds` is since the start. */
+/* Does one fop on a replica set of these bricks, so many seconds after the start. */
 static void
 operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
 {
@@ -119,7 +119,7 @@ operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
         fop.outcome.failed = true;
     }
     fop.outcome.ns = (uint64_t)(20000 * exp(uniform() * 7));
-    /* The client of this seat; each minute the next seat gets another one. */
+    /* The number of the seat's client. Each minute the next seat gets another client. */
     number = fop.seat + clients * ((minute + clients - 1 - fop.seat) / clients);
     fop.client = (const void *)((uintptr_t)number + 1);
     fop.peer.address = address;

@@ -1,5 +1,5 @@
 /*
- * What a fop on a file that has a slot costs beside a thread that makes new files; see
+ * Measures what a fop on a file that has a slot costs beside a thread that makes new files; see
  * new_files.py.
  *
  * Usage: new_files DIRECTORY ROUNDS FOPS

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-/* What this thread has taken of a processor, in nanoseconds. */
+/* The processor time of this thread, in nanoseconds. */
 static double
 processor_time(void)
 {

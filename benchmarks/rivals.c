@@ -5,8 +5,8 @@
  * HeavyKeeper (Yang et al.: HeavyKeeper: An Accurate Algorithm for Finding Top-k Elephant Flows,
  * IEEE/ACM Transactions on Networking 27(5), 2019), for comparison.
  *
- * All keep the tracked files in a heap with the lowest rank on top. Where a file is in the heap is
- * looked up in an array over all files, which a brick could not afford: it changes no result.
+ * All keep the tracked files in a heap with the lowest rank on top. An array over all files has the
+ * position of each in the heap. A brick could not afford it, but it changes no result.
  */
 #include "rivals.h"
 
@@ -65,7 +65,7 @@ put(struct heap *heap, uint32_t position, struct entry entry)
     heap->positions[entry.file] = position;
 }
 
-/* Moves an entry whose rank has changed to where it belongs. */
+/* Moves an entry whose rank has changed to its new position. */
 static void
 sift(struct heap *heap, uint32_t position)
 {
@@ -92,7 +92,7 @@ full(const struct heap *heap)
     return heap->size == heap->limit;
 }
 
-/* What a newcomer pushes out; nothing, with a rank and count of 0, while there is room. */
+/* The entry that a newcomer pushes out; while there is room, one with a rank and count of 0. */
 static struct entry
 lowest(const struct heap *heap)
 {
@@ -142,7 +142,7 @@ space_saving_count(uint32_t file, double seconds)
     take(&saved, (struct entry){victim.rank + 1, victim.count + 1, victim.count, file});
 }
 
-/* The count that a newcomer inherits is by how much it may be too high. */
+/* A newcomer inherits a count, and its own may be too high by that much. */
 static bool
 space_saving_find(uint32_t file, struct found *found)
 {
@@ -165,8 +165,8 @@ decayed_make(uint32_t slots, uint32_t files)
     return heap_make(&decayed, slots, files);
 }
 
-/* The rank decays: a fop weighs twice as much as one a half-life ago. The count is of fops since
- * the file has its slot, as counts that decay cannot be exported. */
+/* The rank decays: a fop weighs twice as much as one a half-life ago. The count is that of the fops
+ * since the file got its slot, as counts that decay cannot be exported. */
 static void
 decayed_count(uint32_t file, double seconds)
 {
@@ -182,7 +182,7 @@ decayed_count(uint32_t file, double seconds)
     sift(&decayed, position);
 }
 
-/* It forgets what it pushed out, and so cannot say how much a count lacks. */
+/* The algorithm forgets what it pushed out, so it cannot say how much a count lacks. */
 static bool
 decayed_find(uint32_t file, struct found *found)
 {
@@ -223,9 +223,9 @@ heavy_keeper_make(uint32_t slots, uint32_t files)
     return heap_make(&kept, slots, files);
 }
 
-/* Whoever hashes to the bucket of another lets its count decay with a probability of BASE^-count,
- * and takes it over at 0. A file that is not in the heap cannot have a higher count than the lowest
- * there: its bucket is another's with the same fingerprint. */
+/* A file that hashes to the bucket of another lowers that count with a probability of BASE^-count,
+ * and takes the bucket over at 0. A file that is not in the heap cannot have a higher count than
+ * the lowest there: such a bucket belongs to another file with the same fingerprint. */
 static void
 heavy_keeper_count(uint32_t file, double seconds)
 {
@@ -258,7 +258,7 @@ heavy_keeper_count(uint32_t file, double seconds)
     }
 }
 
-/* It says nothing about how far a count is off. */
+/* The algorithm does not say how far a count may be off. */
 static bool
 heavy_keeper_find(uint32_t file, struct found *found)
 {

@@ -1,4 +1,4 @@
-/* What the file table is compared with. Files are numbers. */
+/* The algorithms that the file table is compared with. Files are numbers. */
 #ifndef RIVALS_H
 #define RIVALS_H
 
@@ -15,7 +15,7 @@ struct found {
 struct algorithm {
     const char *name;
     bool (*make)(uint32_t slots, uint32_t files);
-    /* One fop on a file, so many seconds after the start. */
+    /* Counts one fop on a file, so many seconds after the start. */
     void (*count)(uint32_t file, double seconds);
     /* False if the file has no slot. */
     bool (*find)(uint32_t file, struct found *found);

@@ -17,7 +17,7 @@ uniform(void)
     return (double)(random_state >> 11) / 9007199254740992.0;
 }
 
-/* A number below `count`, by weights of which `cumulative` has the sums. */
+/* A random number below `count`; `cumulative` has the running sums of the weights. */
 static inline uint32_t
 draw(const double *cumulative, uint32_t count)
 {

@@ -79,7 +79,7 @@ glupy_alias_learn(struct glupy_aliases *aliases, uint64_t key, const uint8_t bas
         way = __atomic_fetch_add(&set->next, 1, __ATOMIC_RELAXED) % GLUPY_ALIAS_WAYS;
     alias = &set[way];
     seq = __atomic_load_n(&alias->seq, __ATOMIC_RELAXED);
-    /* Somebody else writes here: this shard is learned when its name is seen again. */
+    /* Another thread writes here. This shard is learned when its name is seen again. */
     if (seq % 2 || !__atomic_compare_exchange_n(&alias->seq, &seq, seq + 1, false, __ATOMIC_ACQUIRE,
                                                 __ATOMIC_RELAXED))
         return;

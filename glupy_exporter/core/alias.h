@@ -1,8 +1,8 @@
 /*
- * Which file a shard belongs to. GlusterFS cuts the files of a sharded volume (features.shard) into
- * blocks, files of their own named /.shard/GFID.NUMBER with the gfid of the file they are cut from.
- * Their I/O comes by descriptor, without that name. This is a cache from a shard's gfid to the gfid
- * of its file, learned where the name is seen.
+ * A cache from shards to the files that they belong to. GlusterFS cuts a file of a sharded volume
+ * (features.shard) into shards, files named /.shard/GFID.NUMBER with the gfid of that file. Reads
+ * and writes of a shard come by descriptor, without its name. The cache learns from fops and paths
+ * that have the name.
  */
 #ifndef GLUPY_ALIAS_H
 #define GLUPY_ALIAS_H
@@ -10,15 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* For images of 4 TiB in the usual blocks of 64 MiB; no memory is used before a shard is seen. */
+/* Enough for 4 TiB in the usual shards of 64 MiB. No memory is used before a shard is seen. */
 #define GLUPY_ALIASES 65536U
 #define GLUPY_ALIAS_WAYS 4U
 
 struct glupy_alias {
-    uint64_t key; /* of the shard, 0: free */
-    uint64_t base[2];
-    uint32_t seq;  /* odd while being written */
-    uint32_t next; /* in the first of a set: the way to overwrite next */
+    uint64_t key;     /* of the shard, 0: free */
+    uint64_t base[2]; /* the gfid of its file */
+    uint32_t seq;     /* odd while being written */
+    uint32_t next;    /* in the first way of a set: the way to overwrite next */
 };
 
 struct glupy_aliases {
@@ -26,10 +26,11 @@ struct glupy_aliases {
     uint32_t any; /* something has been learned */
 };
 
-/* The gfid in a shard's name, "GFID.NUMBER". False if it is not of that form. */
+/* Reads the gfid in a shard's name, "GFID.NUMBER". False if the name is not of that form. */
 bool
 glupy_shard_base(const char *name, uint8_t base[16]);
 
+/* Remembers the gfid of the file that the shard with this key belongs to. */
 void
 glupy_alias_learn(struct glupy_aliases *aliases, uint64_t key, const uint8_t base[16]);
 

@@ -2,7 +2,7 @@
  * The counting core: what happens on every fop. It takes no lock, allocates nothing and makes no
  * system call; all it does to shared memory are relaxed atomic adds and stores.
  *
- * Files and clients live in bounded tables; table.h says who stays.
+ * Files and clients are counted in bounded tables; see table.h.
  */
 #ifndef GLUPY_COUNTING_H
 #define GLUPY_COUNTING_H
@@ -17,8 +17,8 @@
 
 #include "segment.h"
 
-/* glibc asks the kernel for the CPU by a system call where it has neither a vDSO for it nor, since
- * 2.35, restartable sequences. */
+/* sched_getcpu makes a system call where glibc has neither a vDSO for it nor restartable sequences,
+ * which came with 2.35. */
 #if !defined(GLUPY_LANE_BY_THREAD) && !defined(__x86_64__) && !__GLIBC_PREREQ(2, 35)
 #define GLUPY_LANE_BY_THREAD
 #endif
@@ -96,8 +96,8 @@ glupy_count_io(const struct glupy_segment *segment, uint32_t lane, uint32_t dire
     glupy_add(&cell->buckets[glupy_size_bucket(bytes)], 1);
 }
 
-/* Finalizer of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
- * OOPSLA 2014): gfids are random, addresses are not. */
+/* The finalizer of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
+ * OOPSLA 2014) mixes the bits of values that are not random, such as addresses. */
 static inline uint64_t
 glupy_mix(uint64_t value)
 {
@@ -106,8 +106,8 @@ glupy_mix(uint64_t value)
     return value ^ (value >> 31);
 }
 
-/* The upper half of a linear function of both words modulo 2^128 with random coefficients: two
- * pairs that somebody chose without knowing the seed have the same key with a probability of 2^-64
+/* The upper half of a linear function of both words modulo 2^128 with random coefficients. Two
+ * pairs that somebody chose without knowing the seed have the same hash with a probability of 2^-64
  * (Dietzfelbinger: Universal Hashing and k-wise Independent Random Variables via Integer Arithmetic
  * without Primes, STACS 1996; the vector multiply-shift of Thorup: High Speed Hashing for Integers
  * and Strings, 2015). Never 0, which marks a free slot. */
@@ -129,8 +129,8 @@ glupy_file_key(const struct glupy_segment *segment, const uint8_t gfid[16])
     return glupy_hash(&segment->files.seed, halves[0], halves[1]);
 }
 
-/* The same in the segments of all bricks, so that readers may look for a file in another one; they
- * compare gfids, as two files may have the same tag. Never 0. */
+/* A file has the same tag in the segments of all bricks, so that readers can look for it in another
+ * segment. They compare gfids as well, as two files may have the same tag. Never 0. */
 static inline uint64_t
 glupy_file_tag(const uint8_t gfid[16])
 {
@@ -141,15 +141,15 @@ glupy_file_tag(const uint8_t gfid[16])
     return hash ? hash : 1;
 }
 
-/* A slot and the generation of its owner, so that a slot given away while a fop was under way does
- * not count that fop. GLUPY_NO_SLOT for none. */
+/* A slot and the generation of its owner. If the slot is given away while a fop is under way, the
+ * place no longer holds, and the new owner does not count the fop. No slot: GLUPY_NO_SLOT. */
 struct glupy_place {
     uint32_t slot;
     uint32_t generation;
 };
 
-/* The key is looked at once more after the generation: that may be the next owner's already. Then
- * the fop is one that lost its slot while it was under way. */
+/* Makes the place of a key in its slot. The generation that it reads may be the next owner's
+ * already, so it looks at the key once more. If that has changed, the place does not hold. */
 static inline struct glupy_place
 glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t key)
 {
@@ -164,8 +164,8 @@ glupy_place(const struct glupy_table *table, uint32_t slot, uint64_t key)
     return place;
 }
 
-/* The slot of a key; it gets one now if it is busy enough. A *fresh one has to be given its name
- * and settled. */
+/* Finds the slot of a key, or gives it one if it is busy enough. A *fresh slot has to be named and
+ * settled. */
 static inline uint32_t
 glupy_slot(struct glupy_table *table, uint64_t key, uint64_t now, bool *fresh)
 {
@@ -182,7 +182,7 @@ glupy_slot(struct glupy_table *table, uint64_t key, uint64_t now, bool *fresh)
     return slot;
 }
 
-/* The slot of a key whose slot was given away while a fop was under way that comes back now. */
+/* Finds the slot of a key for a fop that comes back after the key lost the slot that it had. */
 static inline uint32_t
 glupy_return(struct glupy_table *table, uint64_t key)
 {
@@ -193,7 +193,7 @@ glupy_return(struct glupy_table *table, uint64_t key)
     return slot;
 }
 
-/* The place of a file, whose key is given. */
+/* Finds the place of a file; `key` is that of its gfid. */
 static inline struct glupy_place
 glupy_file_place(struct glupy_segment *segment, uint64_t key, const uint8_t gfid[16], uint32_t type,
                  uint64_t now)
@@ -213,7 +213,7 @@ glupy_file_place(struct glupy_segment *segment, uint64_t key, const uint8_t gfid
     return glupy_place(table, slot, key);
 }
 
-/* Who is behind a connection: a host, or if `process` is not 0 one process on it. */
+/* The client behind a connection: a host, or one process on it if `process` is not 0. */
 struct glupy_peer {
     const char *address;
     size_t length;
@@ -233,10 +233,10 @@ glupy_client_key(const struct glupy_segment *segment, const struct glupy_peer *p
         memcpy(&word, peer->address + done, part);
         key = glupy_hash(seed, key, word);
     }
-    return glupy_mix(key); /* unlike gfids, addresses are neighbours */
+    return glupy_mix(key); /* unlike gfids, addresses are similar */
 }
 
-/* The place of a client. Nobody looks for it in another segment: its tag is its key. */
+/* Finds the place of a client. Its tag is its key, as nobody looks for it in another segment. */
 static inline struct glupy_place
 glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer, uint64_t now)
 {
@@ -256,7 +256,7 @@ glupy_client_place(struct glupy_segment *segment, const struct glupy_peer *peer,
     return glupy_place(table, slot, key);
 }
 
-/* A place in one word, for a seat. */
+/* Packs a place into one word, for a seat. */
 static inline uint64_t
 glupy_pack(struct glupy_place place)
 {
@@ -269,7 +269,7 @@ glupy_unpack(uint64_t packed)
     return (struct glupy_place){.slot = (uint32_t)packed, .generation = packed >> 32};
 }
 
-/* Whether the place still belongs to whom it was given. */
+/* Whether the slot still has the owner that it had when the place was made. */
 static inline bool
 glupy_holds(const struct glupy_table *table, struct glupy_place place)
 {
@@ -277,8 +277,8 @@ glupy_holds(const struct glupy_table *table, struct glupy_place place)
            glupy_table_generation(table, place.slot) == place.generation;
 }
 
-/* GlusterFS numbers its connections. A connection whose host has been looked up once has a seat
- * under its number; this finds its place again, or says false. `index` may be any number. */
+/* Finds the place of a connection's client in the connection's seat. False if the client has to be
+ * looked up. `index` is the number that GlusterFS gave the connection, and may be any number. */
 static inline bool
 glupy_seated(const struct glupy_segment *segment, const void *connection, int index,
              struct glupy_place *place)
@@ -294,6 +294,7 @@ glupy_seated(const struct glupy_segment *segment, const void *connection, int in
     return glupy_holds(&segment->clients, *place);
 }
 
+/* Adds to the number of the connections of a client that still has its slot. */
 static inline void
 glupy_connected(const struct glupy_segment *segment, uint64_t packed, uint64_t amount)
 {
@@ -303,7 +304,8 @@ glupy_connected(const struct glupy_segment *segment, uint64_t packed, uint64_t a
         glupy_add(&segment->clients.counters[place.slot].connections, amount);
 }
 
-/* The place of the client behind a connection, which gets a seat if its number is not too high. */
+/* Looks up the client behind a connection, and gives the connection a seat if its number is not too
+ * high. Returns the client's place. */
 static inline struct glupy_place
 glupy_take_seat(struct glupy_segment *segment, const void *connection, int index,
                 const struct glupy_peer *peer, uint64_t now)
@@ -319,7 +321,7 @@ glupy_take_seat(struct glupy_segment *segment, const void *connection, int index
     before = __atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE);
     packed_before = __atomic_exchange_n(&seat->place, packed, __ATOMIC_RELAXED);
     if (before == connection) {
-        /* The host lost its slot and has got one again. */
+        /* The client lost its slot and has one again. */
         if (packed_before != packed)
             glupy_connected(segment, packed, 1);
     } else if (__atomic_compare_exchange_n(&seat->connection, &before, connection, false,
@@ -331,7 +333,7 @@ glupy_take_seat(struct glupy_segment *segment, const void *connection, int index
     return place;
 }
 
-/* The connection is gone. */
+/* Frees the seat of a connection that has ended. */
 static inline void
 glupy_connection_leave(const struct glupy_segment *segment, const void *connection, int index)
 {
@@ -356,9 +358,9 @@ struct glupy_outcome {
     bool failed;
 };
 
-/* What a fop is worth in a table: one unit, and one more for each 64 KiB it moved and for each
- * millisecond it took, since a key may also be busy by its bytes or by its time. A lock may be
- * waited for all day; that is worth no more than a second. */
+/* What a fop adds to the score of its key: one unit, and one more for each 64 KiB that it moved and
+ * each millisecond that it took, since a key may be busy by bytes or by time as well. A fop may
+ * wait for a lock all day; no more than a second of that scores. */
 static inline uint64_t
 glupy_score(const struct glupy_outcome *outcome)
 {
@@ -392,8 +394,9 @@ glupy_count(struct glupy_table *table, uint32_t slot, const struct glupy_outcome
     glupy_store(&counters->last_seen, outcome->now); /* last: see quantities.py */
 }
 
-/* Who does most on a file, by majority vote (Boyer and Moore: MJRTY, 1981): exact if one client
- * does more than half. Threads may overwrite each other's votes; it is an estimate anyway. */
+/* Votes for a client as the one that does most on a file, by majority (Boyer and Moore: MJRTY,
+ * 1981). The winner is right if one client does more than half, and an estimate otherwise. So it
+ * does no harm that threads may overwrite each other's votes. */
 static inline void
 glupy_vote(struct glupy_segment *segment, uint32_t file, uint32_t client)
 {
@@ -411,7 +414,7 @@ glupy_vote(struct glupy_segment *segment, uint32_t file, uint32_t client)
     }
 }
 
-/* What GlusterFS's own clients do is told apart from what applications do. */
+/* Counts a fop of one of GlusterFS's own clients, apart from those of applications. */
 static inline void
 glupy_count_internal(struct glupy_segment *segment, uint32_t origin,
                      const struct glupy_outcome *outcome)

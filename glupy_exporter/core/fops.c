@@ -1,18 +1,18 @@
 /*
  * The fops: each wrapper in fops.inc, generated from the installed xlator.h, calls glupy_begin on
- * its way down and glupy_end on its way up. Between the two, the fop's start time is in its own
- * frame->begin, where GlusterFS's latency code would put nearly the same value, its slots are in
- * the cookie of the child's frame, and what else it needs is in its own frame->end: nothing is
- * allocated and nothing has to be freed.
+ * its way down and glupy_end on its way up. Between the two, the fop's start time is in its
+ * frame->begin, where GlusterFS's latency code would put nearly the same value. Its slots are in
+ * the cookie of the child's frame, and all else is in its frame->end. So nothing is allocated and
+ * nothing has to be freed.
  */
 #include <glusterfs/defaults.h>
 
 #include "glupy.h"
 
-/* What a fop keeps in its frame->end until it comes back. GlusterFS writes there, if it measures
- * latencies, when the fop goes on to the translator above; it shall find nothing by then. */
+/* What a fop keeps in its frame->end until it comes back. GlusterFS writes there only if it
+ * measures latencies, and only when the fop goes on to the translator above. */
 struct kept {
-    uint64_t key;  /* of its file, 0: not known yet */
+    uint64_t key;  /* of its file; 0: not known yet */
     uint64_t note; /* of a rename or a put: see note_replaced and note_bytes */
 };
 _Static_assert(sizeof(struct kept) == sizeof(struct timespec), "frame->end holds it");
@@ -32,8 +32,8 @@ recall(const call_frame_t *frame)
     return kept;
 }
 
-/* The cookie: which slots (plus one, 0 is none) of which generation, and of which segment. Low bits
- * of generation and epoch are enough to tell them from the ones before. */
+/* The cookie has the slots (plus one; 0: none), the low bits of their generations and those of the
+ * segment's epoch. Low bits are enough to tell them from earlier ones. */
 #define FILE_BITS 21
 #define FILE_GENERATION_BITS 11
 #define CLIENT_BITS 17
@@ -48,9 +48,9 @@ _Static_assert(GLUPY_EPOCHS < 1UL << EPOCH_BITS, "epochs fit the cookie");
 _Static_assert(GLUPY_FILE_SLOTS_MAX < 1UL << FILE_BITS, "file slots fit the cookie");
 _Static_assert(GLUPY_CLIENT_SLOTS_MAX < 1UL << CLIENT_BITS, "client slots fit the cookie");
 
-/* In place of a slot: the file is known, but has none. */
+/* Instead of a slot: the file is known, but has none. */
 #define FILE_REFUSED ((1U << FILE_BITS) - 1)
-/* In place of slots, which are all below: the cookie was lost. */
+/* Instead of slots, which are all below these: the cookie was lost. */
 #define FILE_LOST (FILE_REFUSED - 1)
 #define CLIENT_LOST ((1U << CLIENT_BITS) - 1)
 _Static_assert(GLUPY_FILE_SLOTS_MAX < FILE_LOST && GLUPY_CLIENT_SLOTS_MAX < CLIENT_LOST,
@@ -92,8 +92,8 @@ cookie_unpack(const void *packed)
     return cookie;
 }
 
-/* Whether there is such a slot, which depends on others as a cookie is within their reach, and it
- * still has the generation whose low bits the cookie kept. */
+/* Whether the slot still has the generation whose low bits the cookie kept. There may be no such
+ * slot, as other translators can write to a cookie. */
 static inline bool
 still_held(const struct glupy_table *table, uint32_t slot, uint32_t generation, uint32_t bits)
 {
@@ -135,7 +135,7 @@ no_file(void)
     return (struct named){NULL, IA_INVAL, NULL};
 }
 
-/* The name of a shard: that of an entry of the directory in which all of them are. */
+/* The name if `loc` is a shard, an entry of the directory in which all shards are; NULL if not. */
 static inline const char *
 shard_name(const loc_t *loc)
 {
@@ -171,8 +171,8 @@ iatt_file(const struct iatt *iatt)
     return iatt ? named(iatt->ia_gfid, iatt->ia_type) : no_file();
 }
 
-/* The place of the file, or for a shard that of the file it belongs to. GLUPY_NO_SLOT if the file
- * is not known yet, the one that makes FILE_REFUSED of the cookie if it is and has none. */
+/* Finds the place of a file; for a shard that of the file that it belongs to. The slot is
+ * GLUPY_NO_SLOT if the file is not known yet, and FILE_REFUSED - 1 if it is known but has none. */
 static inline struct glupy_place
 file_place(struct glupy_segment *segment, struct named file, uint64_t now, uint64_t *key,
            bool *shard)
@@ -202,7 +202,8 @@ file_place(struct glupy_segment *segment, struct named file, uint64_t now, uint6
     return place;
 }
 
-/* Whose fop it is: 0 an application's, otherwise one of GlusterFS's own clients', plus one. */
+/* Returns 0 for a fop of an application; for one of GlusterFS's own clients, its index in ORIGINS
+ * of layout.py, plus one. */
 static inline uint32_t
 internal_origin(const call_stack_t *root)
 {
@@ -213,8 +214,8 @@ internal_origin(const call_stack_t *root)
     return origin < GLUPY_ORIGINS ? origin + 1 : 1;
 }
 
-/* The process id in what a client calls itself: CTX_ID:UUID-GRAPH_ID:0-PID:1234-HOST:... (see
- * client_setvolume of protocol/client). 0 if there is none. Once a connection. */
+/* The process id in the name that a client gives itself: CTX_ID:UUID-GRAPH_ID:0-PID:1234-HOST:...
+ * (see client_setvolume of protocol/client). 0 if there is none. Called once a connection. */
 static inline uint32_t
 client_process(const char *uid)
 {
@@ -231,7 +232,8 @@ client_process(const char *uid)
     return *digits == '-' ? (uint32_t)process : 0;
 }
 
-/* protocol/server writes the peer's ADDRESS:PORT into the call stack, or the path of its socket. */
+/* Finds the place of the client. protocol/server writes its ADDRESS:PORT, or the path of its
+ * socket, into the call stack. */
 static inline struct glupy_place
 client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t now)
 {
@@ -242,7 +244,7 @@ client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t n
     if (glupy_seated(segment, root->client, root->client->tbl_index, &place))
         return place;
     peer.length = strnlen(peer.address, sizeof(root->identifier));
-    /* A flush for a client that is gone, by which the server closes its files. */
+    /* This is a flush by which the server closes the files of a client that has gone. */
     if (!peer.length)
         return (struct glupy_place){.slot = GLUPY_NO_SLOT};
     port = memrchr(peer.address, ':', peer.length);
@@ -253,7 +255,7 @@ client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t n
     return glupy_take_seat(segment, root->client, root->client->tbl_index, &peer, now);
 }
 
-/* Counts a fop that sets out. NULL if nothing is counted now: then it need not come back here. */
+/* Counts the start of a fop. Returns NULL if counting is off; then the fop need not come back. */
 static inline struct glupy_segment *
 glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct named file_named,
             void **cookie)
@@ -264,7 +266,7 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
     bool shard = false;
     uint64_t now, key = 0;
 
-    /* There is none after fini. */
+    /* After fini there is no private data. */
     segment = private ? __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
         return NULL;
@@ -281,14 +283,14 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
     return segment;
 }
 
-/* What a put stores: its reply does not say. */
+/* Notes how much a put stores, as its reply does not say. */
 static inline void
 note_bytes(call_frame_t *frame, size_t bytes)
 {
     keep(frame, (struct kept){.key = recall(frame).key, .note = bytes});
 }
 
-/* The key of the file whose name a rename takes, if there is one. */
+/* Notes the key of the file that a rename replaces, if there is one. */
 static inline void
 note_replaced(call_frame_t *frame, const struct glupy_segment *segment, const loc_t *loc)
 {
@@ -299,7 +301,7 @@ note_replaced(call_frame_t *frame, const struct glupy_segment *segment, const lo
              (struct kept){.key = recall(frame).key, .note = glupy_file_key(segment, file.gfid)});
 }
 
-/* A file got another name, or lost one: the maintenance thread had better look again. */
+/* Has the maintenance thread look for a file's name again, as it got another or lost one. */
 static inline void
 name_changed(struct glupy_segment *segment, uint32_t slot, bool unlinked)
 {
@@ -327,7 +329,8 @@ names_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop, ia_typ
         name_changed(segment, glupy_table_find(&segment->files, replaced), true);
 }
 
-/* The shard was found or made just now: its file is the one in the slot, if that is still so. */
+/* Learns the file of a shard that was found or made just now: the one in the slot, unless that was
+ * given away. */
 static inline void
 learn_shard(struct glupy_segment *segment, struct cookie cookie, const uint8_t *shard)
 {
@@ -339,8 +342,9 @@ learn_shard(struct glupy_segment *segment, struct cookie cookie, const uint8_t *
         glupy_alias_learn(&segment->aliases, glupy_file_key(segment, shard), base);
 }
 
-/* Who has lost the slot that was found when the fop set out may have another one by now; if not,
- * the tables note the fop for the bound of its count. Kept out of the way of all other fops. */
+/* Finds the slot that a file has now, after it lost the slot that it had when the fop started. If
+ * it has none, the table notes the fop for the bound of the file's count. Such fops are rare, so
+ * this is kept out of the code of the others. */
 static __attribute__((cold, noinline)) uint32_t
 late_file(struct glupy_segment *segment, const call_frame_t *frame)
 {
@@ -414,7 +418,7 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
     segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
     if (!segment)
         return;
-    /* The translator below has put something else there: file and client are looked up again. */
+    /* The translator below has overwritten the cookie: file and client are looked up again. */
     if (!cookie.epoch)
         cookie = (struct cookie){
             .file = FILE_LOST, .client = CLIENT_LOST, .epoch = (uint8_t)segment->epoch};

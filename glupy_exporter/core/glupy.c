@@ -8,7 +8,7 @@
 #include <glusterfs/defaults.h>
 #include <glusterfs/statedump.h>
 
-/* For `glupy-exporter xlator`, which looks for it in the file. */
+/* `glupy-exporter xlator` looks for this in the file. */
 __attribute__((used)) static const char stamp[] = GLUPY_STAMP;
 
 static bool
@@ -27,7 +27,8 @@ make_or_log(xlator_t *this)
     return true;
 }
 
-/* Takes no part in the graph yet: a graph whose lower translators fail is dropped without fini. */
+/* Makes no segment and no thread yet: GlusterFS drops a graph without fini if a translator below
+ * fails. */
 static int32_t
 glupy_init(xlator_t *this)
 {
@@ -105,8 +106,8 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
     return 0;
 }
 
-/* The whole graph is there: now this is a brick. No fop comes before posix is told so as well.
- * A snapshot is no volume of its own: only its uuid would name it. */
+/* Makes the segment, now that the graph is complete. No fop comes before posix has had this event
+ * as well. A snapshot gets no segment, as its volume has no name but a UUID. */
 static void
 come_up(xlator_t *this)
 {
@@ -171,7 +172,7 @@ client_gone(xlator_t *this, client_t *client)
     struct glupy_private *private = this->private;
     struct glupy_segment *segment;
 
-    /* Clients of other bricks in the process come by as well, perhaps after fini. */
+    /* Clients of other bricks in the process come here as well, perhaps after fini. */
     if (!private)
         return 0;
     segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
@@ -198,7 +199,7 @@ dump_private(xlator_t *this)
     uint64_t started = 0, completed = 0, errors = 0;
     uint32_t cell, bucket;
 
-    /* Like every dumper, give up rather than wait: a dump is wanted when something hangs. */
+    /* A statedump must not wait, as it is wanted when something hangs. */
     if (!private || pthread_mutex_trylock(&private->mutex) != 0)
         return 0;
     segment = private->segment;

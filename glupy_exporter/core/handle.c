@@ -33,7 +33,7 @@ is_dentry(const char *text, size_t length)
            !memchr(text + GFID_TEXT + 1, '/', length - GFID_TEXT - 1);
 }
 
-/* A directory's handle is "../../xx/yy/GFID/name". */
+/* The handle of a directory is a link to "../../xx/yy/GFID/name". */
 static bool
 dentry_of_directory(const char *handle, struct dentry *dentry)
 {

@@ -1,4 +1,4 @@
-/* Who this translator works for: volume, brick, host, and which replica or disperse set. */
+/* Finds the volume, brick and host of this translator, and its replica or disperse set. */
 #include <glusterfs/common-utils.h>
 #include <grp.h>
 
@@ -8,7 +8,7 @@
 #define GLUSTERD_DIRECTORY "/var/lib/glusterd"
 #define SNAPSHOTS "/snaps/" /* below that directory */
 #define NAME_SUFFIX "-glupy"
-#define GROUP_SIZE_MAX (16U << 20) /* of a group with all its members */
+#define GROUP_SIZE_MAX (16U << 20) /* bytes of a group with all its members */
 
 static const char *
 brick_directory(xlator_t *this)
@@ -23,7 +23,7 @@ brick_directory(xlator_t *this)
     return directory;
 }
 
-/* glusterd asks for a brick's volfile as VOLUME.HOST.PATH, with - for / in the path, or as
+/* A brick's volfile has the id VOLUME.HOST.PATH, with - for / in the path, or
  * /snaps/SNAPSHOT/VOLUME/VOLUME.HOST.PATH. */
 static const char *
 volfile_id(xlator_t *this)
@@ -51,8 +51,8 @@ brick_host(xlator_t *this, const struct glupy_identity *identity)
     return strdup(host);
 }
 
-/* Where glusterd has the volume on record: in its working directory, which its own volfile names.
- */
+/* The path of glusterd's record of the volume: below the working directory that glusterd's own
+ * volfile names. */
 static char *
 volume_record(const char *volume)
 {
@@ -87,8 +87,8 @@ names_brick(const char *value, const struct glupy_identity *identity)
     return *path == '\0' && (*value == '\n' || *value == '\0');
 }
 
-/* The index of the brick's replica or disperse set is its place in the volume's list of bricks,
- * which is the order in which clients build their graph, over the bricks a set has. */
+/* The record lists bricks in the order in which clients build their graph. So the index of the
+ * brick's replica or disperse set is its position in the list, divided by the bricks of a set. */
 bool
 glupy_read_membership(const struct glupy_identity *identity, struct glupy_membership *membership)
 {

@@ -1,6 +1,6 @@
 /*
- * What needs doing once a second and off the fops' path: the heartbeat, the files' names, and a new
- * segment where somebody deleted or truncated the one in use or where none could be made so far.
+ * The work of each second, off the fops' path: the heartbeat, the files' names, and a new segment
+ * if somebody deleted or truncated the one in use, or none could be made so far.
  */
 #include <glusterfs/common-utils.h>
 #include <glusterfs/inode.h>
@@ -8,19 +8,19 @@
 #include "glupy.h"
 #include "handle.h"
 
-#define NAMES_A_ROUND 4096    /* bounds how long one round holds up inode_find's table lock */
-#define DISK_NAMES_A_ROUND 16 /* bounds what the brick's disk notices of it */
+#define NAMES_A_ROUND 4096    /* bounds how often one round takes the inode table's lock */
+#define DISK_NAMES_A_ROUND 16 /* bounds the load on the brick's disk */
 #define DISK_DELAY 300        /* rounds between two looks for one file's name there */
-#define NEVER UINT32_MAX      /* a round */
-#define LOOKING (NEVER - 1)   /* in place of a round */
+#define NEVER UINT32_MAX      /* a round that does not come */
+#define LOOKING (NEVER - 1)   /* another: the thread is looking right now */
 #define SHARDS "/.shard/"
 #define NAME_DELAY_MAX 32    /* rounds between two looks at one file's name */
-#define ATTEMPTS 8           /* at making a segment anew that may follow one upon the other, */
-#define ATTEMPT_DELAY 30     /* and the rounds after which there may be one more */
+#define ATTEMPTS 8           /* how often a segment may be made anew in a row, */
+#define ATTEMPT_DELAY 30     /* and after how many rounds once more */
 #define MEMBERSHIP_DELAY 10U /* rounds between looks at glusterd's record of the volume */
 
-/* Waits for something outside of the brick begin and end with these. False: the thread has been
- * told to end. It must not touch the graph any more then, which need not have waited for it. */
+/* Called before and after the thread waits for a disk or the network. False: the thread has been
+ * told to end. It must not touch the graph any more, which may be gone. */
 static bool
 go_away(struct glupy_private *private)
 {
@@ -45,7 +45,7 @@ come_back(struct glupy_private *private)
     return !stopped;
 }
 
-/* On a brick the table hangs on the io-stats above, to which clients are bound. */
+/* The inode table of a brick belongs to the io-stats above, to which clients are bound. */
 static inode_table_t *
 inode_table(xlator_t *this)
 {
@@ -57,8 +57,8 @@ inode_table(xlator_t *this)
     return NULL;
 }
 
-/* The path of a file from the brick's inode table; NULL if it is not there, or nothing of its name
- * is. *failed if it is no use to ask again: inode_path logs when a path is longer than PATH_MAX. */
+/* Finds the path of a file in the brick's inode table; NULL if that has no part of it. *failed: it
+ * must not be asked for again, as inode_path logs each time that a path is longer than PATH_MAX. */
 static const char *
 look_up(inode_table_t *table, uuid_t gfid, char buffer[PATH_MAX], bool *failed)
 {
@@ -76,8 +76,9 @@ look_up(inode_table_t *table, uuid_t gfid, char buffer[PATH_MAX], bool *failed)
     return strchr(buffer, '/') ? buffer : NULL;
 }
 
-/* A shard whose name nobody saw go by: after a restart of the brick clients know it by its gfid.
- * Its own slot has counted so far and will be given away. */
+/* Learns the file of a shard from its path. Clients use a shard by its gfid after a restart of the
+ * brick, so that no fop had its name. It has been counted in a slot of its own, which will be given
+ * away. */
 static void
 learn_shard(struct glupy_segment *segment, const uint8_t *gfid, const char *path)
 {
@@ -96,8 +97,8 @@ struct search {
     bool stopped;
 };
 
-/* The path of a file that the inode table does not tell. Clients that had it open when the brick
- * was restarted go on by gfid, so that nobody may say its name here for days. */
+/* Finds the path of a file on the disk. Clients that had the file open when the brick was restarted
+ * go on by its gfid, so that the inode table may not know its name for days. */
 static const char *
 look_on_disk(struct search *search, struct glupy_name_due *due, const uint8_t *gfid, char *buffer)
 {
@@ -115,8 +116,8 @@ look_on_disk(struct search *search, struct glupy_name_due *due, const uint8_t *g
     return path;
 }
 
-/* Looks for one file's name. It may be unknown, or known only below some directory; a full path is
- * asked for again now and then, since names are not ours to watch. */
+/* Looks for one file's name. It may be unknown, or known only below some directory. A full path is
+ * looked up again now and then, as it may have changed unnoticed. */
 static void
 resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct search *search)
 {
@@ -129,7 +130,7 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct 
     bool failed, full;
     uuid_t gfid;
 
-    /* The slot may be given away while we look; what is found is this file's. */
+    /* The slot may be given away meanwhile; what is found belongs to this gfid. */
     memcpy(gfid, name->gfid, sizeof(gfid));
     __atomic_store_n(&due->round, LOOKING, __ATOMIC_RELAXED);
     path = in_memory = look_up(search->table, gfid, memory_path, &failed);
@@ -144,7 +145,7 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct 
         learn_shard(segment, gfid, path);
     due->delay = due->delay ? min(due->delay * 2, NAME_DELAY_MAX) : 1;
     next = failed ? NEVER : search->round + (full ? NAME_DELAY_MAX : due->delay);
-    /* Unless it has been renamed since. */
+    /* Unless a rename has set the round meanwhile. */
     __atomic_compare_exchange_n(&due->round, &looking, next, false, __ATOMIC_RELAXED,
                                 __ATOMIC_RELAXED);
     if (full || (path && !name->path_length))
@@ -153,7 +154,7 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct 
         glupy_segment_set_path(segment, slot, seq, NULL);
 }
 
-/* A directory was renamed, and with it all that is below. */
+/* Has all names looked up again after a directory was renamed, which may be above any file. */
 static void
 doubt_names(struct glupy_segment *segment, uint32_t slots)
 {
@@ -196,8 +197,8 @@ resolve_names(xlator_t *this, struct glupy_segment *segment, uint32_t round)
     return !search.stopped;
 }
 
-/* Makes a segment where there is none, or in place of one that is lost. Whoever takes it away again
- * and again, or keeps us from making one, is heard of once. */
+/* Makes a segment where there is none, or where the one in use is lost. Of several failures in a
+ * row it logs the first. */
 static void
 make_anew(xlator_t *this)
 {
@@ -215,7 +216,8 @@ make_anew(xlator_t *this)
     }
 }
 
-/* Returns the segment in use, after making one where there should be one and is none. */
+/* Returns the segment in use, which it makes first if there is none or it is lost. NULL if it
+ * cannot. */
 static struct glupy_segment *
 ensure_segment(xlator_t *this, uint32_t round)
 {
@@ -224,13 +226,14 @@ ensure_segment(xlator_t *this, uint32_t round)
         private->segment ? glupy_segment_name(private->segment) : GLUPY_NAME_GONE;
 
     if (round % ATTEMPT_DELAY == 0 && private->attempts < ATTEMPTS)
-    private->attempts++;
+        ++private->attempts;
     if (private->attempts && (name == GLUPY_NAME_GONE || name == GLUPY_NAME_CUT))
         make_anew(this);
     return private->segment;
 }
 
-/* What was done long ago must not decide who is busy, or who does most on a file, now. */
+/* Lets scores decay, and the lead of each file's busiest client, so that they tell of what is done
+ * now. */
 static void
 decay(struct glupy_segment *segment, uint32_t half_life)
 {
@@ -264,7 +267,7 @@ follow_membership(struct glupy_private *private)
         return;
     pthread_mutex_lock(&private->mutex);
     private->membership = now;
-    segment = private->segment; /* another one perhaps than when this round began */
+    segment = private->segment; /* perhaps another one than at the start of this round */
     if (segment) {
         __atomic_store_n(&segment->header->subvolume, now.subvolume, __ATOMIC_RELAXED);
         glupy_store(&segment->numbers->volume_bricks, now.bricks);
@@ -272,7 +275,8 @@ follow_membership(struct glupy_private *private)
     pthread_mutex_unlock(&private->mutex);
 }
 
-/* Looks up who may read, and lets them. False if the thread has been told to end. */
+/* Looks up the group that may read, and publishes the segment. False if the thread has been told to
+ * end. */
 static bool
 let_readers_in(xlator_t *this)
 {
@@ -306,7 +310,7 @@ let_readers_in(xlator_t *this)
     return true;
 }
 
-/* Without the table's lock, which fops take: each number by itself is one that was true. */
+/* Reads without the table's lock, which fops take. Each number was true at some moment. */
 static void
 count_inodes(struct glupy_numbers *numbers, const inode_table_t *table)
 {
@@ -315,9 +319,8 @@ count_inodes(struct glupy_numbers *numbers, const inode_table_t *table)
     glupy_store(&numbers->inodes_lru_limit, __atomic_load_n(&table->lru_limit, __ATOMIC_RELAXED));
 }
 
-/* What one round does without the mutex: an inode's last reference may go here, and whatever
- * forgetting it takes must not keep a change of options waiting. A segment that is replaced
- * meanwhile stays in memory until this thread has ended. */
+/* Does what needs no mutex. An inode's last reference may go here, and a change of options must not
+ * wait until the inode is forgotten. A segment that is replaced meanwhile stays in memory. */
 static void
 look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32_t half_life)
 {
@@ -378,7 +381,7 @@ glupy_maintenance_start(xlator_t *this)
     struct glupy_private *private = this->private;
     bool running;
 
-    /* One that was told to end while it was away goes on. */
+    /* A thread that was told to end while it was away goes on. */
     pthread_mutex_lock(&private->mutex);
     private->stop = false;
     running = private->running;

@@ -1,7 +1,6 @@
 /*
- * The options of the translator. All are declared as strings and checked here: a value that
- * GlusterFS itself refused would keep the brick from starting. What there is, with bounds and
- * defaults, is in option_table.py.
+ * The options of the translator, which option_table.py lists with bounds and defaults. All are
+ * declared as strings and checked here: a brick does not start with a value that GlusterFS refuses.
  */
 #include <glusterfs/common-utils.h>
 #include <limits.h>
@@ -74,7 +73,7 @@ set_number(const struct row *row, const char *value, uint32_t *target)
     return true;
 }
 
-/* Rounded up to the least of them times a power of two. */
+/* Rounds a number up to the least one times a power of two. */
 static bool
 set_slots(const struct row *row, const char *value, uint32_t *target)
 {

@@ -1,6 +1,6 @@
 /*
- * What the translator has: its segment, which is made and retired as options change, and all else
- * that goes with it. The translator's life and its maintenance thread both stand on this.
+ * The private data of the translator: its segment, which is made and retired as options change, and
+ * all that is freed with it. Both glupy.c and the maintenance thread use this.
  */
 #include "glupy.h"
 

@@ -8,7 +8,7 @@
 /* Two cells a slot keep the noise of a sketch below one fop in a few thousand. */
 #define CELLS_A_SLOT 2
 
-#define DICE 0x2545f4914f6cdd1dUL /* anything but 0 */
+#define DICE 0x2545f4914f6cdd1dUL /* any number but 0 */
 
 #define SPINS 100U /* some ten microseconds */
 
@@ -116,7 +116,7 @@ recent(struct glupy_table *table, uint64_t key)
     return least > noise ? (least - noise) * (GLUPY_SCORE_UNIT / GLUPY_SKETCH_UNIT) : 0;
 }
 
-/* A slot to take, with its owner (0: it is free) and score. */
+/* A slot that may be taken, with its owner (0: it is free) and its score. */
 struct candidate {
     uint32_t slot;
     uint64_t owner;
@@ -132,7 +132,7 @@ consider(const struct glupy_table *table, uint32_t set, struct candidate *best)
     for (slot = set * GLUPY_WAYS; slot < (set + 1) * GLUPY_WAYS; slot++) {
         owner = glupy_load(&table->keys[slot]);
         score = owner ? glupy_load(&table->meta[slot]) & GLUPY_SCORE_MASK : 0;
-        /* Locked: somebody is just taking it. */
+        /* Another thread has locked it and is taking it. */
         if (__atomic_load_n(&table->seqs[slot], __ATOMIC_RELAXED) % 2)
             continue;
         if (best->slot == GLUPY_NO_SLOT || score < best->score)
@@ -168,7 +168,7 @@ glupy_name_unlock(struct glupy_table *table, uint32_t slot)
     __atomic_fetch_add(&table->seqs[slot], 1, __ATOMIC_RELEASE);
 }
 
-/* Takes a slot from its owner, if that is still its owner. */
+/* Takes a slot from its owner. False if it has another owner by now, or is being taken. */
 static bool
 vacate(struct glupy_table *table, const struct candidate *victim)
 {
@@ -185,7 +185,7 @@ vacate(struct glupy_table *table, const struct candidate *victim)
         glupy_name_unlock(table, victim->slot);
         return false;
     }
-    /* From here on no fop finds the slot, and those under way see that it is not theirs. */
+    /* From here on no fop finds the slot, and fops under way see that it is no longer theirs. */
     glupy_store(&table->keys[victim->slot], 0);
     glupy_store(&table->tags[victim->slot], 0);
     __atomic_store_n(meta, ((glupy_load(meta) >> GLUPY_SCORE_BITS) + 1) << GLUPY_SCORE_BITS,
@@ -203,9 +203,9 @@ vacate(struct glupy_table *table, const struct candidate *victim)
     return true;
 }
 
-/* Bars all other admissions that begin with the same set. Two threads that bring the same new key
- * meet here, and the later one had better wait the fraction of a microsecond until the key has its
- * slot; but never long, for the other may not be running at all. */
+/* Bars all other admissions that begin with the same set, and returns whether it could. Two threads
+ * with the same new key meet here. The later one waits for the fraction of a microsecond until the
+ * key has its slot, but never long, as the other thread may not be running at all. */
 static bool
 bar(uint8_t *admitting)
 {
@@ -225,8 +225,8 @@ unbar(uint8_t *admitting)
     __atomic_store_n(admitting, 0, __ATOMIC_RELEASE);
 }
 
-/* A slot for a key that makes `estimate` score units of late; it may have to try more than once, as
- * another set's admission may be after the same slot. */
+/* Takes a slot for a key that made `estimate` score units of late. It may have to try again, as an
+ * admission that begins with another set may take the same slot. */
 static uint32_t
 take_slot(struct glupy_table *table, uint64_t key, uint64_t estimate)
 {
@@ -254,8 +254,9 @@ glupy_table_admit(struct glupy_table *table, uint64_t key, bool *fresh)
     uint32_t slot;
     bool barred;
 
-    /* Taken back below if a slot counts this fop. It is said before looking for the key once more,
-     * and glupy_table_settle lets the key be found before it asks: one sees the other. */
+    /* The miss is taken back below if a slot counts this fop. It is noted before the key is looked
+     * for once more, while glupy_table_settle lets the key be found before it reads the misses. So
+     * a fop that is not counted in the new slot is in that slot's bound. */
     miss(table, key, 1);
     *fresh = false;
     if (estimate <= victim.score)
@@ -276,7 +277,7 @@ glupy_table_admit(struct glupy_table *table, uint64_t key, bool *fresh)
 void
 glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t key, uint64_t tag)
 {
-    /* The name stays locked until the slot has its owner: it must not look free before that. */
+    /* The name stays locked until the slot has its owner, so that the slot never looks free. */
     glupy_store(&table->tags[slot], tag);
     __atomic_store_n(&table->keys[slot], key, __ATOMIC_SEQ_CST);
     glupy_store(&table->counters[slot].error_bound, missed(table, key));
@@ -289,7 +290,7 @@ glupy_table_return(struct glupy_table *table, uint64_t key)
 {
     uint32_t slot;
 
-    /* In the order of glupy_table_admit, for the same reason. */
+    /* In the same order as in glupy_table_admit, for the same reason. */
     miss(table, key, 1);
     slot = glupy_table_find(table, key);
     if (slot != GLUPY_NO_SLOT)
@@ -313,7 +314,8 @@ glupy_decay_part(struct glupy_table *table, uint64_t value, double share)
     return (uint64_t)((double)value * share + (double)(table->dice >> 11) * 0x1p-53);
 }
 
-/* Not with a subtraction: the slot may be given away in between, and its score starts at 0 then. */
+/* An atomic subtraction would not do: the slot may be given away in between, and its score starts
+ * at 0 again then. */
 static void
 decay_score(struct glupy_table *table, uint32_t slot, double share)
 {
@@ -345,6 +347,6 @@ glupy_table_decay(struct glupy_table *table, double share)
         __atomic_fetch_sub(&table->recent[index], part, __ATOMIC_RELAXED);
         taken += part;
     }
-    /* What the cells lost and no other amount, or the mean would no longer be theirs. */
+    /* Exactly what the cells lost, so that the mean stays that of the cells. */
     glupy_add(&table->recent_sum, -taken);
 }

@@ -2,16 +2,16 @@
  * A bounded table of the busiest keys: files, or clients, or whatever else has a key.
  *
  * Slots are set-associative: a key is hashed to two sets of GLUPY_WAYS slots, and the tags of a set
- * fill one cache line. Every slot has a score, what was done lately, which decays with a half-life.
- * A key that has no slot is counted in a count-min sketch that decays alike (Cormode and
- * Muthukrishnan: An Improved Data Stream Summary, 2005); once the sketch says that it was busier of
- * late than the least busy of the slots it may have, it takes that slot (the admission of TinyLFU:
- * Einziger, Friedman and Manes, ACM Transactions on Storage 13(4), 2017). The sketch's estimate is
- * taken less its mean, the noise that a scan of many keys makes (Deng and Rafiei: New Estimation
- * Algorithms for Streaming Data, 2007), so that a scan finds no way in.
+ * fill one cache line. Every slot has a score, which says how much was done lately and decays with
+ * a half-life. A key that has no slot is counted in a count-min sketch that decays in the same way
+ * (Cormode and Muthukrishnan: An Improved Data Stream Summary, 2005). Once the sketch says that the
+ * key was busier of late than the least busy of the slots that it may have, it takes that slot (the
+ * admission of TinyLFU: Einziger, Friedman and Manes, ACM Transactions on Storage 13(4), 2017). The
+ * sketch's mean, which is the noise that a scan of many keys makes, is subtracted from its estimate
+ * (Deng and Rafiei: New Estimation Algorithms for Streaming Data, 2007). So a scan takes no slots.
  *
- * What a key did while it had no slot is bounded by a second sketch that never decays: every fop of
- * a key without a slot and all fops of a slot that is given away go there.
+ * A second sketch never decays. It bounds what a key did while it had no slot: every fop of a key
+ * without a slot goes there, and all fops of a slot that is given away.
  *
  * A key is a hash of 64 bits that is not 0. Clients choose gfids (a request to create a file may
  * bring one) and addresses, so the hash has a seed that nobody outside of the brick knows. Readers
@@ -44,19 +44,19 @@ struct glupy_seed {
 struct glupy_table {
     struct glupy_seed seed;
     uint64_t *keys; /* by slot, 0: it is free */
-    uint64_t *tags; /* likewise, of the segment */
+    uint64_t *tags; /* by slot, in the segment */
     uint32_t *seqs;
     uint64_t *meta;
     struct glupy_counters *counters;
     struct glupy_health *health;
     uint8_t *admitting; /* by set: a thread is about to give one of its slots away */
     uint64_t *missed;   /* GLUPY_SKETCH_ROWS rows of `width` cells, in fops */
-    uint32_t *recent;   /* likewise, in 1 / GLUPY_SKETCH_UNIT fops */
+    uint32_t *recent;   /* as many cells, in 1 / GLUPY_SKETCH_UNIT fops */
     uint32_t sets;      /* a power of two */
     uint32_t width;     /* a power of two */
-    uint64_t dice;      /* of the thread that lets scores decay */
-    /* Every fop reads what is above and what comes after the table, and each fop of a key without a
-     * slot writes this: it is on a cache line of its own, wherever the table begins. */
+    uint64_t dice;      /* random state of the thread that lets scores decay */
+    /* Each fop of a key without a slot writes the sum. It has a cache line of its own, wherever the
+     * table begins, as every fop reads what is before and after it. */
     uint8_t apart_before[GLUPY_CACHE_LINE];
     uint64_t recent_sum; /* of all cells of `recent` */
     uint8_t apart_after[GLUPY_CACHE_LINE];
@@ -80,7 +80,8 @@ glupy_load(const uint64_t *word)
     return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
-/* What a table needs besides its arrays in the segment. False if the system does not give it. */
+/* Makes what a table needs besides its arrays in the segment. False if memory or random numbers
+ * cannot be had. */
 bool
 glupy_table_make(struct glupy_table *table, uint32_t slots);
 void
@@ -114,7 +115,7 @@ glupy_find_in_set(const struct glupy_table *table, uint32_t set, uint64_t key)
     return GLUPY_NO_SLOT;
 }
 
-/* The slot of a key, or GLUPY_NO_SLOT. */
+/* Returns the slot of a key, or GLUPY_NO_SLOT. */
 static inline uint32_t
 glupy_table_find(const struct glupy_table *table, uint64_t key)
 {
@@ -136,39 +137,40 @@ glupy_table_score(struct glupy_table *table, uint32_t slot, uint64_t units)
 {
     uint64_t score = glupy_load(&table->meta[slot]) & GLUPY_SCORE_MASK;
 
-    /* It must never carry into the generation. */
+    /* The score must never carry into the generation. */
     if (score < GLUPY_SCORE_MASK / 2)
         glupy_add(&table->meta[slot], units);
 }
 
-/* For a key that was found to have no slot: gives it one if it deserves one. A *fresh slot comes
- * cleared and with its name locked: write the name, then call glupy_table_settle. */
+/* Gives a slot to a key that was found to have none, if it is busy enough, and returns the slot or
+ * GLUPY_NO_SLOT. A *fresh slot is cleared and its name is locked: write the name, then call
+ * glupy_table_settle. */
 uint32_t
 glupy_table_admit(struct glupy_table *table, uint64_t key, bool *fresh);
 
-/* Lets a fresh slot be found, by readers under `tag`, and writes down how many fops its key did at
- * most without a slot. */
+/* Lets fops find a fresh slot by its key and readers by its tag, and writes down how many fops the
+ * key did at most without a slot. */
 void
 glupy_table_settle(struct glupy_table *table, uint32_t slot, uint64_t key, uint64_t tag);
 
-/* For a fop that has come back after its key lost the slot: the slot that the key has now. If it
- * has none, the fop is one that the key did without. */
+/* Returns the slot that a key has now, for a fop that comes back after the key lost the slot that
+ * it had. If the key has none, the fop is noted as one that it did without a slot. */
 uint32_t
 glupy_table_return(struct glupy_table *table, uint64_t key);
 
 /* A slot's name is protected by a seqlock (Boehm: Can Seqlocks Get Along With Programming Language
- * Memory Models?, MSPC 2012). Fails if another thread writes it, or has written it since `seq`. */
+ * Memory Models?, MSPC 2012). False if another thread writes it, or has written it since `seq`. */
 bool
 glupy_name_lock(struct glupy_table *table, uint32_t slot, uint32_t seq);
 void
 glupy_name_unlock(struct glupy_table *table, uint32_t slot);
 
-/* The share of a score that goes in a second, at this half-life in seconds. */
+/* The share of a score that is lost in a second, at this half-life in seconds. */
 double
 glupy_decay_share(uint32_t half_life);
 
-/* That share of a value, rounded at random: most values are so small that the share is less than
- * one, and have to decay all the same. For one thread only. */
+/* That share of a value, rounded at random: most values are so small that their share is less than
+ * one, and they have to decay all the same. For one thread only. */
 uint64_t
 glupy_decay_part(struct glupy_table *table, uint64_t value, double share);
 

@@ -41,7 +41,7 @@ text(char *target, size_t most)
     return strlen(target);
 }
 
-/* What the disk says, in place of the system calls of handle.c. */
+/* Answers of the disk, instead of those of the system calls of handle.c. */
 static ssize_t
 disk_text(const char *usual, char *target, size_t size)
 {
@@ -121,7 +121,7 @@ fuzz_handle(void)
     free(buffer);
 }
 
-/* The options that a volume has, in place of a dictionary and the log. */
+/* Options of a volume, instead of those of a dictionary. */
 static int
 option_get(dict_t *dict, const char *key, char **value)
 {
@@ -185,7 +185,7 @@ struct model {
     uint32_t under_way;
 };
 
-/* Every other file's gfid is chosen so that it has the tag of the one before. */
+/* Every other file has a gfid with the tag of the file before it. */
 static const uint8_t *
 gfid_of(uint8_t file)
 {
@@ -203,7 +203,7 @@ key_of(const struct glupy_segment *segment, uint8_t file)
     return glupy_file_key(segment, gfid_of(file));
 }
 
-/* A fop sets out, or comes back where its file has lost its slot perhaps. */
+/* Starts a fop, or ends one whose file may have lost its slot. */
 static void
 fly(struct glupy_segment *segment, struct model *model, uint8_t file,
     const struct glupy_outcome *outcome, bool land)
@@ -264,8 +264,8 @@ act(struct glupy_segment *segment, struct model *model)
     }
 }
 
-/* No count may be more than what was done, and none may lack more than its bound says. The mean
- * that the sketch's estimates are taken less is its cells'. */
+/* No count may be higher than what was done, or lack more than its bound says. The sum from which
+ * the sketch's mean comes has to be that of its cells. */
 static void
 check(const struct glupy_segment *segment, const struct model *model)
 {

@@ -94,7 +94,7 @@ main(int argc, char **argv)
         fprintf(stderr, "%s\n", error);
         return 1;
     }
-    /* Not at random, so that all files find a slot. */
+    /* With this seed all files find a slot. */
     fix_seed(&segment->files.seed);
     for (thread = 0; thread < count; thread++)
         pthread_create(&threads[thread], NULL, drive, (void *)thread);
@@ -112,7 +112,7 @@ main(int argc, char **argv)
     while (getchar() != EOF)
         ;
     glupy_segment_retire(segment);
-    /* Retired memory must still take what a late fop writes. */
+    /* A late fop may still write to retired memory. */
     glupy_count_start(segment, 0, 1);
     glupy_segment_free(segment);
     return 0;

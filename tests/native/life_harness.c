@@ -1,5 +1,5 @@
 /*
- * The translator's life in scenes: what it does to directories and files, when, and what remains.
+ * Plays a scene of the translator's life, for tests of what it does to directories and files.
  *
  * Usage: life_harness GLUPY_SO SEGMENT_DIRECTORY BRICK SCENE [NUMBER]
  * A scene that has something to show prints a line, and goes on when it has read one.
@@ -28,7 +28,7 @@ show(const char *what)
     check(fgets(line, sizeof(line), stdin));
 }
 
-/* In place of libc's, for the library as well: what lies outside may hang. */
+/* These functions replace libc's for the library as well, so that they can hang. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static const char *hanging = "";
@@ -156,7 +156,7 @@ go_down_while_hung(void)
     pthread_mutex_unlock(&mutex);
     show("hung");
     down();
-    /* What GlusterFS does next; the thread must not look there any more. */
+    /* GlusterFS frees the translator next: the thread must not look there any more. */
     memset(xl, 0xff, sizeof(*xl));
     show("down");
     pthread_mutex_lock(&mutex);
@@ -296,7 +296,7 @@ overwrite(call_frame_t *frame)
 static void
 scene_lost_cookies(void)
 {
-    /* marker's two; slots beyond the tables' of this segment's epoch or of one before. */
+    /* Two of marker's; slots beyond the tables, with the epoch of this segment and with another. */
     static const uint64_t cookies[] = {0, 1, 0x01fffffffffffffeUL, 0x00fffffffffffffeUL};
     unsigned long index;
 

@@ -88,7 +88,7 @@ make_context(void)
     return ctx;
 }
 
-/* What xlator_dynload and the graph do for a translator, without their fixed directory. */
+/* Does what xlator_dynload and the graph do for a translator, without their fixed directory. */
 static xlator_t *
 load(glusterfs_ctx_t *ctx, const char *path, xlator_t *child)
 {
@@ -123,7 +123,7 @@ load(glusterfs_ctx_t *ctx, const char *path, xlator_t *child)
     return xl;
 }
 
-/* A child, and above it the translator for the brick `directory`, not initialised yet. */
+/* Loads the translator above a child, for the brick `directory`. It is not initialised yet. */
 static xlator_t *
 load_brick(glusterfs_ctx_t *ctx, const char *path, char *directory, char *segments)
 {

@@ -1,6 +1,7 @@
 /*
- * Reads one option of a volume as the translator does: `harness KEY VALUE`. Prints what the log
- * says, if anything, and then the value in force of each option.
+ * Usage: options_harness KEY VALUE
+ * Reads one option of a volume as the translator does. Prints what the translator logs, if
+ * anything, and then the value in force of each option.
  */
 #include <stdarg.h>
 

@@ -1,5 +1,5 @@
 /*
- * One scenario after the other with the tables of files and clients, without GlusterFS.
+ * Runs a scenario with the tables of files and clients, without GlusterFS.
  *
  * Usage: table_harness DIRECTORY SCENARIO
  * Prints lines of NAME VALUE; test_table.py says what they have to be.
@@ -21,7 +21,7 @@ show(const char *name, uint64_t value)
     printf("%s %" PRIu64 "\n", name, value);
 }
 
-/* Gfids are random: a file's is made from its number by mixing. */
+/* Makes a file's gfid from its number by mixing, as gfids are random. */
 static uint64_t
 file_key(uint64_t number)
 {
@@ -60,8 +60,8 @@ scores(void)
     return sum;
 }
 
-/* Many files that did one fop each and some that did a few, then an hour in which nothing is done,
- * at a half-life of an hour. */
+/* Many files do one fop each, and some do a few. Then nothing is done for an hour, at a half-life
+ * of an hour. */
 static void
 decay(void)
 {
@@ -133,7 +133,7 @@ late(void)
     show("bound", segment->files.counters[slot].error_bound);
 }
 
-/* Connections with numbers as of a process of many bricks. */
+/* Connections with numbers that GlusterFS gives in a process of many bricks. */
 static void
 seats(void)
 {

@@ -3,9 +3,9 @@
  *
  * Usage: translator_harness GLUPY_SO SEGMENT_DIRECTORY ROUNDS|late
  * Each fop runs ROUNDS times with success and ROUNDS times with ENOSPC, then once more with
- * counting off. With `late`, HELD locks on one file come back after the file and their client have
- * lost their slots, and MORE are taken. Prints the segment's path and waits for end-of-file on
- * standard input.
+ * counting off. With `late`, one client takes HELD locks on one file, both lose their slots, the
+ * locks come back, and the client takes MORE of them. Prints the segment's path and waits for
+ * end-of-file on standard input.
  */
 #include "loading.h"
 
@@ -14,7 +14,7 @@ wait_for_reader(const char *directory)
 {
     char segment[4096];
 
-    /* The maintenance thread names it. */
+    /* The maintenance thread publishes it. */
     snprintf(segment, sizeof(segment), "%s/harness.bricks-harness.seg", directory);
     while (access(segment, F_OK) < 0)
         usleep(1000);
@@ -40,7 +40,7 @@ held_inodelk(call_frame_t *frame, xlator_t *this, const char *volume, loc_t *loc
     return 0;
 }
 
-/* A lock on a file by a client, both known by their numbers. */
+/* Takes a lock; `number` stands for the file and for the client. */
 static void
 lock(glusterfs_ctx_t *ctx, xlator_t *xl, uint8_t number)
 {
@@ -120,7 +120,7 @@ main(int argc, char **argv)
     check(children_seen == 2 * rounds * fops && callers_seen == children_seen);
     check(GF_ATOMIC_GET(test_xdata->refcount) == 1);
 
-    /* Off: nothing is counted, everything still passes. */
+    /* With counting off, every fop still passes. */
     options = dict_new();
     check(dict_set_str(options, "segment-dir", argv[2]) == 0);
     check(dict_set_str(options, "enabled", "off") == 0);
@@ -132,7 +132,7 @@ main(int argc, char **argv)
 
     wait_for_reader(argv[2]);
 
-    /* A new shape, a shape that cannot be, a new life. */
+    /* Other sizes of tables, a directory that cannot be made, and init after fini. */
     check(dict_set_str(options, "file-slots", "8") == 0);
     check(xl->reconfigure(xl, options) == 0);
     check(dict_set_str(options, "segment-dir", "/dev/null/nowhere") == 0);

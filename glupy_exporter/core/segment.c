@@ -82,7 +82,7 @@ lane_count(void)
 /* How a segment begins. */
 struct beginning {
     struct glupy_header header;
-    struct glupy_entry directory[GLUPY_TABLE_COUNT];
+    struct glupy_entry catalog[GLUPY_TABLE_COUNT];
 };
 
 static uint64_t
@@ -103,18 +103,18 @@ plan(struct beginning *plan, const struct glupy_shape *shape)
     uint64_t end = sizeof(*plan);
     uint32_t table;
 
-    memcpy(plan->directory, entries, sizeof(entries));
+    memcpy(plan->catalog, entries, sizeof(entries));
     for (table = 0; table < GLUPY_TABLE_COUNT; table++) {
-        plan->directory[table].offset = next_line(end);
-        end = plan->directory[table].offset +
+        plan->catalog[table].offset = next_line(end);
+        end = plan->catalog[table].offset +
               (uint64_t)entries[table].element_size * entries[table].count;
     }
     plan->header.magic = GLUPY_MAGIC;
     plan->header.version = GLUPY_VERSION;
     plan->header.header_size = sizeof(plan->header);
-    plan->header.directory_offset = offsetof(struct beginning, directory);
+    plan->header.catalog_offset = offsetof(struct beginning, catalog);
     plan->header.table_count = GLUPY_TABLE_COUNT;
-    plan->header.entry_size = sizeof(plan->directory[0]);
+    plan->header.entry_size = sizeof(plan->catalog[0]);
     plan->header.total_size = next_line(end);
 }
 
@@ -323,7 +323,7 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
     }
     segment->fop_count = options->fop_count;
     segment->lane_mask = (uint32_t)shape.lanes - 1;
-    locate(segment, beginning.directory);
+    locate(segment, beginning.catalog);
     fill(segment, options);
     return segment;
 }

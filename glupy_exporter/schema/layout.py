@@ -1,6 +1,6 @@
 """The layout of a segment: the one declaration that both the C core and the reader follow.
 
-A segment is one file per brick. It starts with a :class:`Header`, which says where the directory
+A segment is one file per brick. It starts with a :class:`Header`, which says where the catalog
 is: an array of :class:`Entry`, one for each table. A reader finds tables by name, takes what it
 knows of each element, and ignores tables that it does not know. So a table may be added, and a
 field at the end of an element or of the header, without a new version; see docs/design.md.
@@ -50,7 +50,7 @@ CACHE_LINE = 64
 """Tables begin at a multiple of it."""
 
 TABLES_MAX = 256
-"""Entries of a directory that a reader takes."""
+"""Entries of a catalog that a reader takes."""
 
 NAME_SIZE = 32
 """Bytes for one fop's name, terminating NUL included."""
@@ -149,7 +149,7 @@ class Header(ctypes.Structure):
         ("version", _u32),
         ("header_size", _u32),
         ("total_size", _u64),
-        ("directory_offset", _u64),
+        ("catalog_offset", _u64),
         ("table_count", _u32),
         ("entry_size", _u32),
         ("reserved", _u64 * 13),
@@ -168,7 +168,7 @@ class Header(ctypes.Structure):
 
 
 class Entry(ctypes.Structure):
-    """One table in the directory."""
+    """One table in the catalog."""
 
     _fields_ = [
         ("name", ctypes.c_char * 24),

@@ -95,7 +95,7 @@ def contents(read: Read, size: int) -> tuple[layout.Header, Spans]:
     else:
         _check(header.header_size >= _HEADER_MIN, f"a header of {header.header_size} bytes")
         header = load(layout.Header, copied, header.header_size)
-        spans = _directory(read, header)
+        spans = _catalog(read, header)
     for name, span in spans.items():
         _check_span(name, span, size)
     for group in _GROUPS:
@@ -115,15 +115,15 @@ def _of_version1(read: Read, size: int) -> dict[str, Span]:
     return version1.spans(header)
 
 
-def _directory(read: Read, header: layout.Header) -> dict[str, Span]:
+def _catalog(read: Read, header: layout.Header) -> dict[str, Span]:
     count, size = header.table_count, header.entry_size
     _check(count <= layout.TABLES_MAX, f"{count} tables")
-    _check(ctypes.sizeof(layout.Entry) <= size <= _SMALL, f"directory entries of {size} bytes")
+    _check(ctypes.sizeof(layout.Entry) <= size <= _SMALL, f"catalog entries of {size} bytes")
     _check(
-        header.directory_offset + count * size <= header.total_size,
-        "the directory lies outside the file",
+        header.catalog_offset + count * size <= header.total_size,
+        "the catalog lies outside the file",
     )
-    copied = read(header.directory_offset, count * size)
+    copied = read(header.catalog_offset, count * size)
     spans: dict[str, Span] = {}
     for start in range(0, count * size, size):
         entry = load(layout.Entry, copied[start : start + size], size)

@@ -92,7 +92,7 @@ class Segment:
     health: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Of the tables ``files`` and ``clients``, likewise."""
     entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Fields of the directory, by table, once all else is filled in."""
+    """Fields of the catalog, by table, once all else is filled in."""
 
     def build(self) -> bytearray:
         """The bytes of the segment."""
@@ -100,7 +100,7 @@ class Segment:
             magic=layout.MAGIC,
             version=layout.VERSION,
             header_size=ctypes.sizeof(layout.Header),
-            directory_offset=ctypes.sizeof(layout.Header),
+            catalog_offset=ctypes.sizeof(layout.Header),
             table_count=len(layout.TABLES),
             entry_size=ctypes.sizeof(layout.Entry),
             pid=4711,
@@ -115,7 +115,7 @@ class Segment:
             brick=self.brick.encode(),
         )
         entries: dict[str, layout.Entry] = {}
-        end = header.directory_offset + len(layout.TABLES) * header.entry_size
+        end = header.catalog_offset + len(layout.TABLES) * header.entry_size
         for table in layout.TABLES:
             entry = entries[table.name] = layout.Entry(
                 name=table.name.encode(),
@@ -166,7 +166,7 @@ class Segment:
             for key, value in self.entries.get(name, {}).items():
                 setattr(entry, key, value)
         for index, entry in enumerate(entries.values()):
-            put(data, header.directory_offset + index * header.entry_size, entry)
+            put(data, header.catalog_offset + index * header.entry_size, entry)
         for key, value in self.header.items():
             setattr(header, key, value)
         put(data, 0, header)
@@ -246,7 +246,7 @@ def offset(data: bytes | bytearray, table: str, slot: int = 0, field: Any = None
     """Where a table, or a field of one of its elements, is in the bytes of a segment."""
     header = layout.Header.from_buffer_copy(data)
     for index in range(header.table_count):
-        start = header.directory_offset + index * header.entry_size
+        start = header.catalog_offset + index * header.entry_size
         entry = layout.Entry.from_buffer_copy(data, start)
         if entry.name == table.encode():
             return int(entry.offset + slot * entry.element_size + (field.offset if field else 0))

@@ -403,8 +403,8 @@ BAD_HEADERS = {
     "header_size": ("bad_layout", {"header_size": 8}),
     "magic": ("bad_magic", {"magic": 0}),
     "too many tables": ("bad_layout", {"table_count": layout.TABLES_MAX + 1}),
-    "directory beyond the end": ("bad_layout", {"directory_offset": 2**40}),
-    "directory that would overflow": ("bad_layout", {"directory_offset": 2**64 - 8}),
+    "catalog beyond the end": ("bad_layout", {"catalog_offset": 2**40}),
+    "catalog that would overflow": ("bad_layout", {"catalog_offset": 2**64 - 8}),
     "entries too small": ("bad_layout", {"entry_size": 8}),
     "entries too large": ("bad_layout", {"entry_size": 2**32 - 1}),
     "claims to be longer": ("truncated", {"total_size": 2**40}),
@@ -447,7 +447,7 @@ def test_bad_header(path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_ENTRIES)
-def test_bad_directory(path: Path, name: str) -> None:
+def test_bad_catalog(path: Path, name: str) -> None:
     made = segments.Segment(entries=BAD_ENTRIES[name]).build()
     # Long enough for all that is said of tables to be there, had it been believed.
     struct.pack_into("Q", made, layout.Header.total_size.offset, 1 << 30)
@@ -479,7 +479,7 @@ def resized(made: bytearray, table: str, by: int) -> bytearray:
     """The segment with elements of another size in a table, which is moved to the end."""
     header = layout.Header.from_buffer_copy(made)
     index = [each.name for each in layout.TABLES].index(table)
-    at = header.directory_offset + index * header.entry_size
+    at = header.catalog_offset + index * header.entry_size
     entry = layout.Entry.from_buffer_copy(made, at)
     size = entry.element_size
     starts = range(entry.offset, entry.offset + size * entry.count, size)
@@ -656,7 +656,7 @@ def test_noise_is_refused_or_read_but_never_raises_anything_else(path: Path) -> 
             random = bytes(noise(seed, 4096))
             start = segments.offset(good, "cells")
             data[start:] = (random * (len(data) // 4096 + 1))[: len(data) - start]
-        else:  # a few bytes of the header and the directory
+        else:  # a few bytes of the header and the catalog
             places = list(noise(seed, 8))
             for low, high in zip(places[::2], places[1::2]):
                 data[(high * 256 + low) % segments.offset(good, "numbers")] = low ^ high

@@ -47,8 +47,8 @@ class Bricks(Collector):
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick that runs."""
         yield from self._identity(brick)
-        yield from NUMBERS.single(brick.brick.numbers)
-        yield single(HEARTBEAT_AGE, max(0.0, time.time() - brick.brick.heartbeat))
+        yield from NUMBERS.single(brick.about.numbers)
+        yield single(HEARTBEAT_AGE, max(0.0, time.time() - brick.about.heartbeat))
 
     def dead(self, brick: OpenBrick) -> Iterable[Block]:
         """Rows of a brick whose process is gone but whose segment is not."""
@@ -56,9 +56,15 @@ class Bricks(Collector):
 
     @staticmethod
     def _identity(brick: OpenBrick) -> Iterable[Block]:
-        who = brick.brick
-        subvolume = "" if who.subvolume is None else str(who.subvolume)
-        labels = (who.host, str(who.pid), who.glusterfs_version, who.xlator_version, subvolume)
-        yield single(UP, int(who.alive))
+        about = brick.about
+        subvolume = "" if about.subvolume is None else str(about.subvolume)
+        labels = (
+            about.host,
+            str(about.pid),
+            about.glusterfs_version,
+            about.xlator_version,
+            subvolume,
+        )
+        yield single(UP, int(about.alive))
         yield single(INFO, 1, *labels)
-        yield single(CREATED, who.created)
+        yield single(CREATED, about.created)

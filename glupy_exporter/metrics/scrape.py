@@ -36,7 +36,7 @@ def _run(
     problems = []
     for brick in bricks:
         try:
-            found = list(collector.live(brick) if brick.brick.alive else collector.dead(brick))
+            found = list(collector.live(brick) if brick.about.alive else collector.dead(brick))
         except SegmentError as error:
             problems.append(Problem(brick.segment.path, error.reason, str(error)))
             continue

@@ -28,14 +28,15 @@ class OpenBrick:
     """A brick of this node and its segment, open for the time of one scrape."""
 
     segment: Segment
-    brick: Brick
+    about: Brick
+    """What the segment says of the brick."""
     siblings: list[OpenBrick] = field(default_factory=list, compare=False, repr=False)
     """The other bricks of the volume on this node that run."""
 
     @property
     def key(self) -> tuple[str, str]:
         """The values of the labels ``volume`` and ``brick``; no two bricks of a scrape share it."""
-        return (self.brick.volume, labels.fitting(self.brick.brick))
+        return (self.about.volume, labels.fitting(self.about.path))
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ def open_bricks(
     problems: list[Problem] = []
     with ExitStack() as stack:
         for brick in _open_all(directory, stack, problems, state.counted if state else ()):
-            who = brick.brick
-            if not who.alive and (
-                time.time() - who.heartbeat > expiry
-                or (state and state.obsolete(who.volume, who.brick, who.heartbeat))
+            about = brick.about
+            if not about.alive and (
+                time.time() - about.heartbeat > expiry
+                or (state and state.obsolete(about.volume, about.path, about.heartbeat))
             ):
                 continue
             rivals = [brick, *filter(None, [bricks.get(brick.key)])]
-            rivals.sort(key=lambda rival: (rival.brick.alive, rival.brick.created))
+            rivals.sort(key=lambda rival: (rival.about.alive, rival.about.created))
             bricks[brick.key] = rivals.pop()
             for loser in rivals:
                 winner = bricks[brick.key].segment.path.name
@@ -82,8 +83,8 @@ def open_bricks(
                 other
                 for other in bricks.values()
                 if other is not brick
-                and other.brick.alive
-                and other.brick.volume == brick.brick.volume
+                and other.about.alive
+                and other.about.volume == brick.about.volume
             )
         try:
             yield [bricks[key] for key in sorted(bricks)], problems

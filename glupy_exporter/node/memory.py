@@ -20,7 +20,7 @@ class Memory(Generic[_T]):
 
     def of(self, brick: OpenBrick, now: float) -> _T:
         """The value of the brick's segment, a new one at first; ``now`` is on a monotonic clock."""
-        key = (*brick.key, brick.brick.created)
+        key = (*brick.key, brick.about.created)
         value = self._values[key][1] if key in self._values else self._make()
         self._values = {k: v for k, v in self._values.items() if now - v[0] <= KEEP}
         self._values[key] = now, value

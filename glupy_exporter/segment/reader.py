@@ -160,7 +160,7 @@ class Segment:
         return Brick(
             # As when the name was compared: whoever can write the file may have changed it since.
             volume=escape(self.header.volume),
-            brick=escape(self.header.brick),
+            path=escape(self.header.brick),
             host=escape(header.host),
             pid=header.pid,
             glusterfs_version=escape(header.glusterfs_version),

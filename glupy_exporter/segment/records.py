@@ -12,7 +12,7 @@ class Brick:
     """Who wrote a segment. Times are seconds since the epoch."""
 
     volume: str
-    brick: str
+    path: str
     host: str
     pid: int
     glusterfs_version: str

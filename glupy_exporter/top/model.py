@@ -154,7 +154,7 @@ class Sampler:
         known = nodestate.read(self._state_file) if self._state_file else None
         with open_bricks(self._directory, self._expiry, known) as (bricks, problems):
             for brick in bricks:
-                if not brick.brick.alive:
+                if not brick.about.alive:
                     down.append(":".join(brick.key))
                     continue
                 before = self._looks.get(brick.key)
@@ -189,7 +189,7 @@ def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
         file = table.record(row)
         return next(names.complete(brick, [(row, file)])) if file else None
 
-    written_by = brick.brick.pid, brick.brick.created
+    written_by = brick.about.pid, brick.about.created
     if before and before.written_by != written_by:
         before = None
     return _Look(

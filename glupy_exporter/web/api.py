@@ -322,7 +322,7 @@ def answer(
         for brick in bricks:
             volume, path = brick.key
             if (
-                brick.brick.alive
+                brick.about.alive
                 and wanted.get("volume", volume) == volume
                 and wanted.get("brick", path) == path
             ):

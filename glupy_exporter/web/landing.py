@@ -48,12 +48,12 @@ def render(config: Config) -> bytes:
     known = nodestate.read(config.state_file)
     with open_bricks(config.segment_dir, config.segment_expiry, known) as (bricks, problems):
         for brick in bricks:
-            who = brick.brick
-            cells = (who.volume, who.brick, who.host, who.pid, who.glusterfs_version)
+            about = brick.about
+            cells = (about.volume, about.path, about.host, about.pid, about.glusterfs_version)
             rows.append(
                 _row(
-                    "up" if who.alive else "dead",
-                    (*cells, who.xlator_version, brick.segment.path.name),
+                    "up" if about.alive else "dead",
+                    (*cells, about.xlator_version, brick.segment.path.name),
                 )
             )
     for problem in problems:

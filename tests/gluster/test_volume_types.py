@@ -65,7 +65,7 @@ def test_multiplexed_bricks(multiplex: None) -> None:
             with subject.segment(brick) as segment:
                 identity = segment.brick()
             assert identity.pid == pid
-            assert (identity.volume, identity.brick) == (subject.name, str(brick))
+            assert (identity.volume, identity.path) == (subject.name, str(brick))
             assert identity.alive
 
         other.stop()

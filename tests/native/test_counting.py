@@ -33,7 +33,7 @@ def test_counts_are_exact(
         clients = _clients(segment)
         file_health, client_health = segment.health("files"), segment.health("clients")
 
-    assert (brick.volume, brick.brick, brick.subvolume) == ("test", "/bricks/b", 7)
+    assert (brick.volume, brick.path, brick.subvolume) == ("test", "/bricks/b", 7)
     assert brick.alive and not reader.scan(tmp_path)
 
     assert (read.name, read.started, read.completed, read.errors) == ("read", TOTAL, TOTAL, 0)

@@ -277,7 +277,7 @@ def test_every_length_of_a_path_has_a_name(play: Play, directory: Path, brick: s
         (path,) = segments(directory)
         assert path.name == naming.names(VOLUME, brick)[0]
         with reader.Segment(path) as segment:
-            assert segment.brick().brick == brick
+            assert segment.brick().path == brick
         scene.line()
         scene.go_on()
 

@@ -453,7 +453,7 @@ class Buggy(Collector):
 
     def live(self, brick):
         yield single(self.families[0], 1)
-        if brick.brick.brick == "/bricks/b1":
+        if brick.about.path == "/bricks/b1":
             raise ZeroDivisionError
 
 

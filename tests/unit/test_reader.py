@@ -48,7 +48,7 @@ def test_brick_is_who_the_header_says(path: Path) -> None:
     segments.Segment().write(path)
     with reader.Segment(path) as segment:
         brick = segment.brick()
-    assert (brick.volume, brick.brick, brick.host, brick.pid) == ("v0", "/bricks/b0", "node1", 4711)
+    assert (brick.volume, brick.path, brick.host, brick.pid) == ("v0", "/bricks/b0", "node1", 4711)
     assert (brick.glusterfs_version, brick.xlator_version) == ("10.3", "0.1.0")
     assert (brick.subvolume, brick.numbers["enabled"]) == (1, 1)
     assert brick.created == 1_700_000_000
@@ -707,7 +707,7 @@ def test_a_segment_keeps_the_identity_that_was_checked(path: Path) -> None:
         other = segments.Segment(volume="other", brick="/other").build()
         with path.open("r+b") as file:
             file.write(other[: ctypes.sizeof(layout.Header)])
-        assert (segment.brick().volume, segment.brick().brick) == ("v0", "/bricks/b0")
+        assert (segment.brick().volume, segment.brick().path) == ("v0", "/bricks/b0")
 
 
 def test_a_record_has_every_counter() -> None:

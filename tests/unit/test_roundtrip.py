@@ -69,7 +69,7 @@ def test_what_is_written_is_read(made: segments.Segment) -> None:
             read_files = {row[0]: file_table.record(row) for row in file_table.rows}
             read_clients = {row[0]: client_table.record(row) for row in client_table.rows}
     assert unescape(brick.volume).decode() == made.volume
-    assert unescape(brick.brick).decode() == made.brick
+    assert unescape(brick.path).decode() == made.brick
     for name, fop in made.fops.items():
         if not (fop.buckets or fop.in_flight or fop.nanoseconds or fop.errnos):
             assert name not in found, "a fop that was never called"

@@ -63,7 +63,7 @@ def test_every_number_is_the_one_that_was_counted(old: Path) -> None:
         ((_, client),) = segment.client_table().records()
         internal = segment.internal()
         health = segment.health("files")
-    assert (brick.volume, brick.brick, brick.host) == ("harness", "/bricks/b0", "node1")
+    assert (brick.volume, brick.path, brick.host) == ("harness", "/bricks/b0", "node1")
     assert {(fop.started, fop.completed, fop.errors) for fop in fops} == {(6, 6, 3)}
     assert len(fops) == FOPS and errors == 3
     assert (io["read"].bytes, io["write"].bytes) == (3 * 4096, 3 * 3 * 4096)

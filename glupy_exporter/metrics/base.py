@@ -1,4 +1,4 @@
-"""What a collector is."""
+"""The base class of collectors."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from glupy_exporter.values import Settings
 
 @dataclass(frozen=True)
 class Options:
-    """What a collector is told."""
+    """The configuration of a collector."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Values of the collector's own settings; those that are not named have their defaults."""
+    """Values of the collector's own settings, by key; missing ones have their defaults."""
     privacy: Privacy = Privacy()
 
 
 class Collector:
     """One group of families, switched on and off as a whole.
 
-    One scrape at a time calls a collector, so it needs no locks. Rows of a brick whose segment
-    turns out bad half-way (SegmentError) are dropped, those of the other bricks are served.
+    One scrape at a time calls a collector, so it needs no locks. If ``live`` or ``dead`` raises
+    SegmentError, the scrape drops all rows of that brick and serves those of the others.
     """
 
     name: ClassVar[str]
     help: ClassVar[str]
     families: ClassVar[tuple[Family, ...]]
     more: ClassVar[str] = ""
-    """What docs/metrics.md says of it besides."""
+    """Further text for docs/metrics.md."""
     settings: ClassVar[Settings] = {}
-    """Those of its own: ``limit`` is the key, and the flag, ``collector.NAME.limit``."""
+    """Its own settings; ``limit`` here is the key and flag ``collector.NAME.limit``."""
 
     def __init__(self, options: Options = Options()) -> None:
         self.privacy = options.privacy
@@ -49,11 +49,11 @@ class Collector:
         return self.settings[key].check(self.settings[key].default)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
-        """Rows of a brick that runs."""
+        """The rows of a brick that runs."""
         return ()
 
     def dead(self, brick: OpenBrick) -> Iterable[Block]:
-        """Rows of a brick whose process is gone but whose segment is not."""
+        """The rows of a brick whose process is gone but whose segment is not."""
         return ()
 
     def node(self) -> Iterable[Exposed | Metric]:

@@ -19,14 +19,14 @@ from glupy_exporter.segment.records import ClientIdentity
 from glupy_exporter.segment.table import Known
 
 AWAY = 900.0
-"""Seconds after a client's last fop until it is no longer exported, if it has no connection."""
+"""Seconds after its last fop for which a client without a connection is exported."""
 
-_WHICH = (
-    "Only for the busiest clients of the brick, by address; several mounts of a host are one and "
-    "process is empty, unless the volume option user.xlator.glupy.client-detail is process: then "
-    "process is the client's process id on its host. "
-    f"Without a connection and a fop for {AWAY / 60:.0f} minutes a client is no longer served."
-)
+_WHICH = "Only the brick's busiest clients have it."
+_MORE = f"""\
+`client` is the address of the client's host. All mounts and programs of a host are one client and
+`process` is empty, unless the volume option `user.xlator.glupy.client-detail` is `process`: then
+`process` is the client's process id on its host. A client that has had no connection and no fop for
+{AWAY / 60:.0f} minutes is left out."""
 COUNTS = Declared(quantities.COUNTERS, quantities.CLIENT, ("client", "process"), _WHICH)
 HEALTH = Declared(quantities.HEALTH, quantities.CLIENT)
 CONNECTED = Family(
@@ -38,19 +38,19 @@ SLOTS = Family("glupy_clients_slots", "gauge", "Slots in the brick's client tabl
 ERROR_BOUND = Family(
     "glupy_client_count_error_bound",
     "gauge",
-    "The most fops by which any exported glupy_client_fops_total of the brick may be too low: a "
-    "client is counted from when it gets its slot, and may have been at work before.",
+    "The most fops by which any exported glupy_client_fops_total of the brick may be too low, as "
+    "fops before a client got its slot are not counted.",
 )
 
 
 class Clients(Collector):
-    """The busiest clients, chosen as the busiest files are."""
+    """The busiest clients, selected as the busiest files are."""
 
     name = "clients"
     help = "the busiest clients of each brick"
     families = (*COUNTS.families, CONNECTED, *HEALTH.families, SLOTS, ERROR_BOUND)
     settings = rows.settings(100)
-    more = rows.MORE
+    more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
@@ -58,7 +58,7 @@ class Clients(Collector):
         self._known: Memory[Known[ClientIdentity]] = Memory(dict)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
-        """Rows of a brick that runs."""
+        """The rows of a brick that runs."""
         segment = brick.segment
         table = segment.client_table()
         yield from HEALTH.single(segment.health("clients"))

@@ -1,4 +1,4 @@
-"""The families of the numbers that the schema declares, and their rows."""
+"""Makes families of the numbers that the schema declares, and their rows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from glupy_exporter.schema.quantities import COUNTER, DURATION, Quantity, Subjec
 
 
 class Declared:
-    """The families of some quantities; those of one metric share a family.
+    """The families of those ``quantities`` that ``subject`` exports.
 
-    Sentences and names are filled in for ``subject``; ``which`` is added to what each family says,
-    and ``labels`` come before a family's own.
+    Quantities of one metric share a family. ``which`` is added to the help of each family, and
+    ``labels`` come before a family's own.
     """
 
     def __init__(
@@ -39,15 +39,15 @@ class Declared:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """In the order of the quantities."""
+        """The families in the order of the quantities."""
         return tuple(self._families.values())
 
     def __getitem__(self, name: str) -> Family:
-        """The family of the quantity of that name."""
+        """The family of the quantity that is called ``name``."""
         return next(self._families[q.metric] for q in self._quantities if q.name == name)
 
     def single(self, values: Mapping[str, Value]) -> Iterator[Block]:
-        """The rows of what a brick has one of; quantities without a value have none."""
+        """The single row of each quantity that has a value in ``values``, by name."""
         for each in self._quantities:
             if each.name in values:
                 labels = tuple(value for _, value in each.labels)
@@ -56,6 +56,9 @@ class Declared:
     def rows(
         self, labels: Sequence[Labels], values: Mapping[str, Sequence[Value]]
     ) -> Iterator[Block]:
-        """A row for each of ``labels``, with its value of every quantity."""
+        """Every quantity's rows, one for each of ``labels``.
+
+        ``values`` has a column for each quantity, by name, in the order of ``labels``.
+        """
         for each in self._quantities:
             yield Block(self._families[each.metric], labels, values[each.name])

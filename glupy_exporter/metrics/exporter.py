@@ -19,56 +19,49 @@ from glupy_exporter.metrics.family import Exposed, Family
 BUILD_INFO = Family(
     "glupy_exporter_build_info",
     "gauge",
-    "The version of this exporter, always 1.",
+    "Always 1; the label is the version of this exporter.",
     ("version",),
     of_brick=False,
 )
 RELOADED = Family(
     "glupy_exporter_config_last_reload_successful",
     "gauge",
-    "1 if the configuration was good when it was last read, at the start or upon SIGHUP; 0 if it "
-    "was not, and the one before is in force. The web config file does not count: it is read "
-    "whenever it changes, and while it is wrong nobody is let in.",
+    "1 if the configuration was good when it was last read, 0 if it was not and the one before is "
+    "in force.",
     of_brick=False,
 )
 RELOAD_TIME = Family(
     "glupy_exporter_config_last_reload_success_timestamp_seconds",
     "gauge",
-    "When the configuration that is in force was read.",
+    "When the configuration that is in force was read, in seconds since the epoch.",
     of_brick=False,
 )
 SEGMENT_ERRORS = Family(
     "glupy_segment_errors_total",
     "counter",
-    "Times that a scrape could not use a segment, or not list the segment directory "
-    '(reason "no_directory"), since the exporter started. That there is no such directory counts '
-    "only where bricks with the translator are known to be started. Segments beyond the limit of "
-    'open files count once a scrape (reason "descriptors").',
+    "Times that a scrape could not use a segment or list the segment directory, since the exporter "
+    "started.",
     ("reason",),
     of_brick=False,
 )
 STARTED = Family(
     "glupy_volume_started",
     "gauge",
-    "1 if this node's glusterd has the volume on record as started, 0 if not. Only volumes with "
-    "bricks on this node, and only while `glupy-exporter discover --state` runs each minute.",
+    "1 if this node's glusterd has the volume on record as started, 0 if not.",
     ("volume",),
     of_brick=False,
 )
 CONFIGURED = Family(
     "glupy_volume_translator_configured",
     "gauge",
-    "1 if this node's glusterd has the option user.xlator.glupy on record for the volume, by which "
-    "the volfiles of its bricks name the translator, 0 if not. Bricks that run the translator "
-    "while it is 0 ignore `gluster volume set`. Only volumes with bricks on this node, and only "
-    "while `glupy-exporter discover --state` runs each minute.",
+    "1 if this node's glusterd has the volume's option user.xlator.glupy on record, 0 if not.",
     ("volume",),
     of_brick=False,
 )
 DURATION = Family(
     "glupy_collector_duration_seconds",
     "gauge",
-    "Time that a collector took in this scrape.",
+    "Time that a collector took in this scrape, in seconds.",
     ("collector",),
     of_brick=False,
 )
@@ -89,7 +82,22 @@ SCRAPE_FAMILIES = (
     DURATION,
     SUCCESS,
 )
-"""Filled in by the scrape, whatever collectors are switched on."""
+"""Families that every scrape has, whichever collectors are switched on."""
+
+SCRAPE_MORE = """\
+No flag switches these off.
+
+The exporter reads its configuration at the start and on SIGHUP. The web config file is not part of
+it: the exporter reads that file whenever it changes, and lets nobody in while it is wrong.
+
+`glupy_volume_started` and `glupy_volume_translator_configured` have rows for the volumes with
+bricks on this node, and only while `glupy-exporter discover --state` runs each minute. The option
+`user.xlator.glupy` puts the translator into the volfiles of a volume's bricks. A brick that runs
+the translator without that option ignores `gluster volume set`.
+
+A missing segment directory (reason `no_directory`) is an error only if bricks with the translator
+are known to be started. Segments beyond the limit of open files (reason `descriptors`) count as one
+error in each scrape."""
 
 
 class Exporter(Collector):
@@ -98,7 +106,7 @@ class Exporter(Collector):
     name = "exporter"
     help = "version and process of the exporter itself"
     families = (BUILD_INFO,)
-    more = "Also the `process_` and `python_` metrics of prometheus_client."
+    more = "It also serves the `process_` and `python_` metrics of prometheus_client."
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)

@@ -1,9 +1,9 @@
-"""A scrape as text, in Prometheus's format or in OpenMetrics.
+"""Writes a scrape as text, in Prometheus's format or in OpenMetrics.
 
-prometheus_client's encoders want an object and a dictionary of labels for each line, and look at
-every label's name: of the tens of thousands of lines of a full node that was two thirds of a
-scrape. What this exporter's own families need of the formats is little: the lines of a row are one
-template, filled in. Tests compare them with what prometheus_client writes.
+prometheus_client's encoders want an object and a dictionary of labels for each line, and check
+every label's name. With the tens of thousands of lines of a full node, that took two thirds of a
+scrape. This exporter's own families need little of the formats: the lines of a row are one
+template, filled in. Tests compare the output with what prometheus_client writes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from glupy_exporter.metrics.family import Exposed, Family, Histogram, Labels, Va
 
 
 class Source(Protocol):
-    """What gives the metrics of a scrape."""
+    """A source of the metrics of a scrape."""
 
     def collect(self) -> Iterable[Exposed | Metric]:
-        """Every metric."""
+        """Every metric of one scrape."""
 
 
-_PLACE = "\0"  # in a template, of the labels that differ from row to row
+_PLACE = "\0"  # marks where in a template the labels go that differ from row to row
 
 
 def _escape(text: str) -> str:
@@ -34,7 +34,7 @@ def _escape(text: str) -> str:
 
 
 def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
-    """Labels as they stand in a template, which is formatted once more."""
+    """Labels as text for a template; each ``%`` is doubled, as the template is formatted later."""
     pairs = []
     for name, value in zip(names, values):
         escaped = _escape(value).replace('"', '\\"').replace("%", "%%")
@@ -43,7 +43,7 @@ def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
 
 
 def _template(family: Family) -> str:
-    """The lines of a row, with a place for the labels that they share and one for each number."""
+    """The lines of a row, with a place for their common labels and one for each number."""
     shared = len(family.label_names) > bool(family.parts)
 
     def line(suffix: str, last: str = "") -> str:
@@ -58,7 +58,7 @@ def _template(family: Family) -> str:
 
 
 def _numbers(value: Value) -> float | tuple[float, ...]:
-    """What stands in the lines of a row."""
+    """The numbers in the lines of a row."""
     if not isinstance(value, Histogram):
         return value
     counts = tuple(accumulate(value.buckets))
@@ -66,20 +66,20 @@ def _numbers(value: Value) -> float | tuple[float, ...]:
 
 
 class _Texts:
-    """Labels of rows as they stand in a template; families and bricks have many in common."""
+    """Texts of labels for templates, each made once: families and bricks have many in common."""
 
     def __init__(self) -> None:
         self._own: dict[tuple[Labels, Labels], str] = {}
         self._of_blocks: dict[tuple[Labels, Labels, int], tuple[Sequence[Labels], list[str]]] = {}
 
     def of_rows(self, names: Labels, key: Labels, labels: Sequence[Labels]) -> list[str]:
-        """For each row, the labels ``names``, whose values are ``key`` and then the row's own."""
+        """The text of each row's labels: ``names``, with the values of ``key`` and of the row."""
         which = names, key, id(labels)
         if which not in self._of_blocks:
             of_brick, own = _pairs(names, key), names[len(key) :]
             separator = "," if of_brick and own else ""
             texts = [f"{of_brick}{separator}{self._pairs(own, values)}" for values in labels]
-            self._of_blocks[which] = labels, texts  # both: while labels live nobody has their id
+            self._of_blocks[which] = labels, texts  # holding labels keeps their id from reuse
         return self._of_blocks[which][1]
 
     def _pairs(self, names: Labels, values: Labels) -> str:
@@ -89,7 +89,7 @@ class _Texts:
 
 
 def _lines(exposed: Exposed, texts: _Texts) -> Iterator[str]:
-    """The lines of one brick after the other."""
+    """The lines of a family, one text for each brick."""
     family = exposed.family
     template = _template(family)
     names = family.label_names[: -1 if family.parts else None]
@@ -110,13 +110,13 @@ def _openmetrics_head(family: Family) -> str:
 
 
 class _Others:
-    """What prometheus_client's own collectors gave, for its own encoders."""
+    """A source of the metrics of prometheus_client's collectors, for that library's encoders."""
 
     def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
 
     def collect(self) -> list[Metric]:
-        """All of it."""
+        """All of them."""
         return self._metrics
 
 
@@ -136,10 +136,10 @@ def _render(
 
 
 def text(source: Source) -> Iterator[bytes]:
-    """One scrape in Prometheus's text format 0.0.4, piece by piece."""
+    """One scrape in Prometheus's text format 0.0.4, as pieces in UTF-8."""
     return _render(source, _text_head, generate_latest)
 
 
 def openmetrics(source: Source) -> Iterator[bytes]:
-    """One scrape in OpenMetrics 1.0.0, piece by piece."""
+    """One scrape in OpenMetrics 1.0.0, as pieces in UTF-8."""
     return _render(source, _openmetrics_head, generate_openmetrics)

@@ -1,4 +1,4 @@
-"""What a metric family is called and means, declared once for /metrics and docs/metrics.md."""
+"""Metric families, declared once for /metrics and docs/metrics.md, and their rows in a scrape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _edge(bound: float) -> str:
 
 @dataclass(frozen=True)
 class Histogram:
-    """The value of one histogram: observations a bucket, not cumulative, and their sum."""
+    """The value of a histogram: observations by bucket, not cumulative, and the sum of them."""
 
     buckets: Sequence[int]
     sum: float
@@ -25,20 +25,20 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, often
 class Family:
-    """A metric family; ``labels`` are those after the ``volume`` and ``brick`` of its brick.
-
-    ``name`` is the one in the text format: a counter's ends with ``_total``.
-    """
+    """A metric family. A counter's ``name`` ends with ``_total``, as in the text format."""
 
     name: str
     type: str
     help: str
     labels: tuple[str, ...] = ()
+    """Names of its labels without ``volume`` and ``brick``."""
     bounds: tuple[float, ...] = ()
-    """Upper bounds of a histogram's buckets, the infinite last one left out."""
+    """Upper bounds of a histogram's buckets, without the last, infinite one."""
     parts: tuple[str, ...] = ()
-    """Values of the last label, if a row has a value for each of them and so lacks that label."""
+    """Values of the last label, if each row has a value for every one of them; such a row has no
+    value of that label itself."""
     of_brick: bool = True
+    """Whether it has the labels ``volume`` and ``brick``."""
 
     @property
     def base(self) -> str:
@@ -47,7 +47,7 @@ class Family:
 
     @property
     def unit(self) -> str:
-        """``seconds``, ``bytes`` or nothing, as OpenMetrics takes it from the name."""
+        """``seconds``, ``bytes`` or empty: the suffix of the base name, as OpenMetrics wants it."""
         return next((unit for unit in UNITS if self.base.endswith(f"_{unit}")), "")
 
     @property
@@ -62,13 +62,13 @@ class Family:
 
 
 Value = Union[float, Histogram, tuple[float, ...]]
-"""Finite. A tuple has a value for each of the family's parts."""
+"""A finite number, a histogram, or a finite number for each of the family's parts."""
 Labels = tuple[str, ...]
-"""Values of labels; none holds a NUL."""
+"""Values of labels, without NUL."""
 
 
 class Block(NamedTuple):
-    """Rows of one brick, as two columns: families of the same rows share the first."""
+    """Rows of one brick, as two columns. Families with the same rows share the first column."""
 
     family: Family
     labels: Sequence[Labels]
@@ -77,19 +77,20 @@ class Block(NamedTuple):
 
 
 def single(family: Family, value: Value, *labels: str) -> Block:
-    """A family of which the brick has one row."""
+    """The block of a family that has one row in the brick."""
     return Block(family, (labels,), (value,))
 
 
 @dataclass(frozen=True)
 class Exposed:
-    """A family and its rows in one scrape; an object a row would be most of a scrape's cost."""
+    """A family and its rows in one scrape, in columns: an object for each row would cost most of
+    the scrape's time."""
 
     family: Family
     blocks: Sequence[tuple[Labels, Block]]
-    """Each with the values of ``volume`` and ``brick``, if the family is of bricks."""
+    """Blocks, each with the values of ``volume`` and ``brick`` if the family has these labels."""
 
     @classmethod
     def of_node(cls, family: Family, rows: Mapping[Labels, Value]) -> Exposed:
-        """A family that is of no brick."""
+        """A family that belongs to no brick, with its value by labels."""
         return cls(family, [((), Block(family, list(rows), list(rows.values())))])

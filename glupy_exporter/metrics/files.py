@@ -20,28 +20,30 @@ from glupy_exporter.schema import quantities
 from glupy_exporter.segment.records import ClientIdentity, File, FileIdentity
 from glupy_exporter.segment.table import FileTable, Known
 
-_WHICH = (
-    "Only for the busiest files of the brick. path is from the volume's root, <gfid:...> while no "
-    "brick of the volume on this node knows it, ends in ... where cut and in (deleted) if the file "
-    "is, and has \\xNN for bytes that are not UTF-8 and for control characters; one that is longer "
-    "than 1024 bytes then is cut, and ends in ... and a hash of the whole; type is file, "
-    "directory, symlink, block, char, fifo, socket, or empty while it is not known. Whatever path "
-    "shows, whoever can mount the volume can look the file up by its gfid."
-)
+_WHICH = "Only the brick's busiest files have it."
+_MORE = """\
+`path` begins at the volume's root. It is `<gfid:...>` while no brick of the volume on this node
+knows the path. It ends in `...` if it is cut, and in `(deleted)` if the file is deleted. Bytes that
+are not UTF-8, and control characters, are shown as `\\xNN`. A path that is then longer than 1024
+bytes is cut, and ends in `...` and a hash of the whole path. `type` is `file`, `directory`,
+`symlink`, `block`, `char`, `fifo`, `socket`, or empty while it is not known. Whatever `path` shows,
+anybody who can mount the volume can find the file by its gfid.
+
+The top client is an estimate. It is right if one client does more than half of the fops; otherwise
+it is any of the busier clients. `glupy_file_top_client_info` has no row while it is not known."""
 COUNTS = Declared(quantities.COUNTERS, quantities.FILE, ("gfid", "path", "type"), _WHICH)
 HEALTH = Declared(quantities.HEALTH, quantities.FILE)
 SLOTS = Family("glupy_files_slots", "gauge", "Slots in the brick's file table, used or free.")
 ERROR_BOUND = Family(
     "glupy_file_count_error_bound",
     "gauge",
-    "The most fops by which any exported glupy_file_fops_total of the brick may be too low: a file "
-    "is counted from when it gets its slot, and may have been at work before.",
+    "The most fops by which any exported glupy_file_fops_total of the brick may be too low, as "
+    "fops before a file got its slot are not counted.",
 )
 TOP_CLIENT = Family(
     "glupy_file_top_client_info",
     "gauge",
-    "The client that does most on a file of late, always 1. An estimate: right if one client does "
-    "more than half of the fops, else any of the busier ones; not there while it is not known.",
+    "Always 1; the labels name the client that does most on a file of late, an estimate.",
     ("gfid", "path", "client", "process"),
 )
 
@@ -56,7 +58,7 @@ class Files(Collector):
     help = "the busiest files of each brick"
     families = (*COUNTS.families, TOP_CLIENT, *HEALTH.families, SLOTS, ERROR_BOUND)
     settings = rows.settings(50)
-    more = rows.MORE
+    more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
@@ -66,7 +68,7 @@ class Files(Collector):
         self._verdicts: Memory[dict[_Version, _Verdict]] = Memory(dict)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
-        """Rows of a brick that runs."""
+        """The rows of a brick that runs."""
         segment = brick.segment
         table = segment.file_table()
         yield from HEALTH.single(segment.health("files"))
@@ -77,7 +79,7 @@ class Files(Collector):
         slots = self._selector.select(
             brick.key, tags, table.last_seen, totals, segment.half_life, now
         )
-        # Asked again: a file may have got another name since its slot was judged.
+        # Privacy is asked again: a file may have been renamed since its slot was judged.
         known = table.records(slots, self._known.of(brick, now))
         named = names.complete(brick, known)
         files = activity.merge(filter(self.privacy.shown, named))
@@ -94,10 +96,10 @@ class Files(Collector):
         yield Block(TOP_CLIENT, tops, [1] * len(tops))
 
     def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> array[int]:
-        """The tags of the table, 0 in place of those of files that may not be shown.
+        """The tags of the table, with 0 for files that may not be shown.
 
-        A verdict holds until the slot's name changes: it would be slow to read every name at every
-        scrape. Files without one are judged each time, as the node may learn it any time.
+        A verdict holds until the slot's name changes, as reading every name at every scrape would
+        be slow. A file without a path is judged each time, as the node may learn its path.
         """
         known = self._verdicts.of(brick, now)
         before = dict(known)

@@ -1,4 +1,4 @@
-"""File operations of a brick: latency, errors, I/O sizes, what is in flight."""
+"""Fops of a brick: latency, errors, I/O sizes, fops in flight."""
 
 from __future__ import annotations
 
@@ -14,40 +14,43 @@ from glupy_exporter.schema import layout
 DURATION = Family(
     "glupy_fop_duration_seconds",
     "histogram",
-    "Time from the arrival of a fop at the translator until its answer came back through it: "
-    "everything below in the brick's graph, down to the disk, but not network or client.",
+    "Time from the arrival of a fop at the translator until its answer came back through it, "
+    "without network and client, in seconds.",
     ("fop",),
     tuple(1e-06 * 2**i for i in range(layout.LATENCY_BUCKETS - 1)),
 )
 ERRORS = Family(
     "glupy_fop_errors_total",
     "counter",
-    "Fops that came back through the translator with an error, ENOENT of a lookup included. "
-    'Errnos without a name count as "other".',
+    "Fops that came back through the translator with an error, ENOENT of a lookup included; errno "
+    'is "other" for errnos without a name.',
     ("fop", "errno"),
 )
 IN_FLIGHT = Family(
     "glupy_fops_in_flight",
     "gauge",
-    "Fops that passed the translator and have not come back, for every fop ever called.",
+    "Fops that passed the translator and have not come back.",
     ("fop",),
 )
 IO_BYTES = Family(
     "glupy_io_bytes_total",
     "counter",
-    "Bytes of file data that reads returned and writes stored, as counted at the translator. "
-    "Copies that the brick makes by itself (copy_file_range) are writes; gluster volume profile "
-    "has no bytes of those.",
+    "Bytes of file data that reads returned and writes stored, copy_file_range included.",
     ("direction",),
 )
 IO_SIZE = Family(
     "glupy_io_size_bytes",
     "histogram",
-    "Sizes of the successful reads and writes at the translator, in the block sizes of "
-    "gluster volume profile.",
+    "Sizes of successful reads and writes, in bytes.",
     ("direction",),
     tuple(float(2 ** (i + 1) - 1) for i in range(layout.SIZE_BUCKETS - 1)),
 )
+
+_MORE = """\
+A fop's duration is the time below the translator in the brick's graph, down to the disk. Every fop
+that was ever called has a row. `glupy_io_bytes_total` counts copies that the brick makes by itself
+(copy_file_range) as writes; `gluster volume profile` has no bytes of those. The buckets of
+`glupy_io_size_bytes` are the block sizes of `gluster volume profile`."""
 
 # errorcode names some errnos by an alias that neither GlusterFS's log nor strace uses.
 _ERRNO_NAMES = {
@@ -58,14 +61,15 @@ _ERRNO_NAMES = {
 
 
 class Fops(Collector):
-    """Fops as the whole brick saw them."""
+    """Fops of the whole brick."""
 
     name = "fops"
     help = "fops of each brick: latency, errors, I/O sizes, in flight"
     families = (DURATION, ERRORS, IN_FLIGHT, IO_BYTES, IO_SIZE)
+    more = _MORE
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
-        """Rows of a brick that runs."""
+        """The rows of a brick that runs."""
         fops = brick.segment.fops()
         names = [(fop.name,) for fop in fops]
         durations = [Histogram(fop.buckets, fop.nanoseconds / 1e9) for fop in fops]

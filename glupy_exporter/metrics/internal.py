@@ -11,12 +11,11 @@ from glupy_exporter.metrics.family import Block
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.schema import quantities
 
-_WHICH = (
-    "The glupy_file_ and glupy_client_ metrics leave this traffic out, those of whole bricks have "
-    "it. origin is only there once it was seen."
-)
+_MORE = """\
+`glupy_file_` and `glupy_client_` metrics leave this traffic out; metrics of a whole brick include
+it. An `origin` has rows from its first fop on."""
 
-COUNTS = Declared(quantities.ACTIVITY, quantities.INTERNAL, ("origin",), _WHICH)
+COUNTS = Declared(quantities.ACTIVITY, quantities.INTERNAL, ("origin",))
 
 
 class Internal(Collector):
@@ -25,9 +24,10 @@ class Internal(Collector):
     name = "internal"
     help = "what GlusterFS's own clients (self-heal, rebalance, ...) do on each brick"
     families = COUNTS.families
+    more = _MORE
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
-        """Rows of a brick that runs."""
+        """The rows of a brick that runs."""
         seen = brick.segment.internal()
         origins = [(origin,) for origin in seen]
         return COUNTS.rows(origins, rows.columns(list(seen.values())))

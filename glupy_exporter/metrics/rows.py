@@ -1,4 +1,4 @@
-"""What collectors of the busiest rows have in common: settings, and columns of counts."""
+"""Settings and columns of counts for the collectors of the busiest files and clients."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from glupy_exporter.segment.records import Activity, Counts
 from glupy_exporter.values import Setting, Settings
 
 MORE = """\
-What was done a half-life (volume option `user.xlator.glupy.half-life`) ago weighs half. Those that
-were among the busiest in the last five minutes stay as well, unless they lost their slot, up to
-four times as many in all."""
+The busiest have the highest scores. In a score, what was done a half-life ago (volume option
+`user.xlator.glupy.half-life`) weighs half. What was among the busiest in the last five minutes is
+served as well, unless it lost its slot, up to four times the limit in all."""
 
 
 def settings(limit: int) -> Settings:
-    """Those of a collector that serves the busiest rows of a table, with its limit's default."""
+    """The settings of a collector of the busiest rows; ``limit`` is the default of its limit."""
     return {
         "limit": Setting(
             values.whole(1, 10_000),
             limit,
-            "how many a brick are served by each order: fops, bytes read, bytes written, time",
+            "how many to serve of each brick by each of fops, bytes read, bytes written and time",
             "N",
         )
     }
 
 
 def columns(activities: Sequence[Activity] | Sequence[Counts]) -> dict[str, Sequence[Value]]:
-    """Each quantity that the activities have, as /metrics shows it, in a column."""
+    """A column for each quantity that the activities have, by name; durations in seconds."""
     names = activities[0]._fields if activities else Activity._fields
     found: dict[str, Sequence[Value]] = {}
     for each in COUNTERS:

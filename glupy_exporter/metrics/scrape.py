@@ -1,4 +1,4 @@
-"""One scrape: open every segment, run every collector, keep trouble in one brick within it."""
+"""One scrape: opens every segment and runs every collector; a bad segment costs only its brick."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 def _run(
     collector: Collector, bricks: Sequence[OpenBrick]
 ) -> tuple[list[Exposed | Metric], list[Problem]]:
-    """What the collector serves, and why some bricks are missing from it."""
+    """The collector's metrics, and a problem for each brick that is missing from them."""
     blocks: dict[Family, list[tuple[Labels, Block]]] = {family: [] for family in collector.families}
     problems = []
     for brick in bricks:
@@ -52,10 +52,10 @@ def _run(
 
 
 class Scraper:
-    """A source of metrics for encoders, one for each configuration; may be used by several threads.
+    """A source of metrics for encoders, one for each configuration; threads may share it.
 
-    One scrape runs at a time: the work is the interpreter's, so two at once would only slow each
-    other down, and collectors need no locks.
+    One scrape runs at a time: it is bound to the interpreter, so two at once would only slow each
+    other down. So collectors need no locks.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Scraper:
         state_file: Path | None = None,
     ) -> None:
         self.reload_failed = False
-        """Whether a later configuration than this scraper's was refused."""
+        """Whether a later configuration than this scraper's has been refused."""
         self._configured = time.time()
         self._directory = directory
         self._expiry = expiry
@@ -75,7 +75,7 @@ class Scraper:
         self._lock = threading.Lock()
         self._errors = dict.fromkeys(REASONS, 0)
         self._states: dict[Path, str] = {}
-        self._idle = False  # nothing is there, and nothing has to be
+        self._idle = False  # there is no segment directory, and none is expected
 
     def collect(self) -> list[Exposed | Metric]:
         """Every metric of one scrape. Never raises because of a segment."""
@@ -111,7 +111,7 @@ class Scraper:
         ]
 
     def _note(self, problems: Sequence[Problem], idle: bool) -> None:
-        """Count the problems of a scrape, and log what is new since the one before."""
+        """Count the problems of a scrape, and log what has changed since the one before."""
         if idle and not self._idle:
             fields = {"path": self._directory}
             LOG.info(

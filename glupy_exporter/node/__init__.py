@@ -1,1 +1,1 @@
-"""The model of a node: what `top`, the API and /metrics share."""
+"""The model of a node, which `top`, the API and /metrics share."""

@@ -1,4 +1,4 @@
-"""What files and clients have in common: how busy they are, and rows that are the same one."""
+"""What files and clients have in common: totals, and merging rows of one file or client."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from glupy_exporter.segment.records import Activity, Client, ClientIdentity, Fil
 from glupy_exporter.segment.table import BYTES, FOPS, NANOSECONDS, ClientTable, FileTable, Known
 
 ORDERS = 4
-"""What a row can be busiest by: fops, bytes read, bytes written, time."""
+"""Number of orders in which rows are ranked: fops, bytes read, bytes written, time."""
 
 _MOST = 2**64 - 1
-"""What a selector can remember; three counters together reach it in a hostile segment only."""
+"""The largest total that a selector can hold; only a hostile segment has larger sums."""
 
 _R = TypeVar("_R", File, Client)
 
 
 def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[int, ...]]:
-    """Of each of the slots, what it counts in each order."""
+    """The totals of each of ``slots``: fops, bytes read, bytes written, nanoseconds."""
     return [
         (
             min(sum(counters[FOPS]), _MOST),
@@ -51,7 +51,9 @@ def _who(row: File | Client) -> Hashable:
 
 
 def merge(rows: Iterable[_R]) -> list[_R]:
-    """Each file or client once: it may have two slots when two threads meet it at once."""
+    """Each file or client once, its rows added up: two threads that meet it at once may each have
+    given it a slot.
+    """
     merged: dict[Hashable, _R] = {}
     for row in rows:
         who = _who(row)
@@ -66,7 +68,13 @@ def merge(rows: Iterable[_R]) -> list[_R]:
 def top_clients(
     segment: Segment, files: Iterable[File], known: Known[ClientIdentity] | None = None
 ) -> dict[int, ClientIdentity]:
-    """The files' top clients by tag, of those that still have a slot."""
+    """The top clients of ``files`` by tag; those that have lost their slot are missing.
+
+    ``known`` is as for :meth:`Table.entries`.
+
+    Raises:
+        SegmentError: the segment cannot be read.
+    """
     wanted = {file.activity.top_client for file in files} - {0}
     table = segment.client_table()
     slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]

@@ -1,4 +1,4 @@
-"""The bricks of this node, each with its segment open; trouble with one is kept apart."""
+"""The bricks of this node, each with its segment open; a bad segment costs only its own brick."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from glupy_exporter.segment.records import Brick
 REASONS = (*check.REASONS, "duplicate", "no_directory", "descriptors", "internal")
 """Every value of the label ``reason`` of glupy_segment_errors_total."""
 
-_DESCRIPTORS = 640  # for connections and all else that is not a segment
+_DESCRIPTORS = 640  # kept for connections and everything else that is not a segment
 
 
 @dataclass(frozen=True)
 class OpenBrick:
-    """A brick of this node and its segment, open for the time of one scrape."""
+    """A brick of this node, and its segment, which is open for one scrape."""
 
     segment: Segment
     about: Brick
     """What the segment says of the brick."""
     siblings: list[OpenBrick] = field(default_factory=list, compare=False, repr=False)
-    """The other bricks of the volume on this node that run."""
+    """The other bricks of its volume that run on this node."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -45,6 +45,7 @@ class Problem:
 
     path: Path
     reason: str
+    """One of :data:`REASONS`."""
     message: str
     error: Exception | None = None
     """Set if the fault is the exporter's own (reason ``internal``)."""
@@ -54,12 +55,13 @@ class Problem:
 def open_bricks(
     directory: Path, expiry: float, state: NodeState | None = None
 ) -> Iterator[tuple[list[OpenBrick], list[Problem]]]:
-    """The bricks whose segments are in ``directory``, by volume and path, and what is wrong there.
+    """The bricks whose segments are in ``directory``, sorted by volume and path, and the problems.
 
-    Bricks dead for more than ``expiry`` seconds are left out, as are dead ones whose segments are
-    obsolete by ``state``. Where two segments claim the same brick, the live one, or else the
-    newest, is taken and the other is a problem. A directory that does not exist holds no bricks,
-    and is a problem only if ``state`` says that there have to be some.
+    Bricks dead for more than ``expiry`` seconds are left out, and so are dead ones whose segments
+    are obsolete by ``state``. If two segments claim the same brick, the live one is taken, or else
+    the newest, and the other is a problem. A missing directory holds no bricks; it is a problem
+    only if ``state`` names volumes whose bricks should have segments. Never raises because of a
+    segment.
     """
     bricks: dict[tuple[str, str], OpenBrick] = {}
     problems: list[Problem] = []
@@ -76,7 +78,7 @@ def open_bricks(
             bricks[brick.key] = rivals.pop()
             for loser in rivals:
                 winner = bricks[brick.key].segment.path.name
-                message = f"{winner} stands for the same brick: remove the one that is not in use"
+                message = f"{winner} is of the same brick: remove the one that is not in use"
                 problems.append(Problem(loser.segment.path, "duplicate", message))
         for brick in bricks.values():
             brick.siblings.extend(
@@ -90,13 +92,13 @@ def open_bricks(
             yield [bricks[key] for key in sorted(bricks)], problems
         finally:
             for brick in bricks.values():
-                brick.siblings.clear()  # nothing may refer to itself: see GARBAGE_THRESHOLD
+                brick.siblings.clear()  # breaks the cycle of references: see GARBAGE_THRESHOLD
 
 
 def _open_all(
     directory: Path, stack: ExitStack, problems: list[Problem], volumes: Sequence[str]
 ) -> Iterator[OpenBrick]:
-    """The bricks with a good segment; ``volumes`` have to have segments in the directory."""
+    """The bricks with a good segment; bricks of ``volumes`` should have segments here."""
     try:
         paths = reader.scan(directory)
     except OSError as error:
@@ -110,8 +112,8 @@ def _open_all(
     most = _segments_max()
     if len(paths) > most:
         message = (
-            f"{len(paths)} segments, of which the limit of open files lets {most} be read: raise "
-            "LimitNOFILE of the unit, or `ulimit -n`"
+            f"there are {len(paths)} segments, and the limit of open files lets {most} be read: "
+            "raise LimitNOFILE of the unit, or `ulimit -n`"
         )
         problems.append(Problem(directory, "descriptors", message))
     for path in paths[:most]:
@@ -120,12 +122,12 @@ def _open_all(
             stack.enter_context(segment)
             yield OpenBrick(segment, brick)
         except FileNotFoundError:
-            continue  # its brick was stopped since the directory was listed
+            continue  # its brick stopped after the directory was listed
         except SegmentError as error:
             problems.append(Problem(path, error.reason, str(error)))
 
 
 def _segments_max() -> int:
-    """How many may be open at a time, when a scrape and a page each open as many."""
+    """How many segments a scrape may open, if a page opens as many at the same time."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else max(0, soft - _DESCRIPTORS) // 2

@@ -1,6 +1,7 @@
-"""The nodes and volumes of a trusted pool, from what glusterd keeps on its disk.
+"""The nodes and volumes of a trusted pool, read from the files that glusterd keeps on its disk.
 
-glusterd is not asked: that would take its lock, or one of the whole cluster. Its files are root's.
+Asking glusterd itself would take its lock, or a volume's lock on every peer. Only root can read its
+files.
 """
 
 from __future__ import annotations
@@ -30,21 +31,24 @@ SETTINGS: Settings = {
     "discovery.file": Setting(
         values.absolute,
         "/run/glupy-exporter/targets.json",
-        "file with the pool's nodes for /sd, as `discover --file` writes it; without the file, "
-        "glusterd's own are read, for which it takes root",
+        "file with the pool's nodes for /sd, as `discover --file` writes it; if it is missing, "
+        "/sd reads glusterd's own files, which takes root",
         "FILE",
     ),
     "discovery.cluster": Setting(
-        values.text, CLUSTER, "what /sd calls the cluster when it reads them", "NAME"
+        values.text, CLUSTER, "name of the cluster at /sd when it reads glusterd's files", "NAME"
     ),
     "discovery.port": Setting(
-        values.whole(1, 65535), PORT, "where /sd then says that exporters listen", "PORT"
+        values.whole(1, 65535),
+        PORT,
+        "port of the exporters at /sd when it reads glusterd's files",
+        "PORT",
     ),
     "discovery.address": Setting(
         values.text,
         ADDRESS,
-        "which of a node's names /sd then gives as its address: one that matches, as of those "
-        "the name of most of its bricks",
+        "pattern for the address of a node at /sd when it reads glusterd's files: of the node's "
+        "names that match, /sd takes the one that most of its bricks have",
         "GLOB",
     ),
 }
@@ -52,7 +56,7 @@ SETTINGS: Settings = {
 _PREFIX = "__meta_glusterfs_"
 
 # Of enum glusterd_friend_sm_state (glusterd-sm.h): BEFRIENDED, REQ_ACCEPTED, REJECTED and
-# CONNECTED_ACCEPTED. A node that was rejected holds bricks all the same.
+# CONNECTED_ACCEPTED. A node that was rejected still holds bricks.
 _MEMBERS = {"3", "4", "6", "10"}
 _STARTED = "1"  # of enum glusterd_volume_status (glusterd.h)
 _OPTION = "user.xlator.glupy"
@@ -63,24 +67,28 @@ class Node(NamedTuple):
 
     uuid: str
     names: tuple[str, ...]
-    """Every name and address that is known of it, the one where its exporter is asked first."""
+    """Every name and address known of it, best first; Prometheus is given the first."""
     volumes: tuple[str, ...]
-    """Those that have bricks on it."""
+    """The volumes that have bricks on it."""
 
     @property
     def host(self) -> str:
-        """The name or address where its exporter is asked."""
+        """The name or address at which Prometheus scrapes its exporter."""
         return self.names[0]
 
 
 def _values(path: Path) -> dict[str, str]:
-    """The KEY=VALUE lines of one of glusterd's files, as labels have them."""
+    """The KEY=VALUE lines of one of glusterd's files, escaped as labels are.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     lines = map(escape, path.read_bytes().split(b"\n"))
     return {key: value for key, equals, value in (line.partition("=") for line in lines) if equals}
 
 
 def _hosts_and_volumes(directory: Path) -> Iterator[tuple[str, str, str]]:
-    """UUID of the node, host and volume of every brick."""
+    """The node's UUID, the host and the volume of every brick."""
     for path in sorted(directory.glob("vols/*/bricks/*")):
         try:
             brick = _values(path)
@@ -91,7 +99,7 @@ def _hosts_and_volumes(directory: Path) -> Iterator[tuple[str, str, str]]:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Raise UserError if glusterd's files are not."""
+    """Raise UserError if reading glusterd's files fails."""
     try:
         yield
     except FileNotFoundError as error:
@@ -102,7 +110,7 @@ def _readable() -> Iterator[None]:
 
 
 def _peers(directory: Path) -> dict[str, tuple[str, list[str]]]:
-    """State and names of every peer by its UUID; what glusterd calls it comes first."""
+    """The state and the names of every peer, by UUID; glusterd's own name for it comes first."""
     found = {}
     for path in directory.glob("peers/*"):
         peer = _values(path)
@@ -120,8 +128,8 @@ def _is_address(name: str) -> bool:
 
 
 def _by_rank(hosts: Counter[str], others: Sequence[str], address: str) -> tuple[str, ...]:
-    """All names, best first: those that match the pattern, those of most bricks, names before
-    addresses. Whichever node is asked, the order is the same if it knows the same names.
+    """All names, best first: those that match ``address``, then by the number of bricks that have
+    the name, then names before addresses. All nodes that know the same names give the same order.
     """
 
     def rank(name: str) -> tuple[bool, int, bool, str]:
@@ -131,12 +139,11 @@ def _by_rank(hosts: Counter[str], others: Sequence[str], address: str) -> tuple[
 
 
 def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
-    """All nodes of the pool that this node belongs to, itself included, by their hosts' names.
+    """All nodes of this node's pool, itself included, sorted by host.
 
-    A node is asked by the name that most of its bricks have, among its names that match the
-    pattern ``address`` if any do. This node does not know what its peers call it: where others hold
-    bricks and it does not, it leaves itself to them, so that it is not listed under another name
-    here than there.
+    A node's host is the name that most of its bricks have, among its names that match the pattern
+    ``address`` if any do. This node does not know what its peers call it. If it holds no bricks and
+    others do, it is left out: the others list it, and a second name would make it two nodes.
 
     Raises:
         UserError: glusterd's files cannot be read.
@@ -147,7 +154,7 @@ def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
         peers = _peers(directory)
         bricks = list(_hosts_and_volumes(directory))
     owners = {owner for owner, _, _ in bricks if owner}
-    # Whoever holds bricks is one of us, however far its joining or leaving has come.
+    # A peer that holds bricks is a node of the pool, even while it still joins or leaves.
     known = {u: names for u, (state, names) in peers.items() if u in owners or state in _MEMBERS}
     if here in owners or not owners:
         known[here] = [socket.gethostname()]
@@ -162,7 +169,7 @@ def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
 
 
 def volumes(directory: Path | None = None) -> dict[str, Volume | None]:
-    """All volumes of the pool by name; None for one that is being changed.
+    """All volumes of the pool by name; None for a volume that glusterd is changing.
 
     Raises:
         UserError: glusterd's files cannot be read.
@@ -192,8 +199,8 @@ def _listed(items: Sequence[str]) -> str:
 def groups(found: Sequence[Node], cluster: str, port: int) -> list[dict[str, Any]]:
     """The nodes as groups of targets in the format of ``http_sd_config`` and ``file_sd_config``.
 
-    Labels begin with ``__meta_glusterfs_``: cluster, host, node (its UUID), and names and volumes,
-    lists with a comma before, between and after their items.
+    The labels begin with ``__meta_glusterfs_``: cluster, host, node (the UUID), names and volumes.
+    The last two are lists with a comma before, between and after their items.
     """
     return [
         {
@@ -216,7 +223,7 @@ def render(found: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file for others to read; a reader sees the old content or the new one.
+    """Replace a file that everybody may read; a reader sees the old content or the new one.
 
     Raises:
         UserError: it cannot be written.
@@ -228,7 +235,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The groups of targets that :func:`write` has put into a file.
+    """The groups of targets in a file that ``discover`` wrote.
 
     Raises:
         UserError: it cannot be read, or holds something else.

@@ -1,4 +1,4 @@
-"""Where glusterd keeps its files, without asking it."""
+"""Where glusterd keeps its files; glusterd itself is not asked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 VOLFILE = Path("/etc/glusterfs/glusterd.vol")
 WORKING_DIRECTORY = Path("/var/lib/glusterd")
-"""Unless the volfile names another one."""
+"""The default, unless the volfile names another directory."""
 
-# As GlusterFS's parser takes it, quoted or not; core/identity.c and the peer script do the same.
+# Quoted or not, as GlusterFS's parser takes it; core/identity.c and the peer script do the same.
 _OPTION = re.compile(rb'^\s*option\s+working-directory\s+"?([^"\s]+)', re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""What collectors remember of a brick from one scrape to the next."""
+"""Keeps what collectors remember of a brick from one scrape to the next."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ _T = TypeVar("_T")
 
 
 class Memory(Generic[_T]):
-    """One value for each segment; those that nobody asked for in KEEP seconds are forgotten."""
+    """One value for each segment; values that were not asked for in KEEP seconds are forgotten."""
 
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
         self._values: dict[tuple[str, str, float], tuple[float, _T]] = {}
 
     def of(self, brick: OpenBrick, now: float) -> _T:
-        """The value of the brick's segment, a new one at first; ``now`` is on a monotonic clock."""
+        """The value of the brick's segment, made anew the first time.
+
+        ``now`` is in seconds on a monotonic clock.
+        """
         key = (*brick.key, brick.about.created)
         value = self._values[key][1] if key in self._values else self._make()
         self._values = {k: v for k, v in self._values.items() if now - v[0] <= KEEP}

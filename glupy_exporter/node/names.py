@@ -1,4 +1,4 @@
-"""The names of files that a brick has not learned, from elsewhere on this node."""
+"""Finds names that a brick has not learned on other bricks of this node."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from glupy_exporter.segment.table import Row
 
 
 def complete(brick: OpenBrick, files: Iterable[tuple[Row, File]]) -> Iterator[File]:
-    """The files, with names where the brick has none and another brick of the volume knows one.
+    """The files; those without a path get the path that another brick of the volume here knows.
 
-    The brick with the base file of a sharded one does, where those with its shards do not.
+    For a sharded file, the brick that holds the base file knows it, and bricks that hold only other
+    pieces do not.
     """
     for (_, tag, _), file in files:
         if not file.path:
@@ -24,7 +25,7 @@ def complete(brick: OpenBrick, files: Iterable[tuple[Row, File]]) -> Iterator[Fi
 
 def _from_siblings(brick: OpenBrick, tag: int, file: File) -> File:
     for sibling in brick.siblings:
-        with suppress(SegmentError):  # told of where the sibling itself is served
+        with suppress(SegmentError):  # the error is reported where the sibling itself is served
             other = sibling.segment.file_by_tag(tag)
             if other and other.path and other.gfid == file.gfid:
                 return file._replace(

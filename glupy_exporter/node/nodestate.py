@@ -1,7 +1,7 @@
-"""What glusterd has on record of the bricks of this node, as root writes it for the exporter.
+"""The state file: what glusterd has on record of this node's bricks.
 
-`discover --state` writes it once a minute. It may be missing, old or hostile: then nothing is
-known, and bricks are judged by their segments alone.
+`discover --state` runs as root and writes the file once a minute for the exporter. If the file is
+missing, old or malformed, the exporter judges bricks by their segments alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MAX_AGE = 600.0
-"""Seconds after which a state says nothing any more; it is written each minute."""
+"""Seconds after which a state is too old to be used."""
 MAX_SIZE = 4 * 2**20
+"""The most bytes of the file."""
 
 _NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
 
@@ -26,24 +27,25 @@ class Volume(NamedTuple):
     """A volume of the pool, as this node's glusterd knows it."""
 
     bricks: frozenset[str]
-    """Paths of those on this node, as labels have them."""
+    """Paths of its bricks on this node, escaped as labels are."""
     started: bool
     translator: bool
-    """Whether the translator is to be in its bricks."""
+    """Whether it has the option that puts the translator into its bricks."""
 
 
 class NodeState(NamedTuple):
-    """What was on record at a time."""
+    """What glusterd had on record at one time."""
 
     time: float
-    """Seconds since the epoch, before it was looked at."""
+    """Seconds since the epoch, taken before the record was read."""
     volumes: Mapping[str, Volume | None]
-    """By name; None for one that was being changed."""
+    """Volumes by name; None for a volume that glusterd was changing."""
 
     def obsolete(self, volume: str, brick: str, ended: float) -> bool:
-        """Whether the segment of a brick that ended at a time is a mere remainder.
+        """Whether the segment of a brick that ended at ``ended`` is of no use any more.
 
-        The brick was removed from this node, or its volume has the translator no more.
+        That is so if the brick was removed from this node, or the translator from its volume.
+        ``ended`` is in seconds since the epoch.
         """
         known = self.volumes.get(volume, Volume(frozenset(), False, False))
         if known is None or self.time <= ended:
@@ -52,7 +54,7 @@ class NodeState(NamedTuple):
 
     @property
     def counted(self) -> list[str]:
-        """The volumes that have bricks with the translator running here, if all is well."""
+        """The names of the volumes of which bricks here should run the translator."""
         return [
             name
             for name, volume in self.volumes.items()
@@ -67,7 +69,7 @@ class NodeState(NamedTuple):
 
 
 def render(state: NodeState) -> bytes:
-    """The state as JSON. A key that a reader does not know means nothing to it."""
+    """The state as JSON. A reader ignores keys that it does not know."""
     volumes = {
         name: volume and {**volume._asdict(), "bricks": sorted(volume.bricks)}
         for name, volume in state.volumes.items()
@@ -78,7 +80,7 @@ def render(state: NodeState) -> bytes:
 def read(path: Path) -> NodeState | None:
     """The state in a file; None if it is missing, too old, from the future, or not a state."""
     try:
-        # Without parse_int a number of a million digits would take its time.
+        # float: an int of a million digits would take long to parse.
         state = _checked(json.loads(_content(path), parse_int=float))
     except (OSError, ValueError, RecursionError):
         return None

@@ -1,4 +1,4 @@
-"""What may be shown of files: the same for metrics and API."""
+"""Decides which files and paths may be shown, for /metrics, the API and `top` alike."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PATHS = {
     "hash": "a hash in place of each",
     "none": "no paths, gfids only",
 }
-"""Ways to show paths, each in a few words."""
+"""The ways to show paths, each with its description."""
 
 _HASH_KEY_MAX = hashlib.blake2b.MAX_KEY_SIZE
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """A pattern of the shell over whole paths, in which ``*`` and ``?`` match ``/`` too.
+    """A shell pattern for whole paths, compiled; ``*`` and ``?`` match ``/`` too.
 
     Raises:
-        ValueError: it is empty or not a pattern.
+        ValueError: the pattern is empty or malformed.
     """
     if not pattern:
         raise ValueError("a pattern may not be empty")
@@ -57,44 +57,49 @@ SETTINGS: Settings = {
         "full",
         "how the paths of files are shown: "
         + ", ".join(f"{name} ({text})" for name, text in PATHS.items())
-        + "; each file keeps its gfid, by which whoever can mount the volume can look it up",
+        + "; the gfid is always shown and leads anybody who can mount the volume to the file",
         "HOW",
     ),
     "privacy.path-depth": Setting(
-        values.whole(0, 1000), 0, "names of a path that are shown, from the root; 0 for all", "N"
+        values.whole(0, 1000),
+        0,
+        "how many components of a path are shown, from the root on; 0 for all",
+        "N",
     ),
     "privacy.hash-key": Setting(
         _hash_key,
         "",
-        "key of the hashes, without which anybody can check a guess at a path; better in the "
-        "file, as other users see flags",
+        "key of the hashes; without a key anybody can check a guess at a path. Set it in the "
+        "file, as other users of the host can see flags",
         "KEY",
     ),
     "files.include": Setting(
         values.several(_pattern),
         [],
-        "show only files whose path matches, may be repeated (a list in the file); * stands "
-        "for any text, / included; of a path that is cut, only what it shows is known",
+        "show only files whose path matches; * matches any text, / included. A path that the brick "
+        "has cut matches only if the rest of it does not matter. May be repeated (a list in the "
+        "file)",
         "GLOB",
     ),
     "files.exclude": Setting(
         values.several(_pattern),
         [],
-        "do not show files whose path matches, or may match if it is cut; may be repeated",
+        "hide files whose path matches. A path that the brick has cut matches if any rest of it "
+        "may. May be repeated (a list in the file)",
         "GLOB",
     ),
 }
 
 
 def _texts(path: str) -> set[str]:
-    """The path as labels have it, in which a backslash is two, and as it is."""
+    """The path as labels have it, with escapes, and the path as it is on the volume."""
     return {path, unescape(path).decode("utf-8", "surrogateescape")} if "\\" in path else {path}
 
 
 def _may_match(pattern: str, path: str) -> bool:
     """Whether some path that begins with ``path`` may match the pattern.
 
-    It is told by what the pattern has before its first wildcard; the rest may match anything.
+    Only the text before the pattern's first wildcard is compared: the rest may match anything.
     """
     head = re.split(r"[*?[]", pattern, maxsplit=1)[0]
     return head.startswith(path) or (head != pattern and path.startswith(head))
@@ -112,14 +117,14 @@ class Privacy:
     paths: str = "full"
     """One of :data:`PATHS`."""
     depth: int = 0
-    """Names of a path that are kept, from the volume's root; 0 for all."""
+    """How many components of a path are kept, from the volume's root on; 0 for all."""
     hash_key: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Privacy:
-        """By the values of :data:`SETTINGS`."""
+        """Made of the values of :data:`SETTINGS`, by key."""
         return cls(
             paths=settings["privacy.paths"],
             depth=settings["privacy.path-depth"],
@@ -130,14 +135,14 @@ class Privacy:
 
     @property
     def selective(self) -> bool:
-        """Whether some files may not be shown."""
+        """Whether some files may have to be hidden."""
         return bool(self.include or self.exclude)
 
     def shown(self, file: File) -> bool:
-        """Whether the file may be shown, by its whole path; without a path it is not included.
+        """Whether the file may be shown, judged by its whole path.
 
-        Of a path that is cut, the rest may be anything: it is included only if that does not
-        matter, and excluded already if it may.
+        A file without a path matches no pattern of ``include``. The rest of a path that is cut may
+        be anything: the file is included only if every rest matches, and excluded if any may.
         """
         if not self.selective:
             return True
@@ -153,10 +158,10 @@ class Privacy:
         return not any(map(self._exclude.match, texts))
 
     def path(self, file: File) -> str:
-        """What is shown as the path.
+        """The text that is shown as the file's path; it fits into a label.
 
-        ``<gfid:...>`` while the brick has not learned it; ends in ``...`` where it is cut and in
-        `` (deleted)`` if the file is, as in ``/proc``. It fits into a label.
+        It is ``<gfid:...>`` while the brick has not learned the path. It ends in ``...`` where the
+        path is cut, and in `` (deleted)`` if the file is deleted, as in ``/proc``.
         """
         if self.paths == "none":
             return ""
@@ -181,7 +186,7 @@ class Privacy:
 
     @cached_property
     def _include_any(self) -> re.Pattern[str]:
-        """Those patterns that match whatever comes after what they match."""
+        """The patterns of ``include`` that still match if any text follows."""
         return _any(pattern for pattern in self.include if pattern.endswith("*"))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Decides which rows of a brick's file or client table are worth a series."""
+"""Selects the rows of a brick's file or client table that get series."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ KEEP = 300.0
 its samples and series do not flap."""
 
 CROWD = 4
-"""How many times ``limit`` rows are exported at most. Where new files are the busiest all the time,
-as in a mail spool, all that were in KEEP seconds would be thousands."""
+"""At most ``limit`` times this many rows are exported. Where new files are the busiest all the
+time, as in a mail spool, thousands would be among the busiest within KEEP seconds."""
 
-_EXPONENT_MAX = 256.0  # a count of 64 bits times 2 to this power is still far from a float's limits
+_EXPONENT_MAX = 256.0  # 2 to this power times a 64-bit count is still far below a float's maximum
 
-_CHUNK = 64  # of slots: as few rows change between two scrapes, most are compared by the chunk
+_CHUNK = 64  # slots: few rows change between two scrapes, so whole chunks are compared first
 
 Column = Sequence[int]
 """A number for each slot."""
 Totals = Callable[[Sequence[int]], Sequence[tuple[int, ...]]]
-"""What is counted in each of some slots, by each order."""
+"""Gives the totals of each of some slots, one for each order."""
 
 
 @dataclass
 class _State:
     """What is remembered of one brick's table; times are those passed to ``select``.
 
-    Scores do not decay: what is added weighs more the later it comes (Cormode et al.: Forward
-    Decay, 2009). So a row that was idle since the last scrape costs nothing.
+    Scores do not decay. Instead, a later addition weighs more (Cormode et al.: Forward Decay,
+    2009), so a row that was idle since the last scrape costs nothing.
     """
 
     seen: float
     tags: array[int]
     stamps: array[int]
     totals: list[array[int]]
-    """By order and slot, and so are the scores."""
+    """By order and slot."""
     scores: list[array[float]]
+    """By order and slot."""
     busiest: list[list[int]]
-    """By order, as of the last scrape: all others are less busy, unless they have changed since."""
+    """The busiest slots at the last scrape, by order. Every other slot had a lower score then."""
     exponent: float = 0.0
-    """Of 2: what a count added now weighs."""
+    """A count that is added now weighs 2 to this power."""
     busy: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """Slot to tag and the time when the row was last among the busiest."""
+    """By slot: its tag, and the time when the row was last among the busiest."""
 
     def add(
         self, tags: Column, stamps: Column, totals: Totals, half_lives: float, limit: int
     ) -> None:
-        """Bring scores and the busiest up to what the table says now, ``half_lives`` later."""
+        """Update scores and the busiest to the table's present content, ``half_lives`` later."""
         self.exponent += half_lives
         if self.exponent > _EXPONENT_MAX:
             factor = 2.0**-self.exponent
@@ -85,10 +86,10 @@ class _State:
     def _candidates(
         self, place: int, changed: Iterable[int], fresh: set[int], limit: int
     ) -> Iterable[int] | None:
-        """The slots among which the busiest are now; None if they are those that they were."""
+        """The slots among which the busiest are now; None if the busiest are still the same."""
         busiest, counted, scores = self.busiest[place], self.totals[place], self.scores[place]
         if not fresh.isdisjoint(busiest):
-            return range(len(scores))  # somebody whom nobody has looked at may follow
+            return range(len(scores))  # any row may have moved up into the place of a fresh one
         if len(busiest) == limit:
             least = min(map(scores.__getitem__, busiest))
             rivals = {slot for slot in changed if scores[slot] >= least}
@@ -105,7 +106,7 @@ class _State:
 
 
 def _changed(before: array[int], now: array[int]) -> list[int]:
-    """The slots where a column is another than it was."""
+    """The slots whose number differs between the two columns."""
     found: list[int] = []
     if before == now:
         return found
@@ -117,7 +118,7 @@ def _changed(before: array[int], now: array[int]) -> list[int]:
 
 
 def _unknown(now: float, slots: int, orders: int) -> _State:
-    """The state of a table of which nothing is known."""
+    """The state of a table before its first scrape."""
     none = array("Q", bytes(8 * slots))
     return _State(
         seen=now,
@@ -130,7 +131,10 @@ def _unknown(now: float, slots: int, orders: int) -> _State:
 
 
 class Selector:
-    """Remembers, between scrapes, how busy each row of each brick's table was of late."""
+    """Remembers between scrapes how busy each row of each brick's table was of late.
+
+    At most ``limit`` rows are the busiest in each of ``orders`` orders.
+    """
 
     def __init__(self, limit: int, orders: int) -> None:
         self._limit = limit
@@ -146,18 +150,18 @@ class Selector:
         half_life: float,
         now: float,
     ) -> list[int]:
-        """The slots to export: the busiest ``limit`` by each order, and who was in the last KEEP
-        seconds, at most CROWD times ``limit`` together: those who were last.
+        """The slots to export: the ``limit`` busiest by each order, and those that were among the
+        busiest in the last KEEP seconds; at most CROWD times ``limit`` in all, the latest first.
 
         ``key`` tells one brick's table from another's. A slot whose tag is 0 is not selected.
-        ``totals`` only grow, and are asked for where tag or stamp is another than before. A writer
-        stamps a row after it has added to it; where a row was copied in between, or the stamp was
-        seen first, the rest is noticed at the next stamp.
+        ``totals`` only grow; they are asked for only where tag or stamp has changed. The writer
+        stamps a row after it has added to it. If a copy has only one of the two, the addition is
+        noticed at the next stamp.
 
-        A row's score is its total, of which what was added ``half_life`` seconds ago weighs half; a
-        row seen for the first time brings all it has counted. Rows that count nothing in an order
-        are not among its busiest. ``now`` is in seconds on a monotonic clock. Tables that nobody
-        asked for in KEEP seconds are forgotten.
+        A row's score is its total, in which an addition of ``half_life`` seconds ago weighs half.
+        All that a row has when it is first seen counts as added then. Rows whose total in an order
+        is 0 are not among its busiest. ``now`` is in seconds on a monotonic clock. Tables that were
+        not asked for in KEEP seconds are forgotten.
         """
         state = self._states.pop(key, None)
         self._states = {k: s for k, s in self._states.items() if now - s.seen <= KEEP}

@@ -1,18 +1,18 @@
 """The layout of a segment: the one declaration that both the C core and the reader follow.
 
 A segment is one file per brick. It starts with a :class:`Header`, which says where the catalog
-is: an array of :class:`Entry`, one for each table. A reader finds tables by name, takes what it
-knows of each element, and ignores tables that it does not know. So a table may be added, and a
-field at the end of an element or of the header, without a new version; see docs/design.md.
+is: an array of :class:`Entry`, one for each table. A reader finds tables by name, reads the fields
+that it knows of each element, and ignores tables that it does not know. So a table may be added,
+and a field at the end of an element or of the header, without a new version; see docs/design.md.
 
-All integers are in the machine's own byte order (a segment never leaves its machine) and every
-``c_uint64`` that counts is naturally aligned, so that the writer's relaxed atomic adds and the
-copies of a reader never tear one.
+All integers are in the machine's own byte order, as a segment never leaves its machine. Every
+``c_uint64`` that counts is naturally aligned, so that neither the writer's relaxed atomic adds nor
+a reader's copy tears one.
 
-A slot of a table of the busiest is in use when its tag is not 0. A file's tag is made of its gfid
-and is the same in all segments; two files may have the same one, as clients may choose gfids. A
-slot's seq is a seqlock over its name: odd while the writer changes it. The dense arrays let a
-reader take every counter of a table in one small copy and then only the names it wants.
+A slot of a table of the busiest is in use when its tag is not 0. A file's tag is a hash of its gfid
+and is the same in all segments. Two files may have the same tag, as clients may choose gfids. A
+slot's seq is a seqlock over its name: odd while the writer changes the name. Counters, tags and
+names are separate arrays, so a reader copies all counters at once and then only the names it wants.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ MAGIC = 0x4745535950554C47
 """``b"GLUPYSEG"`` read as a little-endian integer."""
 
 VERSION = 2
-"""Changes when something is moved, taken away or gets another meaning; not for what is added."""
+"""Raised when a field is moved, removed or gets another meaning; not when one is added."""
 
 DIRECTORY = "/run/gluster/glupy"
 """Where the translator puts segments and readers look for them, unless told otherwise."""
 
 CACHE_LINE = 64
-"""Tables begin at a multiple of it."""
+"""Bytes. Each table begins at a multiple of it."""
 
 TABLES_MAX = 256
-"""Entries of a catalog that a reader takes."""
+"""The most entries of a catalog that a reader accepts."""
 
 NAME_SIZE = 32
 """Bytes for one fop's name, terminating NUL included."""
@@ -60,8 +60,8 @@ LATENCY_BUCKETS = 28
 the last one counts everything slower than ``2**26`` us, which is 67.1 s."""
 
 SIZE_BUCKETS = 32
-"""Bucket ``i`` counts I/Os of ``2**i`` to ``2**(i+1) - 1`` bytes, as ``gluster volume profile``
-cuts them; the last one also takes everything larger."""
+"""Bucket ``i`` counts I/Os of ``2**i`` to ``2**(i+1) - 1`` bytes, the block sizes of
+``gluster volume profile``; the last one also counts everything larger."""
 
 ERRNOS = 160
 """Errnos from 1 to ``ERRNOS - 1`` are counted one by one; Linux's highest is 133."""
@@ -78,13 +78,13 @@ FILE_SLOTS_MAX = 1 << 16
 CLIENT_SLOTS_MIN = 8
 CLIENT_SLOTS_DEFAULT = 512
 CLIENT_SLOTS_MAX = 1 << 16
-"""As many as an exporter can read that has the memory which its unit gives it."""
+"""As many as the exporter can read with the memory that its systemd unit allows."""
 FOPS_MAX = 256
 
 HALF_LIFE_MIN = 1
 HALF_LIFE_DEFAULT = 60
 HALF_LIFE_MAX = 3600
-"""Seconds; the option of that name."""
+"""Seconds; for the volume option ``half-life``."""
 
 ORIGINS = (
     "other",
@@ -102,16 +102,17 @@ ORIGINS = (
     "add-replica",
     "utime",
 )
-"""GlusterFS's own clients, at the index that is the negative of their process id
-(``enum _gf_special_pid`` in ``common-utils.h``); 0 stands for ids that have no name here."""
+"""GlusterFS's own clients. The index is the client's process id, negated (``enum _gf_special_pid``
+in ``common-utils.h``); index 0 stands for ids without a name here."""
 
 NO_ROOT_SQUASH = 4
-"""The one that is an application after all: a mount with ``no-root-squash``."""
+"""The index of mounts with ``no-root-squash``, which count as applications."""
 
 PATH_SIZE = 600
 """Bytes for a path; a longer one is cut on a UTF-8 boundary and flagged."""
 
 CLIENT_SIZE = 64
+"""Bytes for a client's address; a longer one is cut."""
 
 FILE_TYPES = ("", "file", "directory", "symlink", "block", "char", "fifo", "socket")
 """Names for :attr:`FileName.type`, GlusterFS's ``ia_type_t``; empty while it is not known."""
@@ -120,28 +121,28 @@ FILE_PATH_TRUNCATED = 1
 """Flag in :attr:`FileName.flags`: the path was longer than ``PATH_SIZE``."""
 
 FILE_UNLINKED = 2
-"""Another: the path is the last name that the file had."""
+"""Flag in :attr:`FileName.flags`: the file is deleted, and the path is the last name it had."""
 
 _u16, _u32, _u64, _i32 = ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32
 
 
 def _fields(quantities: Iterable[Quantity]) -> list[tuple[str, Any]]:
-    """The fields of a structure that holds these."""
+    """The fields of a structure that holds the quantities."""
     return [(each.name, _u64 * each.size if each.parts else _u64) for each in quantities]
 
 
 def _lines(quantities: Iterable[Quantity]) -> list[tuple[str, Any]]:
-    """The same, and what fills the last cache line: neighbours must not share one."""
+    """The same fields, padded to whole cache lines: two slots must not share one."""
     fields = _fields(quantities)
     free = -sum(ctypes.sizeof(kind) for _, kind in fields) % CACHE_LINE
     return [*fields, ("reserved", ctypes.c_uint8 * free)] if free else fields
 
 
 class Header(ctypes.Structure):
-    """How a segment begins. Strings are NUL-terminated UTF-8, times are nanoseconds.
+    """The start of a segment. Strings are NUL-terminated UTF-8, times are nanoseconds.
 
-    From ``pid`` on it is as in version 1, and stays so: whoever finds a segment of any version can
-    tell whose it is.
+    From ``pid`` on it is as in version 1, and stays so: a reader of any version can tell which
+    brick a segment is of.
     """
 
     _fields_ = [
@@ -157,7 +158,7 @@ class Header(ctypes.Structure):
         ("subvolume", _i32),  # index of the brick's replica or disperse set, -1 if unknown
         ("process_start", _u64),  # clock ticks after boot, field 22 of /proc/PID/stat
         ("created_realtime", _u64),
-        ("created_monotonic", _u64),  # same instant: turns a slot's times into wall time
+        ("created_monotonic", _u64),  # the same instant: turns monotonic times into wall time
         ("boot_id", ctypes.c_char * 40),
         ("glusterfs_version", ctypes.c_char * 32),
         ("xlator_version", ctypes.c_char * 32),
@@ -179,7 +180,7 @@ class Entry(ctypes.Structure):
 
 
 class Numbers(ctypes.Structure):
-    """Of the whole brick; on cache lines of its own."""
+    """The numbers of the whole brick, on cache lines of their own."""
 
     _fields_ = _fields(NUMBERS)
 
@@ -225,19 +226,19 @@ class Activity(ctypes.Structure):
 
 
 class Counters(ctypes.Structure):
-    """What was done to one file, or by one client; times are monotonic."""
+    """What one client did, or what was done to one file. Times are monotonic nanoseconds."""
 
     _fields_ = _lines(COUNTERS)
 
 
 class Health(ctypes.Structure):
-    """How a table of the busiest is; fops without a slot write here."""
+    """How full a table of the busiest is, and what it could not count."""
 
     _fields_ = _fields(HEALTH)
 
 
 class FileName(ctypes.Structure):
-    """Which file a slot stands for. ``path`` is bytes from the volume root, not NUL-terminated."""
+    """The file of a slot. ``path`` is bytes, begins at the volume's root and ends without NUL."""
 
     _fields_ = [
         ("gfid", ctypes.c_uint8 * 16),
@@ -250,9 +251,9 @@ class FileName(ctypes.Structure):
 
 
 class ClientName(ctypes.Structure):
-    """Which client a slot stands for: its address as the RPC layer names it, without the port.
+    """The client of a slot: its address as the RPC layer names it, without the port.
 
-    ``process`` is 0 where the whole host is meant or the process is not known.
+    ``process`` is its process id; 0 where the slot is the whole host's or the id is not known.
     """
 
     _fields_ = [
@@ -263,7 +264,7 @@ class ClientName(ctypes.Structure):
 
 
 Dimension = Union[str, int]
-"""A number, or one of :data:`DIMENSIONS`, which differ from segment to segment."""
+"""A count, or one of :data:`DIMENSIONS`, whose count differs from segment to segment."""
 
 DIMENSIONS = ("lanes", "fops", "files", "clients")
 
@@ -272,15 +273,17 @@ class Span(NamedTuple):
     """Where a table is in a segment, and what its elements are."""
 
     offset: int
+    """Bytes from the start of the segment."""
     element: Any
-    """The :mod:`ctypes` type, of which the segment may have less or more than ``element_size``."""
+    """The :mod:`ctypes` type that this release has for an element."""
     element_size: int
+    """Bytes of an element in the segment, which may be fewer or more than the type has."""
     length: int
-    """Elements."""
+    """Number of elements."""
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes of the whole table."""
         return self.element_size * self.length
 
 
@@ -291,14 +294,15 @@ class Table(NamedTuple):
     element: Any
     """The :mod:`ctypes` type."""
     shape: tuple[Dimension, ...] = ()
+    """Its dimensions, the slowest first; empty for a single element."""
 
     def length(self, **dimensions: int) -> int:
-        """How many elements it has."""
+        """The number of elements, given the counts of :data:`DIMENSIONS`."""
         return prod(dimensions[each] if isinstance(each, str) else each for each in self.shape)
 
 
 def _busiest(rows: str, name: type[ctypes.Structure]) -> list[Table]:
-    """The tables that tell of the busiest of something, parallel by slot but for the health."""
+    """The tables of the busiest files or clients: the health, and four arrays indexed by slot."""
     return [
         Table(f"{rows}_health", Health),
         Table(f"{rows}_tags", _u64, (rows,)),
@@ -318,7 +322,7 @@ TABLES = (
     *_busiest("files", FileName),
     *_busiest("clients", ClientName),
 )
-"""In the order in which they lie in the file."""
+"""The tables in the order in which they lie in the file."""
 
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Header,

@@ -1,4 +1,4 @@
-"""The volume options of the translator: the one table that C, Python and the documents follow."""
+"""The volume options of the translator: the table from which C, Python and documents are made."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from glupy_exporter.schema import layout
 
 PREFIX = "user.xlator.glupy"
-"""The option that puts the translator into a volume; the others have it, and a dot, before them."""
+"""The option that puts the translator into a volume; all other names begin with it and a dot."""
 
-_PATH_MAX = 4096 // 4  # of a directory, below which there are longer paths
+_PATH_MAX = 4096 // 4  # bytes of a directory's path, so that paths below it fit into PATH_MAX
 
 _SWITCH = ("on", "off", "yes", "no", "true", "false", "enable", "disable", "1", "0")
-"""What GlusterFS takes for a truth value, in any case of letters."""
+"""What GlusterFS takes for a truth value, in upper or lower case."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option. All are texts to GlusterFS: what it refused would keep a brick from starting."""
+    """One option. GlusterFS takes it as a text: a value that it refused would keep bricks down."""
 
     key: str
     kind: str
@@ -29,19 +29,20 @@ class Option:
     help: str
     least: int = 0
     most: int = 0
-    """Bounds of a number."""
+    """``least`` and ``most`` are the bounds of a number or of slots."""
     choices: tuple[str, ...] = ()
+    """The values of a choice."""
     anew: bool = False
     """Whether a change starts all counters anew."""
 
     @property
     def name(self) -> str:
-        """As ``gluster volume set`` has it."""
+        """The name that ``gluster volume set`` takes."""
         return f"{PREFIX}.{self.key}"
 
     @property
     def expected(self) -> str:
-        """What a value has to be."""
+        """What a value has to be, in words."""
         return {
             "switch": "on or off",
             "choice": " or ".join(self.choices),
@@ -50,7 +51,7 @@ class Option:
 
     @property
     def description(self) -> str:
-        """The help, and what a change does."""
+        """The help, and what a change of the option does."""
         change = "A change starts all counters anew." if self.anew else "A change takes no restart."
         return f"{self.help} {change}"
 
@@ -72,7 +73,7 @@ OPTIONS = (
         "file-slots",
         "slots",
         str(layout.FILE_SLOTS_DEFAULT),
-        "How many files a brick tracks at most; rounded up to a power of two.",
+        "The most files that a brick tracks, rounded up to a power of two.",
         layout.FILE_SLOTS_MIN,
         layout.FILE_SLOTS_MAX,
         anew=True,
@@ -81,7 +82,7 @@ OPTIONS = (
         "client-slots",
         "slots",
         str(layout.CLIENT_SLOTS_DEFAULT),
-        "How many clients a brick tracks at most; rounded up to a power of two.",
+        "The most clients that a brick tracks, rounded up to a power of two.",
         layout.CLIENT_SLOTS_MIN,
         layout.CLIENT_SLOTS_MAX,
         anew=True,
@@ -90,8 +91,8 @@ OPTIONS = (
         "client-detail",
         "choice",
         "host",
-        "What a client is: host, all mounts and programs of a host together, or process, each of "
-        "them by itself, with its process id.",
+        "What counts as one client. host: all mounts and programs of a host together. process: "
+        "each mount or program by itself, with its process id.",
         choices=("host", "process"),
         anew=True,
     ),
@@ -99,8 +100,8 @@ OPTIONS = (
         "half-life",
         "number",
         str(layout.HALF_LIFE_DEFAULT),
-        "Seconds after which what a file or client did counts half when the brick decides who "
-        "keeps a slot.",
+        "Seconds after which a fop weighs half when the brick decides which files and clients keep "
+        "their slots.",
         layout.HALF_LIFE_MIN,
         layout.HALF_LIFE_MAX,
     ),
@@ -108,17 +109,17 @@ OPTIONS = (
         "segment-dir",
         "directory",
         layout.DIRECTORY,
-        "Directory of the segments; should be on a tmpfs, and root's, with nobody else who may "
-        "write to it.",
+        "Directory of the segments. It should be on a tmpfs, and only root should own it and write "
+        "to it.",
         anew=True,
     ),
 )
 
 
 def ignored(given: Mapping[str, str]) -> str:
-    """Why the translator takes no notice of one of a volume's options; nothing if it does of all.
+    """Why the translator ignores one of the volume options ``given``; empty if it ignores none.
 
-    glusterd itself takes any option that begins with ``user.``.
+    glusterd accepts any option that begins with ``user.``.
     """
     known = {option.name: option for option in OPTIONS}
     for name, value in sorted(given.items()):

@@ -1,4 +1,4 @@
-"""Every number that a translator counts, with what is said of it wherever it is shown.
+"""Every number that a translator counts, with the text that describes it wherever it is shown.
 
 A new number of a brick is one :class:`Quantity` at the end of one of the tuples below, and one
 ``glupy_add`` or ``glupy_store`` to the field of its name in C.
@@ -20,8 +20,9 @@ FOPS_OF_KIND = {"read": ("read",), "write": ("write", "put", "copy_file_range")}
 DIRECTIONS = ("read", "write")
 
 COUNTER, GAUGE, DURATION, TIME = "counter", "gauge", "duration", "time"
-"""Kinds of number: one that only grows; one that does not; a counter of nanoseconds; nanoseconds on
-the monotonic clock. The last two are shown in seconds, a time in seconds since the epoch."""
+"""Kinds of number. A counter only grows and a gauge may fall. A duration is a counter of
+nanoseconds, shown in seconds. A time is in nanoseconds on the monotonic clock, shown in seconds
+since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -29,25 +30,26 @@ class Quantity:
     """A number, or one for each of ``parts``."""
 
     name: str
-    """Of the field in C and in Python."""
+    """The field's name in C and in Python."""
     kind: str = COUNTER
     metric: str = ""
     """Name in /metrics; empty if it is not exported."""
     help: str = ""
-    """Sentences. A :class:`Subject` fills in ``{of_row}`` and the like, here and in the metric."""
+    """One sentence, and the unit unless it counts. A :class:`Subject` fills in ``{of_row}`` and
+    other places, here and in ``metric``."""
     parts: tuple[str, ...] = ()
     label: str = ""
-    """The label that tells the parts."""
+    """The label whose values are ``parts``."""
     whole: bool = False
-    """The sum of the parts is shown as well, where a row is one line."""
+    """Whether a table that shows a row as one line has a column for the sum of the parts, too."""
     labels: tuple[tuple[str, str], ...] = ()
-    """Labels, with their values, by which quantities of one metric differ."""
+    """Labels and their values, by which quantities that share a metric differ."""
     unknown: int | None = None
-    """The value that stands for "not known"."""
+    """The value that means "not known"."""
     of: tuple[str, ...] = ()
-    """Names of the subjects that have it, if not all do."""
+    """Names of the subjects that have it; empty: all have it."""
     exported_of: tuple[str, ...] = ()
-    """Names of those of which it is in /metrics, if it is not of all that have it."""
+    """Names of the subjects for which /metrics shows it; empty: all that have it."""
 
     @property
     def size(self) -> int:
@@ -65,16 +67,16 @@ NUMBERS = (
         "volume_bricks",
         GAUGE,
         "glupy_volume_bricks",
-        "Bricks that the volume has on all nodes, by the record of the brick's glusterd; missing "
-        "where that is unreadable. More than there are glupy_brick_info means bricks without "
-        "translator.",
+        "Bricks of the volume on all nodes, as glusterd of this brick's node has them on record; "
+        "missing while the record is unreadable.",
         unknown=0,
     ),
     Quantity(
         "heartbeat",
         TIME,
         "glupy_segment_heartbeat_timestamp_seconds",
-        "When the translator's maintenance thread last made its round in the brick.",
+        "When the translator's maintenance thread last made its round in the brick, in seconds "
+        "since the epoch.",
     ),
     Quantity(
         "enabled",
@@ -83,15 +85,14 @@ NUMBERS = (
         "1 while the translator counts, 0 while the volume option user.xlator.glupy.enabled is "
         "off.",
     ),
-    Quantity("half_life", GAUGE),  # seconds, of the scores that decide who stays in the tables
+    Quantity("half_life", GAUGE),  # seconds, of the scores by which rows keep their slots
     *(
         Quantity(
             f"inodes_{state}",
             GAUGE,
             "glupy_brick_inodes",
-            "Inodes that the brick has in memory: active ones are in use by clients or fops, those "
-            "of the lru list are kept for when they are next asked for, up to "
-            "glupy_brick_inodes_lru_limit.",
+            "Inodes that the brick has in memory: clients or fops use the active ones, and the lru "
+            "list keeps unused ones for later.",
             labels=(("state", state),),
         )
         for state in ("active", "lru")
@@ -100,11 +101,11 @@ NUMBERS = (
         "inodes_lru_limit",
         GAUGE,
         "glupy_brick_inodes_lru_limit",
-        "Inodes that the brick keeps in its lru list at most, 0 if there is no limit: the volume "
-        "option network.inode-lru-limit.",
+        "The most inodes that the brick keeps in its lru list, 0 if there is no limit (volume "
+        "option network.inode-lru-limit).",
     ),
 )
-"""Of the whole brick."""
+"""Numbers of the whole brick."""
 
 ACTIVITY = (
     Quantity(
@@ -120,7 +121,7 @@ ACTIVITY = (
         "nanoseconds",
         DURATION,
         "glupy_{name}_fop_seconds_total",
-        "Time that fops {of_row} spent below the translator in the brick.",
+        "Time that fops {of_row} spent below the translator in the brick, in seconds.",
         KINDS,
         "kind",
         whole=True,
@@ -129,12 +130,12 @@ ACTIVITY = (
         "bytes",
         COUNTER,
         "glupy_{name}_io_bytes_total",
-        "Bytes that reads {of_row} returned and writes stored, at the translator.",
+        "Bytes of file data that reads {of_row} returned and writes stored.",
         DIRECTIONS,
         "direction",
     ),
 )
-"""Of whoever does something, GlusterFS's own clients included."""
+"""Numbers of files, of clients, and of GlusterFS's own clients."""
 
 COUNTERS = (
     *ACTIVITY,
@@ -149,21 +150,21 @@ COUNTERS = (
         "first_seen",
         TIME,
         "glupy_{name}_first_seen_timestamp_seconds",
-        "When {row} got its slot, which is when its counters began at 0.",
+        "When {row} got its slot and its counters began at 0, in seconds since the epoch.",
         exported_of=("client",),
     ),
-    # Stored after all else: readers tell by it what has changed.
+    # The translator stores it after all else: readers see by it whether the row has changed.
     Quantity(
         "last_seen",
         TIME,
         "glupy_{name}_last_seen_timestamp_seconds",
-        "When the last fop {of_row} came back.",
+        "When the last fop {of_row} came back, in seconds since the epoch.",
         exported_of=("client",),
     ),
     Quantity(
         "error_bound",
         GAUGE,
-        help="Fops that {row} did at most before it got its slot, and that its fops lack.",
+        help="The most fops {of_row} that may have come before it got its slot, uncounted.",
     ),
     Quantity("top_client", of=("file",)),  # tag of the client that does most on it, 0 for none
     Quantity("top_client_lead", of=("file",)),  # by how many fops, about
@@ -175,7 +176,7 @@ COUNTERS = (
         of=("client",),
     ),
 )
-"""Of a row in a table of the busiest, since it has its slot."""
+"""Numbers of a row in a table of the busiest, since the row got its slot."""
 
 HEALTH = (
     Quantity(
@@ -194,36 +195,37 @@ HEALTH = (
         "untracked_fops",
         COUNTER,
         "glupy_{name}_untracked_fops_total",
-        "Fops {of_rows} that found no slot in the brick's {name} table; glupy_{name}_ metrics miss "
-        "them.",
+        "Fops {of_rows} that found no slot in the brick's {name} table, so that other "
+        "glupy_{name}_ metrics lack them.",
     ),
 )
-"""Of a table of the busiest: how full it is and what it had to leave out."""
+"""Numbers of a table of the busiest: how full it is, and what it could not count."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose numbers a table has: the words for it."""
+    """The words for what a table has numbers of."""
 
     name: str
-    """What metrics have after ``glupy_``."""
+    """What the names of its metrics have after ``glupy_``."""
     row: str
-    """One of them, with an article."""
+    """In the singular, with an article."""
     rows: str
+    """In the plural."""
     of: str = "of"
-    """What joins fops and whose they are."""
+    """The preposition after "fops"."""
 
     def has(self, quantity: Quantity) -> bool:
-        """Whether it is one of this subject's."""
+        """Whether this subject has the quantity."""
         return not quantity.of or self.name in quantity.of
 
     def exports(self, quantity: Quantity) -> bool:
-        """Whether it is in /metrics for this subject."""
+        """Whether /metrics shows the quantity for this subject."""
         exported = not quantity.exported_of or self.name in quantity.exported_of
         return bool(quantity.metric) and self.has(quantity) and exported
 
     def say(self, sentence: str) -> str:
-        """A sentence, or the name of a metric, of :class:`Quantity` for this subject."""
+        """The help or the metric's name of a :class:`Quantity`, its places filled in."""
         return sentence.format(
             name=self.name,
             row=self.row,
@@ -238,28 +240,29 @@ FILE = Subject("file", "a file", "files", "on")
 CLIENT = Subject("client", "a client", "clients")
 INTERNAL = Subject("internal", "GlusterFS's own clients", "GlusterFS's own clients")
 ROW = Subject("row", "the row", "rows")
-"""Any of the two before."""
+"""A file or a client."""
 BRICK = Subject("brick", "the brick", "bricks")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One number of a row where rows are lines: of a quantity with parts, a part or the whole."""
+    """One number of a row that is shown as a line: a quantity, a part of it, or its parts' sum."""
 
     name: str
     help: str
     quantity: Quantity
     part: int | None = None
+    """Index of the part; None for the whole quantity."""
 
     def count(self, activity: Any) -> int | float:
-        """The number in what has the quantities by name; durations in nanoseconds."""
+        """The number in ``activity``, which has the quantities by name; durations in ns."""
         value = getattr(activity, self.quantity.name)
         if not self.quantity.parts:
             return cast(float, value)
         return cast(float, sum(value) if self.part is None else value[self.part])
 
     def value(self, activity: Any) -> int | float:
-        """The same as it is shown."""
+        """The number as it is shown: a duration in seconds."""
         count = self.count(activity)
         return count / 1e9 if self.quantity.kind == DURATION else count
 
@@ -277,4 +280,4 @@ def _columns() -> Iterator[Column]:
 
 
 COLUMNS = tuple(_columns())
-"""Of files and clients alike, but for those that only one of them has."""
+"""The columns of files and of clients; :meth:`Subject.has` tells which of the two has a column."""

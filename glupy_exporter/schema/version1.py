@@ -1,6 +1,6 @@
-"""Layout version 1, as the release before has it: where its tables are, in the terms of version 2.
+"""Layout version 1, that of the release before: where its tables are, by their names in version 2.
 
-It never changes. It goes when segments of version 1 are no longer read.
+This module never changes. It is removed once segments of version 1 are no longer read.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Numbers(ctypes.Structure):
 
 
 class ClientCounters(ctypes.Structure):
-    """Of a client. Those of a file are as in version 2."""
+    """The counters of a client. Those of a file are as in version 2."""
 
     _fields_ = [
         ("fops", _u64 * 3),
@@ -92,7 +92,7 @@ _HEALTH = {
 
 
 def spans(header: Header) -> dict[str, Span]:
-    """Where every table is, by its name in version 2."""
+    """The place of every table by its name in version 2, not checked against the file's size."""
     fops, lanes = header.fop_count, header.lane_count
     files, clients = header.file_slots, header.client_slots
     return {

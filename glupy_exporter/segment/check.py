@@ -1,4 +1,4 @@
-"""What a segment has to be to be read: its version, where its tables are, how it is named."""
+"""Checks a segment before it is read: its version, the places of its tables, its file name."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ VERSIONS = (version1.VERSION, layout.VERSION)
 """Versions of the layout that are read."""
 
 Read = Callable[[int, int], memoryview]
-"""Gives a copy of so many bytes at an offset, the offset first; raises SegmentError."""
+"""``read(offset, size)`` gives a copy of ``size`` bytes of the file; raises SegmentError."""
 Spans = Mapping[str, Span]
+"""Spans by the names of their tables."""
 
 _HEADER_MIN = layout.Header.brick.offset + layout.Header.brick.size
-_SMALL = 1 << 16  # bytes of a table that may be read whatever its elements are
+_SMALL = 1 << 16  # bytes: a table of up to this many is read, however large its elements are
 _TABLES = {table.name: table for table in layout.TABLES}
-# Tables that are of use together only.
+# Tables that can be read only together.
 _GROUPS = tuple(
     tuple(name for name, table in _TABLES.items() if dimension in table.shape)
     for dimension in ("fops", "files", "clients")
@@ -55,19 +56,19 @@ def _check(condition: object, what: str) -> None:
 
 
 def load(kind: Any, copied: memoryview, size: int) -> Any:
-    """A structure of the first ``size`` bytes; fields that have none are 0."""
+    """A structure of type ``kind`` from the first ``size`` bytes; fields beyond them are 0."""
     known = bytes(copied[: min(size, ctypes.sizeof(kind))])
     return kind.from_buffer_copy(known.ljust(ctypes.sizeof(kind), b"\0"))
 
 
 def contents(read: Read, size: int) -> tuple[layout.Header, Spans]:
-    """The header of a file of ``size`` bytes, and where its tables are, by name.
+    """The header of a file of ``size`` bytes, and the spans of its tables.
 
-    Tables that are missing, or not known here, have no span. All others lie in the file, are not
-    too large to be read, and agree with those that belong to them.
+    Tables that are missing, or not known here, have no span. All others lie within the file, are
+    not too large to be read, and have as many elements as the tables that belong to them.
 
     Raises:
-        SegmentError: the file is no segment that can be read.
+        SegmentError: the file is not a segment that can be read.
     """
     least = ctypes.sizeof(layout.Header)
     if size < least:
@@ -149,7 +150,7 @@ def _check_span(name: str, span: Span, size: int) -> None:
 
 
 def _check_counts(spans: Spans) -> None:
-    """Raise SegmentError unless the tables have allowed numbers of elements."""
+    """Raise SegmentError unless each table has an allowed number of elements."""
 
     def count(name: str) -> int:
         return spans[name].length if name in spans else 0
@@ -186,10 +187,10 @@ def _check_counts(spans: Spans) -> None:
 
 
 def check_name(path: Path, volume: bytes, brick: bytes) -> None:
-    """Raise SegmentError unless the file is named after the brick of which its header speaks.
+    """Raise SegmentError unless the file is named after the brick that its header names.
 
-    Whoever can write one brick's segment, and says that it is another one's, would take its place.
+    Otherwise a process that can write one brick's segment could take the place of another brick.
     """
     if path.name not in naming.names(os.fsdecode(volume), os.fsdecode(brick)):
-        who = f"{escape(volume)}:{escape(brick)}"
-        raise SegmentError("misnamed", f"says that it is of {who}, and is not named so")
+        named = f"{escape(volume)}:{escape(brick)}"
+        raise SegmentError("misnamed", f"its header names brick {named}, its file name does not")

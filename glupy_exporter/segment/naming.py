@@ -1,4 +1,4 @@
-"""The names of segments' files."""
+"""The file names of segments."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _hash(text: bytes) -> int:
 def names(volume: str, brick: str) -> tuple[str, ...]:
     """The file names that the segment of a brick may have, the usual one first.
 
-    The usual one is ``VOLUME.BRICK.seg``, the brick's path with ``-`` for ``/``. A brick gets the
-    other one, which has a hash of the path in it, if the usual one is too long or another brick of
-    the volume has it: ``/a-b/c`` and ``/a/b-c`` look alike.
+    The usual name is ``VOLUME.PATH.seg``, where ``-`` stands for each ``/`` of the brick's path. A
+    brick gets the second name, which contains a hash of the path, if the usual one is too long or
+    another brick of the volume has it: ``/a-b/c`` and ``/a/b-c`` would have the same.
     """
     path = os.fsencode(brick)
     stem = (os.fsencode(volume) + b"." + path.lstrip(b"/")).replace(b"/", b"-")

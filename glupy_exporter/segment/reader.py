@@ -1,12 +1,13 @@
 """Reads segments, treating every byte of them as hostile.
 
-A segment is copied with ``pread``, never mapped: a mapped file that somebody truncates kills its
-reader with SIGBUS, a copy only comes back short. Counters are naturally aligned 64-bit words, which
-the kernel's copy does not tear; names are guarded by the seqlock described in ``layout``.
+The reader copies a segment with ``pread`` and never maps it: if somebody truncates the file, a
+mapping kills the reader with SIGBUS, and a copy is only short. Counters are naturally aligned
+64-bit words, which the kernel's copy does not tear. Names are guarded by the seqlock described in
+``layout``.
 
-Whether the writer lives is asked of the kernel: the translator holds an open-file-description write
-lock on its segment for as long as the brick process has it open (fcntl(2), F_OFD_GETLK). /proc is
-not asked: where it is a container's, or hidden, a live brick must not look dead.
+A lock tells whether the writer lives: the translator holds an open-file-description write lock on
+its segment for as long as the brick process has it open (fcntl(2), F_OFD_GETLK). The reader does
+not look in /proc, which may be hidden or a container's: a live brick must not look dead.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
 _ROW = ctypes.sizeof(layout.FopErrors)
 _NO_ERRORS = bytes(_ROW)
-_REOPENS = 4  # changes of options make a new segment each, not faster than glusterd hands them on
+_REOPENS = 4  # enough: each change of options makes one new segment, and glusterd takes its time
 # struct flock as fcntl(2) takes it on 64-bit Linux: type, whence, start, len, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str:
-    """The boot id that /proc shows, empty if it shows none, as with systemd's ``ProcSubset=pid``.
+    """The boot id that /proc shows; empty if it shows none, as with systemd's ``ProcSubset=pid``.
 
-    A container may be shown another one than its host.
+    A container's /proc may show another boot id than its host's.
     """
     try:
         return _BOOT_ID.read_text(encoding="ascii", errors="replace").strip()
@@ -64,7 +65,7 @@ class Segment:
 
     Raises:
         SegmentError: from the constructor and from every method that reads, when the file is not
-            what it should be.
+            a good segment.
         FileNotFoundError: from the constructor, when there is no such file.
     """
 
@@ -87,14 +88,14 @@ class Segment:
         except BaseException:
             os.close(self._fd)
             raise
-        # What the monotonic clock lacks to nanoseconds since the epoch.
+        # To be added to a monotonic time of the writer's for nanoseconds since the epoch.
         self._epoch: int = self.header.created_realtime - self.header.created_monotonic
         self._fop_names: list[str] | None = None
         self._tagged: tuple[FileTable, dict[int, int]] | None = None
 
     def close(self) -> None:
         """Close the file."""
-        self._tagged = None  # its table refers to this
+        self._tagged = None  # its table refers to this segment
         os.close(self._fd)
 
     def __enter__(self) -> Segment:
@@ -104,7 +105,7 @@ class Segment:
         self.close()
 
     def read(self, offset: int, size: int) -> memoryview:
-        """A copy of ``size`` bytes."""
+        """A copy of ``size`` bytes at ``offset``."""
         try:
             data = os.pread(self._fd, size, offset)
         except OSError as error:
@@ -114,9 +115,10 @@ class Segment:
         return memoryview(data)
 
     def elements(self, table: str, first: int = 0, count: int | None = None) -> memoryview:
-        """A copy of elements of a table, each as long as its type is here; none if it is missing.
+        """A copy of ``count`` elements of a table from ``first`` on; empty without the table.
 
-        What the segment has more of each is left out, and what it has less is 0.
+        Each is as long as its type is in this release: a longer element of the segment is cut, a
+        shorter one is filled up with zeros.
         """
         span = self.spans.get(table)
         if span is None:
@@ -131,11 +133,11 @@ class Segment:
         return memoryview(b"".join(part.ljust(known, b"\0") for part in parts))
 
     def numbers(self) -> dict[str, int]:
-        """The numbers of the brick, by the names of :data:`NUMBERS`: those that the segment has."""
+        """The numbers of the brick that the segment has, by the names of :data:`NUMBERS`."""
         return self._one("numbers")
 
     def _one(self, table: str) -> dict[str, int]:
-        """The numbers of a table of one element."""
+        """The numbers of a table that has one element, by name."""
         span = self.spans.get(table)
         if span is None or not span.length:
             return {}
@@ -154,11 +156,11 @@ class Segment:
         return min(max(half_life, layout.HALF_LIFE_MIN), layout.HALF_LIFE_MAX)
 
     def brick(self) -> Brick:
-        """Who writes this segment and whether it still does."""
+        """The brick that writes this segment, and whether it still does."""
         header = layout.Header.from_buffer_copy(self.read(0, ctypes.sizeof(layout.Header)))
         alive = self._locked()
         return Brick(
-            # As when the name was compared: whoever can write the file may have changed it since.
+            # From the header whose name was checked: the file's may have been changed since.
             volume=escape(self.header.volume),
             path=escape(self.header.brick),
             host=escape(header.host),
@@ -182,11 +184,11 @@ class Segment:
         }
 
     def _when(self, monotonic: int, header: layout.Header, alive: bool) -> float:
-        """A time of the whole brick, in seconds since the epoch.
+        """A monotonic time of the writer's, in seconds since the epoch.
 
-        The monotonic clock now is of use only on the writer's boot. A lock proves that it is this
-        one, whatever /proc shows; without it, an equal boot id does. Else the time is the writer's
-        own, which no later step of the wall clock corrects.
+        The monotonic clock can be compared only within one boot. A held lock proves that the writer
+        is of this boot, whatever /proc shows; without a lock, an equal boot id proves it. Otherwise
+        the time follows the writer's wall clock, and later steps of that clock do not correct it.
         """
         now = time.time()
         if alive or (header.boot_id and header.boot_id.decode("ascii", "replace") == boot_id()):
@@ -195,7 +197,7 @@ class Segment:
         return min(self.realtime(monotonic), now)
 
     def replaced(self) -> bool:
-        """Whether the segment's path is another file's by now, or nobody's."""
+        """Whether the segment's path names another file by now, or none."""
         try:
             named = self.path.lstat()
         except OSError:
@@ -231,7 +233,7 @@ class Segment:
         fops = []
         for index, name in enumerate(names):
             starts = range(index * size, len(copied), len(names) * size)
-            # A completion may be counted in another lane than its start.
+            # A fop may end in another lane than it started in, so only the sums have a meaning.
             cells = [cell for start in starts if (cell := copied[start : start + size]) != _IDLE]
             if name and cells:
                 sums = tuple(map(sum, zip(*map(_CELL.unpack, cells))))
@@ -240,7 +242,7 @@ class Segment:
         return fops
 
     def errnos(self) -> Iterator[tuple[str, int, int]]:
-        """``(fop, errno, count)`` for every error counted; errno 0 stands for any other."""
+        """``(fop, errno, count)`` for every errno counted; errno 0 stands for any other."""
         numbers = range(layout.ERRNOS)
         copied = bytes(self.elements("errors"))
         for index, name in enumerate(self._names()):
@@ -263,7 +265,7 @@ class Segment:
         return result
 
     def internal(self) -> dict[str, Counts]:
-        """What GlusterFS's own clients did, keyed by :data:`layout.ORIGINS`; only those seen."""
+        """What GlusterFS's own clients did, keyed by :data:`layout.ORIGINS`; only active ones."""
         result = {}
         copied, size = bytes(self.elements("internal")), ctypes.sizeof(layout.Activity)
         for origin, start in zip(layout.ORIGINS, range(0, len(copied), size)):
@@ -275,15 +277,15 @@ class Segment:
         return result
 
     def file_table(self) -> FileTable:
-        """The files now in the table."""
+        """A copy of the table of files."""
         return Table(self, FILES)
 
     def client_table(self) -> ClientTable:
-        """The clients now in the table."""
+        """A copy of the table of clients."""
         return Table(self, CLIENTS)
 
     def file_by_tag(self, tag: int) -> File | None:
-        """The file whose slot has ``tag``, None if there is none."""
+        """The file whose slot has ``tag``; None if there is none."""
         if self._tagged is None:
             table = self.file_table()
             self._tagged = table, {tag: slot for slot, tag in enumerate(table.tags) if tag}
@@ -291,22 +293,23 @@ class Segment:
         return table.record((slots[tag], tag, 0)) if tag in slots else None
 
     def realtime(self, monotonic: int) -> float:
-        """Seconds since the epoch of a time of the writer's."""
+        """A monotonic time of the writer's, in nanoseconds, as seconds since the epoch."""
         return (self._epoch + monotonic) / 1e9
 
     def health(self, rows: str) -> dict[str, int]:
-        """How the table of ``files`` or ``clients`` is, by the names of :data:`HEALTH`."""
+        """The numbers of the table of ``files`` or ``clients``, by the names of :data:`HEALTH`."""
         return self._one(f"{rows}_health")
 
 
 def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:
-    """The segment at ``path``, which the caller closes, and who writes it.
+    """The segment at ``path``, which the caller closes, and the brick that writes it.
 
-    A brick that gets other options puts a new segment in the place of its old one and lets go of
-    that: whoever opened the old one just before must not take the brick for dead.
+    A brick whose options change puts a new segment in the place of the old one and drops the old
+    one's lock. A reader that opened the old one just before opens the path again, so that it does
+    not take the brick for dead.
 
     Raises:
-        SegmentError: as :class:`Segment` does.
+        SegmentError: the file is not a good segment, or not named after its brick.
         FileNotFoundError: there is no such file.
     """
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What a segment says, as Python has it."""
+"""The records that a segment is read into."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Brick:
-    """Who wrote a segment. Times are seconds since the epoch."""
+    """The brick that writes a segment. Times are seconds since the epoch."""
 
     volume: str
     path: str
@@ -18,15 +18,17 @@ class Brick:
     glusterfs_version: str
     xlator_version: str
     subvolume: int | None
+    """Index of its replica or disperse set; None if unknown."""
     created: float
+    """When the segment was made."""
     alive: bool
-    """The writing process still holds the segment open."""
+    """The brick's process still holds the segment open."""
     numbers: Mapping[str, float]
-    """Of :data:`NUMBERS` those that are known, by name; times as all others here."""
+    """The known ones of :data:`NUMBERS`, by name; times in seconds since the epoch."""
 
     @property
     def heartbeat(self) -> float:
-        """For a dead brick, when it ended, about."""
+        """When the brick's maintenance thread last ran: for a dead brick, about when it ended."""
         return self.numbers.get("heartbeat", self.created)
 
 
@@ -38,8 +40,9 @@ class Fop:
     started: int
     errors: int
     nanoseconds: int
+    """Sum of the latencies."""
     buckets: tuple[int, ...]
-    """Fops by latency, not cumulative; see :data:`layout.LATENCY_BUCKETS`."""
+    """Calls by latency, not cumulative; see :data:`layout.LATENCY_BUCKETS`."""
 
     @property
     def completed(self) -> int:
@@ -62,7 +65,7 @@ class Io:
 
 
 class Counts(NamedTuple):
-    """What somebody did. Tuples follow :data:`layout.KINDS` and ``DIRECTIONS``."""
+    """Work on a brick: fops and nanoseconds by :data:`layout.KINDS`, bytes by ``DIRECTIONS``."""
 
     fops: tuple[int, ...]
     nanoseconds: tuple[int, ...]
@@ -70,9 +73,9 @@ class Counts(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """The numbers of :data:`COUNTERS`, by name, of one file or client since it has its slot.
+    """The numbers of :data:`COUNTERS` of one file or client since it got its slot.
 
-    Times are seconds since the epoch.
+    Tuples are as in :class:`Counts`. Times are seconds since the epoch.
     """
 
     fops: tuple[int, ...]
@@ -82,16 +85,17 @@ class Activity(NamedTuple):
     first_seen: float = 0.0
     last_seen: float = 0.0
     error_bound: int = 0
-    """Fops that may have been done at most before there was a slot; ``fops`` lacks them."""
+    """The most fops that may have come before it got its slot; ``fops`` lacks them."""
     top_client: int = 0
     """Tag of the client that does most on a file, an estimate; 0 while there is none."""
     top_client_lead: int = 0
-    """By how many fops that client leads, about."""
+    """About how many fops that client leads by."""
     connections: int = 0
+    """Open connections of a client; 0 for a file."""
 
 
 class FileIdentity(NamedTuple):
-    """Which file a slot stands for: what a file's slot keeps until its seq changes."""
+    """The name in a file's slot, which stays the same until the slot's seq changes."""
 
     gfid: str
     path: str
@@ -114,7 +118,7 @@ class File(NamedTuple):
 
 
 class ClientIdentity(NamedTuple):
-    """Which client a slot stands for."""
+    """The name in a client's slot; the fields are as in :class:`Client`."""
 
     address: str
     process: str
@@ -125,10 +129,10 @@ class Client(NamedTuple):
 
     address: str
     process: str
-    """Its process id there, empty for all of the host's."""
+    """Its process id on that host; empty if the row is the whole host's."""
     activity: Activity
 
     @property
     def name(self) -> str:
-        """Both in one, for people."""
+        """Address and process in one text, for people."""
         return f"{self.address} {self.process}" if self.process else self.address

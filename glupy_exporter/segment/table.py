@@ -1,4 +1,4 @@
-"""The tables of the busiest: which rows there are, and whose they are."""
+"""Reads the tables of the busiest: which rows there are, and which files or clients they are."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from glupy_exporter.segment.reader import Segment
 
 _COUNTERS = struct.Struct(f"{ctypes.sizeof(layout.Counters) // 8}Q")
-_BATCH = 4096  # slots whose names are there at a time
-_NAMES = 16  # slots whose names are read at a time: most are known, or nobody wants them
-_ATTEMPTS = 4  # a rename holds a slot's seqlock for less than a microsecond
+_BATCH = 4096  # slots whose names are in memory at a time
+_NAMES = 16  # slots whose names are read at a time; few, as most names are known or not asked for
+_ATTEMPTS = 4  # enough: the writer holds a slot's seqlock for less than a microsecond
 
 
 def _words(field: str, structure: type[ctypes.Structure] = layout.Counters) -> slice:
-    """Where a field is among the words of a slot's counters; nowhere if there is none."""
+    """The words of a slot's counters that a field has; an empty slice if there is no such field."""
     found = getattr(structure, field, None)
     return slice(found.offset // 8, (found.offset + found.size) // 8) if found else slice(0)
 
 
 FOPS, NANOSECONDS, BYTES = (_words(field) for field in ("fops", "nanoseconds", "bytes"))
-"""Where the elements of these are in :data:`Counters`."""
+"""The words of :data:`Counters` that these fields have."""
 Row = tuple[int, int, int]
 """Slot, tag and fops of a slot in use."""
 Counters = tuple[int, ...]
-"""The words of a slot's counters."""
+"""The counters of a slot, as 64-bit words."""
 
 _I = TypeVar("_I", bound=tuple[Any, ...])
 _R = TypeVar("_R")
 _Version = tuple[int, int]  # seq and tag
 Known = dict[int, tuple[_Version, _I]]
-"""By slot, what a table's names were found to say, and the version of the slot that says so."""
+"""Names of a table that were read before: the slot's version then and the name, by slot."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,22 @@ class Kind(Generic[_I, _R]):
     """What the rows of a table are: files or clients."""
 
     rows: str
-    """What the names of their tables begin with in the layout."""
+    """The beginning of their tables' names in the layout."""
     identify: Callable[[memoryview], _I]
     """Reads the name in a slot."""
     record: Callable[..., _R]
-    """Makes a row; its arguments are the fields of that name, and the activity."""
+    """Makes a record of the fields of that name, and the activity."""
 
 
 class Table(Generic[_I, _R]):
-    """A table of the busiest in one segment, copied to see which of its rows matter.
+    """A copy of a table of the busiest in one segment, but for the names, which are read on demand.
 
-    A row's copy counts if its seqlock and tag are still the same once its name was read too; else
-    the row is read afresh.
+    The copy of a row is used if the slot's seq and tag are still the same after its name was read;
+    otherwise the row is read again.
+
+    Raises:
+        SegmentError: from the constructor and from everything that reads, when the file is not
+            what it should be.
     """
 
     def __init__(self, segment: Segment, kind: Kind[_I, _R]) -> None:
@@ -69,7 +73,7 @@ class Table(Generic[_I, _R]):
         self._rows = kind.rows
         self._kind = kind
         self.tags = array("Q", segment.elements(f"{kind.rows}_tags").tobytes())
-        """Of each slot, 0 where it is free."""
+        """The tag of each slot, 0 where the slot is free."""
         spans = segment.spans
         names = spans.get(f"{kind.rows}_names")
         self._name_size = ctypes.sizeof(names.element) if names else 0
@@ -79,7 +83,7 @@ class Table(Generic[_I, _R]):
 
     @cached_property
     def _copy(self) -> tuple[memoryview, memoryview]:
-        """Every slot's seq, and then its counters."""
+        """The seqs of all slots, and their counters; seqs are copied first."""
         return self._seqs_from(0, len(self.tags)), self._counters_from(0, len(self.tags))
 
     def _column(self, word: int) -> array[int]:
@@ -88,36 +92,37 @@ class Table(Generic[_I, _R]):
 
     @cached_property
     def last_seen(self) -> array[int]:
-        """Of each slot, when its last fop came back, in nanoseconds on the monotonic clock."""
+        """When the last fop of each slot came back, in nanoseconds on the monotonic clock."""
         return self._column(self._words["last_seen"].start)
 
     @property
     def connections(self) -> array[int]:
-        """Of each slot, for a table of clients."""
+        """The open connections of each slot, in a table of clients."""
         return self._column(self._words["connections"].start)
 
     def counters(self, slot: int) -> Counters:
-        """As they were copied."""
+        """The slot's counters as they were copied."""
         return _COUNTERS.unpack_from(self._copy[1], slot * _COUNTERS.size)
 
     @property
     def rows(self) -> list[Row]:
-        """Every slot in use."""
+        """A row for every slot in use."""
         fops = map(sum, zip(*map(self._column, range(FOPS.start, FOPS.stop))))
         return [row for row in zip(range(len(self.tags)), self.tags, fops) if row[1]]
 
     @property
     def seqs(self) -> memoryview:
-        """Of each slot, a number that is another whenever the slot's name has changed."""
+        """The seq of each slot, which differs whenever the slot's name has changed."""
         return self._copy[0]
 
     def entries(
         self, slots: Iterable[int] | None = None, known: Known[_I] | None = None
     ) -> Iterator[tuple[Row, Counters, _I]]:
-        """The rows in ``slots``, or all, with what :meth:`entry` has for each, in fewer reads.
+        """The rows in ``slots``, or all, each with its counters and its name.
 
-        ``known`` is what an earlier call, for the same segment file, found out about names, and
-        then what this one has.
+        Rows that :meth:`entry` would give None for are left out; this takes fewer reads.
+        ``known`` holds the names that an earlier call for the same segment file has read; this
+        call uses them and puts its own in their place.
         """
         before = {} if known is None else dict(known)
         if known is not None:
@@ -143,7 +148,7 @@ class Table(Generic[_I, _R]):
     def _named(
         self, slots: Iterable[int], known: Known[_I]
     ) -> Iterator[tuple[int, tuple[_Version, _I]]]:
-        """Each of the slots with its version as of the copy and what its name says now."""
+        """Each of the slots with its version at the time of the copy, and its name as it is now."""
         seqs, _ = self._copy
         first, names = -1, memoryview(b"")
         for slot in slots:
@@ -160,16 +165,15 @@ class Table(Generic[_I, _R]):
             yield slot, (version, self._kind.identify(names[offset : offset + size]))
 
     def record(self, row: Row) -> _R | None:
-        """Whoever the row is of, or None if its slot changed hands since this was copied."""
+        """The file or client of the row; None if :meth:`entry` gives None."""
         entry = self.entry(row)
         return None if entry is None else self._record(*entry)
 
     def records(
         self, slots: Iterable[int] | None = None, known: Known[_I] | None = None
     ) -> Iterator[tuple[Row, _R]]:
-        """The rows in ``slots``, or all, with whose they are; cheaper than :meth:`record` for each.
-
-        ``known`` as for :meth:`entries`.
+        """The rows in ``slots``, or all, with their files or clients, in fewer reads than
+        :meth:`record` takes; ``known`` is as for :meth:`entries`.
         """
         for row, counters, identity in self.entries(slots, known):
             yield row, self._record(counters, identity)
@@ -184,20 +188,20 @@ class Table(Generic[_I, _R]):
                 value = words[0] if words else 0
                 values.append(self._segment.realtime(value) if each.kind == TIME else value)
         activity = Activity(*values)
-        # A connection that went while its host's slot changed hands may be taken off twice.
+        # A connection that ended while its host's slot changed hands may be subtracted twice.
         if activity.connections >= 1 << 63:
             activity = activity._replace(connections=0)
         return self._kind.record(*identity, activity)
 
     def entry(self, row: Row) -> tuple[Counters, _I] | None:
-        """The counters and the name now in the row's slot.
+        """The counters and the name that the row's slot has now.
 
-        None if the slot stands for somebody else by now, or the writer kept changing it.
+        None if the slot is another file's or client's by now, or the writer kept changing it.
         """
         slot, wanted, _ = row
         for _ in range(_ATTEMPTS):
             seq = self._seqs_from(slot, 1)[0]
-            if seq == 0 or seq % 2:  # 0: taken a moment ago, the name is yet to come
+            if seq == 0 or seq % 2:  # 0: the slot has just been taken and has no name yet
                 continue
             counters = _COUNTERS.unpack(self._counters_from(slot, 1))
             identity = self._kind.identify(self._names_from(slot, 1))

@@ -1,4 +1,4 @@
-"""Bytes of a segment as text, and back."""
+"""Turns bytes of a segment into text, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CONTROL = {
 
 
 def escape(raw: bytes) -> str:
-    """``raw`` as text a label can hold, so that :func:`unescape` gives the same bytes back.
+    """``raw`` as text that a label can hold; :func:`unescape` gives the same bytes back.
 
     Invalid UTF-8 and control characters become ``\\xNN``, a backslash becomes two.
     """

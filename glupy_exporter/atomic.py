@@ -1,4 +1,4 @@
-"""A file that is replaced as a whole."""
+"""Replaces a file as a whole."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:
-    """Put a file with ``content`` and ``mode`` where ``path`` is; a link there is not followed.
+    """Put a file with ``content`` and ``mode`` at ``path``; a link there is replaced, not followed.
 
-    A reader sees the old file or the new one. All is done by descriptors: whoever else may write
-    in the directory can lead neither the content nor the mode to another file.
+    A reader sees the old file or the new one. Every step uses descriptors, so that another process
+    that may write in the directory can lead neither the content nor the mode to another file.
 
     Raises:
-        OSError: it cannot be done; what was there is there still.
+        OSError: a step failed. The old file is still there, unless only the last sync failed.
     """
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -55,10 +55,10 @@ def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
 
 
 def _open_many() -> None:
-    """Let this process have as many files open as it may: each brick is one."""
+    """Raise the soft limit of open files to the hard one, as every brick takes a descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:  # the unit sets both, and its filter of system calls need not let this pass
-        # It stays as it is where the kernel lets nobody have as many.
+    if soft != hard:  # they are equal in the unit, whose filter of system calls may forbid this
+        # The kernel refuses a limit above its own maximum; the soft limit then stays.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -83,7 +83,7 @@ def _write(output: bytes) -> None:
         sys.stdout.buffer.write(output)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, grep -q) has seen enough. The interpreter must not flush again at exit.
+        # The reader (head, grep -q) has closed the pipe; a flush at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -97,7 +97,7 @@ def top(args: argparse.Namespace) -> int:
     state.view = VIEWS.index(views[0] if args.view else VIEWS[1])
     if args.sort:
         if once and not args.view:
-            raise UserError("--sort needs --view, as each view has other columns")
+            raise UserError("--sort needs --view, as the views have different columns")
         sort_by(state, args.sort)
     for line in settings.ignored:
         print(f"glupy-exporter: {line}", file=sys.stderr)
@@ -105,8 +105,8 @@ def top(args: argparse.Namespace) -> int:
         reader.scan(settings.segment_dir)
     except OSError as error:
         raise UserError(
-            f"cannot list {settings.segment_dir}: {error.strerror}; run this where bricks have the "
-            "translator, as root or in group gluster"
+            f"cannot list {settings.segment_dir}: {error.strerror}; run this as root or in group "
+            "gluster, on a node whose bricks have the translator"
         ) from error
     sampler = Sampler(
         settings.segment_dir,
@@ -116,7 +116,7 @@ def top(args: argparse.Namespace) -> int:
     )
     rates = sampler.sample()
     if not once:
-        # Not at the top: a Python built without curses must still be able to serve.
+        # Imported here, so that a Python without curses can still serve.
         from glupy_exporter.top import app
 
         app.run(sampler, rates, state)
@@ -133,9 +133,9 @@ def top(args: argparse.Namespace) -> int:
 
 
 def discover(args: argparse.Namespace) -> int:
-    """Print the nodes of the trusted pool as Prometheus's targets, or write them into a file.
+    """Print the nodes of the trusted pool as Prometheus's targets, or write them to ``--file``.
 
-    On request also write what the exporter may know of this node's bricks.
+    ``--state`` also writes the state file about this node's bricks.
     """
     found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
     content = discovery.render(found)
@@ -157,7 +157,7 @@ def xlator_build(args: argparse.Namespace) -> int:
 
 
 def xlator_install(args: argparse.Namespace) -> int:
-    """Install glupy.so, and the script by which other nodes ask for it, on this node."""
+    """Install glupy.so and the peer script, which answers other nodes, on this node."""
     print("\n".join(install.install(args.source, args.dry_run, args.script_only)))
     return 0
 
@@ -169,11 +169,15 @@ def xlator_uninstall(args: argparse.Namespace) -> int:
 
 
 def _agreed(args: argparse.Namespace) -> bool:
-    """Whether to do what was shown, which only a terminal or ``--yes`` can say."""
+    """Whether the user agrees to what was shown: with ``--yes``, or on the terminal.
+
+    Raises:
+        UserError: there is no terminal to ask on.
+    """
     if args.dry_run or args.yes:
         return not args.dry_run
     if not sys.stdin.isatty():
-        raise UserError("nobody to ask: standard input is no terminal; use --yes or --dry-run")
+        raise UserError("cannot ask: standard input is not a terminal; use --yes or --dry-run")
     try:
         return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -183,9 +187,9 @@ def _agreed(args: argparse.Namespace) -> bool:
 def _change(
     args: argparse.Namespace, planner: Callable[[str], plan.Plan], then: str, done: str
 ) -> int:
-    """Show what ``planner`` plans for the volume, ask, and carry it out.
+    """Show what ``planner`` plans for the volume, ask, carry it out, and print ``done``.
 
-    What an earlier command has left comes first; ``then`` says what is left to do after it.
+    Work that an earlier command has left unfinished comes first; ``then`` names what follows it.
     """
     with interrupts.raised(), contextlib.ExitStack() as stack:
         gluster.volume(args.volume)
@@ -234,14 +238,14 @@ def xlator_disable(args: argparse.Namespace) -> int:
 
 
 def xlator_status(args: argparse.Namespace) -> int:
-    """Show the translator's state in every brick; 1 if something is not as it should be."""
+    """Show the translator's state in every brick; exit code 1 if a brick's state is not right."""
     rows = status.rows(args.volume)
     print(status.render_json(rows) if args.json else status.render(rows))
     return 0 if all(row.ok for row in rows) else 1
 
 
 def _say(line: str) -> None:
-    # A terminal that is gone is no reason to stop half-way.
+    # The command goes on if its terminal is gone: it must not stop half-way.
     with contextlib.suppress(OSError):
         print(line, flush=True)
 
@@ -251,7 +255,7 @@ def _add_top(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--once", action="store_true", help="look twice, print a table for each view, and end"
     )
-    command.add_argument("--json", action="store_true", help="the same as one JSON object")
+    command.add_argument("--json", action="store_true", help="like --once, as one JSON object")
     command.add_argument(
         "--interval",
         type=values.argument(values.number(0.1, 3600)),
@@ -260,17 +264,19 @@ def _add_top(command: argparse.ArgumentParser) -> None:
         help="time between two looks (default: %(default)g)",
     )
     command.add_argument(
-        "--view", choices=[view.name for view in VIEWS], help="begin with, or print only, this one"
+        "--view",
+        choices=[view.name for view in VIEWS],
+        help="begin with this view; with --once and --json, print only this one",
     )
     command.add_argument("--sort", metavar="COLUMN", help="title of the column to sort by")
     command.add_argument(
-        "--filter", default="", metavar="TEXT", help="only rows that contain this text"
+        "--filter", default="", metavar="TEXT", help="show only rows whose names contain this text"
     )
     command.add_argument(
         "--limit",
         type=values.argument(values.whole(1, 1_000_000)),
         metavar="N",
-        help="of --once and --json: print at most this many rows of a view",
+        help="with --once and --json: print at most this many rows of a view",
     )
     command.set_defaults(run=top)
 
@@ -294,34 +300,37 @@ def _parser() -> argparse.ArgumentParser:
         "discover", help="list this cluster's nodes as Prometheus's targets", allow_abbrev=False
     )
     command.add_argument(
-        "--file", type=Path, metavar="FILE", help="replace this file at once, instead of printing"
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="write the targets to this file instead of printing them",
     )
     command.add_argument(
         "--state",
         type=Path,
         metavar="FILE",
-        help="also replace this file, by which the exporter knows this node's bricks",
+        help="also write this file, which tells the exporter which bricks this node has",
     )
     command.add_argument(
         "--cluster",
         type=values.argument(discovery.SETTINGS["discovery.cluster"].check),
         default=discovery.CLUSTER,
         metavar="NAME",
-        help="what to call the cluster (default: %(default)s)",
+        help="name of the cluster (default: %(default)s)",
     )
     command.add_argument(
         "--port",
         type=values.argument(discovery.SETTINGS["discovery.port"].check),
         default=discovery.PORT,
         metavar="PORT",
-        help="where the exporters listen (default: %(default)s)",
+        help="port on which the exporters listen (default: %(default)s)",
     )
     command.add_argument(
         "--address",
         default=discovery.ADDRESS,
         metavar="GLOB",
-        help="which of a node's names is the address of its exporter: one that matches, of those "
-        "the name of most of its bricks (default: %(default)s)",
+        help="pattern for the address of a node: of the node's names that match, the one that most "
+        "of its bricks have is taken (default: %(default)s)",
     )
     command.set_defaults(run=discover)
 
@@ -339,7 +348,7 @@ def _parser() -> argparse.ArgumentParser:
 
     dry_run = argparse.ArgumentParser(add_help=False)
     dry_run.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, do nothing"
+        "--dry-run", action="store_true", help="say what would be done, and do nothing"
     )
     action = actions.add_parser(
         "install", parents=[dry_run], help="put glupy.so where this node's GlusterFS looks for it"
@@ -350,29 +359,29 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=build.DIRECTORY,
         metavar="DIR",
-        help="directory that holds glupy.so, which has to be root's (default: %(default)s)",
+        help="directory that holds glupy.so; that file has to be root's (default: %(default)s)",
     )
     action.add_argument(
         "--script-only",
         action="store_true",
-        help="put only the script there by which glusterd asks this node: enough where it has no "
-        "bricks",
+        help="put only the script there through which glusterd asks this node; that is enough on a "
+        "node without bricks",
     )
     action.set_defaults(run=xlator_install)
     action = actions.add_parser(
-        "uninstall", parents=[dry_run], help="remove what install put there"
+        "uninstall", parents=[dry_run], help="remove what `xlator install` put on this node"
     )
     action.set_defaults(run=xlator_uninstall)
 
     changing = argparse.ArgumentParser(add_help=False, parents=[dry_run])
     changing.add_argument("volume", metavar="VOLUME")
-    changing.add_argument("--yes", action="store_true", help="do not ask")
+    changing.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     changing.add_argument(
         "--timeout",
         type=values.argument(values.number(0, math.inf)),
         default=change.SECONDS,
         metavar="SECONDS",
-        help="how long a brick may take to be reconnected and healed (default: %(default).0f)",
+        help="seconds in which a brick has to be reconnected and healed (default: %(default).0f)",
     )
     action = actions.add_parser(
         "enable", parents=[changing], help="insert the translator into a volume's bricks"

@@ -1,7 +1,7 @@
 """Settings of `serve`, `dump` and `top`: a YAML file, and flags that win over it.
 
-Every flag but ``--config.file`` is a key of the file under its own name, without the dashes in
-front: ``--web.listen-address`` is the key ``web.listen-address``. Both go through the same checks.
+Every flag but ``--config.file`` is a key of the file, without the dashes: the flag
+``--web.listen-address`` is the key ``web.listen-address``. Both go through the same checks.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ SD_PATH = "/sd"
 
 @dataclass(frozen=True)
 class Config:
-    """What `serve` and `dump` were asked to do, checked."""
+    """The settings of `serve`, `dump` and `top`, checked."""
 
     listen_addresses: tuple[Address, ...]
     systemd_socket: bool
-    """Listen on no address if systemd hands no socket over."""
+    """Listen only on sockets that systemd hands over."""
     telemetry_path: str
     api: bool
-    """Whether whole tables may be asked for, of those collectors that are on."""
+    """Whether the API serves the tables of those collectors that are on."""
     host_names: frozenset[str]
-    """What a request may have asked for as Host; empty for anything."""
+    """The hosts that a request may name; empty: any."""
     web_config_file: Path | None
-    """TLS, headers, users and a rate limit; None for none of them."""
+    """The file with TLS, headers, users and a rate limit; None: none of these."""
     segment_dir: Path
     segment_expiry: float
     """Seconds after its last heartbeat until a dead brick is no longer served."""
     state_file: Path
-    """What `discover` writes of this node's bricks; without it, segments are all there is."""
+    """The file that `discover` writes about this node's bricks; it may be missing."""
     discovery_file: Path
-    """What `discover` writes, of which /sd tells; without it glusterd's files are read."""
+    """The file that `discover` writes for /sd; if it is missing, /sd reads glusterd's files."""
     discovery_cluster: str
     discovery_port: int
     discovery_address: str
-    """A pattern for the names of nodes where exporters are asked."""
+    """A pattern for the names by which Prometheus reaches the nodes."""
     collectors: Mapping[str, Mapping[str, Any]]
-    """The collectors that are on, each with the values of its own settings."""
+    """The collectors that are on, by name, each with the values of its own settings."""
     privacy: Privacy
     log_level: str
     log_format: str
     ignored: tuple[str, ...] = ()
-    """A line for each setting that was given but has no effect any more."""
+    """A line for each setting that was given but no longer has an effect."""
 
 
 def _url_path(value: Any) -> str:
@@ -70,44 +70,44 @@ def _url_path(value: Any) -> str:
 
 
 def settings() -> Settings:
-    """What can be set: what is declared here, and beside what it sets."""
+    """All settings: those declared here, and those of the modules that they configure."""
     found = {
         "web.listen-address": Setting(
             values.addresses,
             [":9714"],
-            "address to listen on, may be repeated (a list in the file); without a host, every "
-            "IPv4 and IPv6 address",
+            "address to listen on; without a host, every IPv4 and IPv6 address. May be repeated (a "
+            "list in the file)",
             "HOST:PORT",
         ),
         "web.systemd-socket": Setting(
             values.switch,
             False,
-            "serve only on sockets that systemd hands over, which are used in place of the "
-            "addresses in any case",
+            "serve only on sockets that systemd hands over; even without this setting, such "
+            "sockets replace the addresses",
         ),
         "web.telemetry-path": Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
         "web.api": Setting(
             values.switch,
             True,
-            "answer the whole tables of files and clients at /api/v1; a table whose collector is "
-            "off is not answered in any case",
+            "serve the whole tables of files and clients at /api/v1, except a table whose "
+            "collector is off",
         ),
         "web.host-name": Setting(
             values.several(values.host_name),
             [],
-            "answer only requests to this host, by name or address as the client's URL has it, may "
-            "be repeated (a list in the file); without any, the name does not matter",
+            "answer only requests to this host: a name or address, as in the client's URL; without "
+            "this setting, requests to any host. May be repeated (a list in the file)",
             "NAME",
         ),
         "web.config.file": Setting(
             values.file,
             "",
             "YAML file with TLS, users, headers and a rate limit, in the format of Prometheus's "
-            "own programs",
+            "web configuration",
             "FILE",
         ),
         "segment.dir": Setting(
-            values.absolute, layout.DIRECTORY, "where the bricks' segments are", "DIR"
+            values.absolute, layout.DIRECTORY, "directory of the bricks' segments", "DIR"
         ),
         "segment.expiry": Setting(
             values.duration, "24h", "how long a dead brick is served as down", "DURATION"
@@ -115,8 +115,8 @@ def settings() -> Settings:
         "state.file": Setting(
             values.absolute,
             "/run/glupy-exporter/state.json",
-            "file with this node's bricks, as `discover --state` writes it, by which a brick that "
-            "was removed is told from one that is down",
+            "file with this node's bricks, as `discover --state` writes it; it tells a brick that "
+            "was removed from a brick that is down",
             "FILE",
         ),
         **discovery.SETTINGS,
@@ -131,9 +131,9 @@ def settings() -> Settings:
 
 
 SETTINGS = settings()
-"""Every key of the file, which is also a flag."""
+"""Every setting by its key in the file."""
 
-# What earlier releases knew stays without effect, so that an upgrade breaks no configuration.
+# Settings of earlier releases have no effect, but are accepted: no upgrade breaks a configuration.
 IGNORED = {
     "files.resolve": "each brick finds the names of its files on its own disk; remove the setting, "
     "and CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN where the exporter was given them for it"
@@ -141,13 +141,13 @@ IGNORED = {
 
 
 def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
-    """Give ``parser`` a flag for every setting, or those whose keys begin with ``prefixes``."""
+    """Give ``parser`` flags for the settings whose keys begin with ``prefixes``; none: for all."""
     parser.add_argument(
         "--config.file",
         dest="config.file",
         type=Path,
         metavar="FILE",
-        help="YAML file with the exporter's settings, under the names of their flags",
+        help="YAML file with the exporter's settings; its keys are the flags without dashes",
     )
     for key, setting in SETTINGS.items():
         if not key.startswith(prefixes or ""):
@@ -171,10 +171,10 @@ def add_flags(parser: argparse.ArgumentParser, *prefixes: str) -> None:
 
 
 def load(args: argparse.Namespace) -> Config:
-    """The settings from defaults, the file that ``args`` names, and flags, each over the last.
+    """The settings: flags in ``args`` win over the file that ``args`` names, and it over defaults.
 
     Raises:
-        UserError: the file cannot be read, or a key or value in it or in a flag is wrong.
+        UserError: the file cannot be read, or the file or a flag has a wrong key or value.
     """
     chosen = {key: setting.check(setting.default) for key, setting in SETTINGS.items()}
     ignored = [f"--{key}" for key in IGNORED if getattr(args, key, False)]

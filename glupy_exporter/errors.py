@@ -1,16 +1,16 @@
-"""The exceptions that mean "the user can mend this"."""
+"""Exceptions for errors that the user can correct."""
 
 
 class UserError(Exception):
-    """A mistake of the user's: its text is one line that says what is wrong and what to do.
+    """A mistake of the user's. Its text is one line that says what is wrong and what to do.
 
-    The command line prints it and exits with ``exit_code``.
+    The command line prints the text and exits with ``exit_code``.
     """
 
     exit_code = 2
 
 
 class Unavailable(UserError):
-    """What may pass without anybody's help: a service that is started again may succeed."""
+    """An error that may pass by itself: a service that systemd starts again may succeed."""
 
     exit_code = 1

@@ -1,6 +1,6 @@
-"""Log lines on standard error, as logfmt or JSON, one line a record.
+"""Writes log records to standard error, one line for each, as logfmt or JSON.
 
-A record's own values go into ``extra={"fields": {...}}`` and become keys of the line.
+Values of a record go into ``extra={"fields": {...}}`` and become keys of the line.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ LEVELS = {
     "error": logging.ERROR,
 }
 _NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
-# Numbers of syslog(3), which the journal wants at the start of a line, see sd-daemon(3).
+# Numbers of syslog(3), which the journal reads at the start of a line; see sd-daemon(3).
 _PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3}
 _QUOTED = re.compile(r"[\s\"=\\]")
 
 
 def _values(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, str]:
-    """The keys of one line in the order in which they are written."""
+    """The keys and values of one line, in order."""
     time = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
     values = {
         "ts": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -45,7 +45,7 @@ class _Json(logging.Formatter):
 
 
 def _is_bare(value: str) -> bool:
-    """Whether the value needs no quotes: nothing in it ends it, or tells a terminal what to do."""
+    """Whether the value needs no quotes: nothing in it would end it or control a terminal."""
     return value.isprintable() and bool(value) and not _QUOTED.search(value)
 
 
@@ -61,16 +61,16 @@ FORMATS: dict[str, type[logging.Formatter]] = {"logfmt": _Logfmt, "json": _Json}
 
 SETTINGS: Settings = {
     "log.level": Setting(
-        values.one_of(LEVELS), "info", f"least level to log: {', '.join(LEVELS)}", "LEVEL"
+        values.one_of(LEVELS), "info", f"lowest level to log: {', '.join(LEVELS)}", "LEVEL"
     ),
     "log.format": Setting(
-        values.one_of(FORMATS), "logfmt", f"one of {', '.join(FORMATS)}", "FORMAT"
+        values.one_of(FORMATS), "logfmt", f"format of log lines: {', '.join(FORMATS)}", "FORMAT"
     ),
 }
 
 
 class _Prioritised(logging.Formatter):
-    """Another formatter's line, with its priority for the journal."""
+    """Another formatter's line after its priority for the journal."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -84,7 +84,8 @@ class _Prioritised(logging.Formatter):
 def configure(level: str, format_name: str) -> None:
     """Send records of ``level`` (a key of LEVELS) and above to standard error.
 
-    The journal gets each with its priority.
+    ``format_name`` is a key of FORMATS. If standard error is the journal, each line begins with its
+    priority.
     """
     handler = logging.StreamHandler()
     formatter = FORMATS[format_name]()

@@ -1,6 +1,6 @@
-"""What systemd and a service say to each other; see sd_notify(3), sd_listen_fds(3), sd-daemon(3).
+"""Talks to systemd as a service; see sd_notify(3), sd_listen_fds(3), sd-daemon(3).
 
-All of it is a few lines, and the Python packages for it are built against libsystemd.
+It takes a few lines, whereas Python packages for it are built against libsystemd.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ _FIRST_DESCRIPTOR = 3
 
 
 def listeners() -> list[socket.socket]:
-    """The listening TCP sockets that systemd has handed over.
+    """The listening TCP sockets that systemd has handed over; empty if it handed over none.
 
     Raises:
-        OSError: what was handed over is no socket.
-        ValueError: it is one of another kind.
+        OSError: a descriptor is not a socket.
+        ValueError: a socket is of another kind.
     """
     if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
         return []
@@ -37,7 +37,7 @@ def listeners() -> list[socket.socket]:
 
 
 def notify(*lines: str) -> None:
-    """Tell systemd, if it asked to be told; a service must not fail because nobody listens."""
+    """Send ``lines`` to systemd if it asked for them. Errors are ignored: the service goes on."""
     name = os.environ.get("NOTIFY_SOCKET", "")
     if not name:
         return
@@ -51,17 +51,17 @@ def notify(*lines: str) -> None:
 
 
 def ready() -> None:
-    """The service does its work."""
+    """Tell systemd that the service does its work."""
     notify("READY=1")
 
 
 def reloading() -> None:
-    """The service reads its configuration; ``ready`` has to follow."""
+    """Tell systemd that the service reads its configuration; ``ready`` has to follow."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def stopping() -> None:
-    """The service ends."""
+    """Tell systemd that the service ends."""
     notify("STOPPING=1")
 
 
@@ -69,6 +69,6 @@ def has_journal() -> bool:
     """Whether systemd sends this program's standard error to the journal; see systemd.exec(5)."""
     try:
         stream = os.fstat(2)
-    except OSError:  # it is closed
+    except OSError:  # standard error is closed
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"

@@ -1,7 +1,7 @@
 """Checks of the values of settings, the same for flags and all files.
 
-Each check takes what YAML or a flag gives and returns the value to use. It raises a ValueError that
-says what the value should be.
+Each check takes a value from YAML or a flag and returns the value to use, or raises a ValueError
+that says what the value should be.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ class Address(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A setting, declared beside what it sets."""
+    """A setting, declared in the module that it configures."""
 
     check: Callable[[Any], Any]
     default: Any
-    """As a file would have it."""
+    """The default as a file would have it, before the check."""
     help: str
+    """Text for ``--help`` and docs/settings.md, without a capital and a full stop."""
     metavar: str | None = None
 
 
 Settings = Mapping[str, Setting]
-"""Settings by key; the flag of a key has two dashes before it."""
+"""Settings by key; the flag of a key is the key after two dashes."""
 
 
 def expected(what: str, value: Any) -> ValueError:
-    """The error to raise where ``what`` was expected and ``value`` found."""
+    """The error for a ``value`` that is not ``what``."""
     return ValueError(f"{value!r:.100} is not {what}")
 
 
@@ -71,7 +72,7 @@ def switch(value: Any) -> bool:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """A mapping, empty where nothing stands."""
+    """A mapping; empty for YAML's null."""
     if value is not None and not isinstance(value, dict):
         raise ValueError(f"expected KEY: VALUE lines, found {value!r:.60}")
     return dict(value or {})
@@ -85,7 +86,7 @@ def strings(value: Any) -> tuple[str, ...]:
 
 
 def several(check: Callable[[Any], _T]) -> Callable[[Any], tuple[_T, ...]]:
-    """One value that ``check`` takes, or a list of them."""
+    """A check of one value or a list of values, each by ``check``."""
 
     def check_all(value: Any) -> tuple[_T, ...]:
         return tuple(map(check, value if isinstance(value, list) else [value]))
@@ -94,7 +95,7 @@ def several(check: Callable[[Any], _T]) -> Callable[[Any], tuple[_T, ...]]:
 
 
 def one_of(choices: Iterable[str]) -> Callable[[Any], str]:
-    """One of the texts."""
+    """A check that a value is one of the texts in ``choices``."""
     known = tuple(choices)
 
     def check(value: Any) -> str:
@@ -106,7 +107,7 @@ def one_of(choices: Iterable[str]) -> Callable[[Any], str]:
 
 
 def whole(least: int, most: int) -> Callable[[Any], int]:
-    """A whole number, or its digits."""
+    """A check that a value is a whole number, or its digits, from ``least`` to ``most``."""
 
     def check(value: Any) -> int:
         digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
@@ -119,7 +120,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
 
 
 def number(least: float, most: float) -> Callable[[Any], float]:
-    """A number, or a text that is one."""
+    """A check that a value is a number, or a text of one, from ``least`` to ``most``."""
 
     def check(value: Any) -> float:
         try:
@@ -134,12 +135,12 @@ def number(least: float, most: float) -> Callable[[Any], float]:
 
 
 def duration(value: Any) -> float:
-    """A duration as Prometheus has it, ``1d12h``, in seconds; 0 needs no unit."""
+    """A duration in Prometheus's format, such as ``1d12h``, in seconds; 0 needs no unit."""
     return _seconds(value, "[0-9]+", _SECONDS, "a duration like 90s, 24h or 1d12h")
 
 
 def duration_of_go(value: Any) -> float:
-    """A duration as Go has it, ``1.5s``, in seconds; 0 needs no unit."""
+    """A duration in Go's format, such as ``1.5s``, in seconds; 0 needs no unit."""
     what = "a duration like 1s, 200ms or 1m30s"
     return _seconds(value, r"[0-9]+(?:\.[0-9]+)?", _SECONDS_OF_GO, what)
 
@@ -161,7 +162,7 @@ def address(value: Any) -> Address:
 
 
 def addresses(value: Any) -> tuple[Address, ...]:
-    """One address or more, each once."""
+    """One or more addresses to listen on, without duplicates."""
     found = several(address)(value)
     if not found:
         raise ValueError("names no address")
@@ -169,7 +170,7 @@ def addresses(value: Any) -> tuple[Address, ...]:
 
 
 def host_name(value: Any) -> str:
-    """A host as a URL has it, in lower case."""
+    """A host as in a URL, in lower case."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", text(value)):
         raise expected("a name, an IPv4 address or an [IPv6] one", value)
     return str(value).lower()
@@ -184,14 +185,14 @@ def absolute(value: Any) -> Path:
 
 
 def file(value: Any) -> Path | None:
-    """A path, None where nothing is named."""
+    """A path; None for an empty text."""
     if not isinstance(value, str) or "\0" in value:
         raise expected("the name of a file", value)
     return Path(value) if value else None
 
 
 def argument(check: Callable[[Any], _T]) -> Callable[[str], _T]:
-    """The check as argparse wants the type of an argument."""
+    """The check as a ``type`` for argparse."""
 
     def parse(given: str) -> _T:
         try:

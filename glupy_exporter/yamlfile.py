@@ -1,4 +1,4 @@
-"""A file of settings in YAML, read strictly: what YAML would pass over is a mistake here."""
+"""Reads a YAML file of settings strictly: a duplicate key, which YAML accepts, is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from glupy_exporter.errors import UserError
 
 SIZE_MAX = 1 << 20
-"""Bytes of a file, and characters of what it holds once every alias is written out."""
+"""The most bytes of a file, and characters of its content with every alias written out."""
 
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             if key.tag != _TEXT:
                 shown = f"{key.value!r:.60} " if isinstance(key, yaml.ScalarNode) else ""
-                raise _Error(f"the key {shown}is no text, or needs quotes", key)
+                raise _Error(f"the key {shown}is not a text: put it in quotes", key)
             if key.value in seen:
                 raise _Error(f"found {key.value!r:.60} twice", key)
             seen.add(key.value)
@@ -45,12 +45,13 @@ class _Loader(yaml.SafeLoader):
 
 
 def _check_size(node: yaml.Node, sizes: dict[yaml.Node, int | None]) -> int:
-    """How much the node holds; an alias counts as what it stands for, since all that shows or walks
-    it takes it for that."""
+    """The size of the node's content; an alias counts as much as the node it stands for, since
+    whatever prints or walks the content meets that node again.
+    """
     if node in sizes:
         size = sizes[node]
         if size is None:
-            raise _Error("what is named here holds itself", node)
+            raise _Error("the value with this anchor contains itself", node)
         return size
     sizes[node] = None
     size = 1
@@ -61,17 +62,19 @@ def _check_size(node: yaml.Node, sizes: dict[yaml.Node, int | None]) -> int:
     else:
         size += sum(_check_size(item, sizes) for pair in node.value for item in pair)
     if size > SIZE_MAX:
-        raise _Error("what stands here is too large with all its aliases written out", node)
+        raise _Error("this value is too large with all its aliases written out", node)
     sizes[node] = size
     return size
 
 
 def read(path: Path, what: str) -> Any:
-    """What the file holds, which messages call ``what``; all keys are texts, each is there once.
+    """The content of the file, in which every key is a text and is there once.
+
+    Messages call the file ``what``.
 
     Raises:
-        UserError: it cannot be read, is not YAML, has a key twice or one that is no text, or holds
-            more than :data:`SIZE_MAX`.
+        UserError: the file cannot be read, is not YAML, has a key twice or a key that is not a
+            text, or holds more than :data:`SIZE_MAX`.
     """
     try:
         with path.open("rb") as file:
@@ -83,8 +86,7 @@ def read(path: Path, what: str) -> Any:
         raise UserError(f"cannot read {what} {path}: {error.strerror}") from error
     except _Error as error:
         raise UserError(f"{what} {path}, line {error.line}: {error.problem}") from error
-    # Besides its own errors PyYAML passes on what Python says to a date in month 0 or to nesting
-    # without end.
+    # PyYAML also lets Python's own errors through, as for a date in month 0 or endless nesting.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{what} {path} is not valid YAML: {problem}") from error

@@ -22,7 +22,7 @@ def settings(limit: int) -> Settings:
         "limit": Setting(
             values.whole(1, 10_000),
             limit,
-            "how many to serve of each brick by each of fops, bytes read, bytes written and time",
+            "how many of a brick to serve by each order: fops, bytes read, bytes written, time",
             "N",
         )
     }

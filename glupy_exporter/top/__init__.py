@@ -1,1 +1,1 @@
-"""`glupy-exporter top`: what the bricks of this node are doing right now."""
+"""`glupy-exporter top` shows what the bricks of this node are doing right now."""

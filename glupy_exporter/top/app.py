@@ -1,4 +1,4 @@
-"""The live view: looks, draws, and does what keys say, until told to quit."""
+"""The live view: samples the bricks, draws the screen and obeys keys until the user quits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from glupy_exporter.top.text import printable
 from glupy_exporter.top.view import VIEWS, Line, Sort, State, screen
 
 Key = Union[int, str]
-"""A character, or curses' number for a key that has none."""
+"""A character, or curses' number of a key that has no character."""
 
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds between two looks that the keys step through."""
+"""The seconds between two looks that the user can choose with + and -."""
 
 _MOVES: dict[Key, int] = {
     curses.KEY_UP: -1,
@@ -29,16 +29,16 @@ _MOVES: dict[Key, int] = {
     curses.KEY_NPAGE: 10,
 }
 _ERASE = (curses.KEY_BACKSPACE, "\b", "\x7f")
-_ESCAPE_MILLISECONDS = 50  # how long the rest of a key's sequence may take
-_FIRST_WAIT = 1.0  # nobody likes to look at an empty screen
-_SIZE_SECONDS = 0.5  # how long a resize that curses missed may go unnoticed
+_ESCAPE_MILLISECONDS = 50  # the rest of a key's sequence may take this long
+_FIRST_WAIT = 1.0  # seconds at most: until the second look the screen is empty
+_SIZE_SECONDS = 0.5  # a resize that curses missed may go unnoticed this long
 
 
 def run(sampler: Sampler, first: Rates, state: State) -> None:
-    """Show the live view until the user quits; the terminal is then as it was.
+    """Show the live view until the user quits, then restore the terminal.
 
     Raises:
-        UserError: there is no terminal, or none that can be drawn on.
+        UserError: there is no terminal, or curses cannot draw on it.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("top needs a terminal: use --once or --json to write to a pipe or file")
@@ -51,7 +51,7 @@ def run(sampler: Sampler, first: Rates, state: State) -> None:
         ) from error
     if not curses.tigetstr("cup"):
         raise UserError("this terminal cannot be drawn on: set TERM, or use --once")
-    # Without a handler the process would end before the terminal is given back.
+    # Without a handler, SIGTERM would end the process before the terminal is restored.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     curses.wrapper(_loop, sampler, first, state)
 
@@ -63,7 +63,7 @@ def _loop(window: curses.window, sampler: Sampler, first: Rates, state: State) -
     with suppress(curses.error):
         curses.curs_set(0)
     with suppress(curses.error):
-        curses.meta(True)  # all eight bits of what is typed
+        curses.meta(True)  # keys keep their eighth bit
     decoder = codecs.getincrementaldecoder(window.encoding)("ignore")
     shown = first
     due = time.monotonic() + min(_FIRST_WAIT, state.interval)
@@ -76,11 +76,11 @@ def _loop(window: curses.window, sampler: Sampler, first: Rates, state: State) -
             rates = sampler.sample()
             if not state.paused:
                 shown = rates
-            # From now: keys are read even if looking takes longer than the interval.
+            # Counted from now, so that keys are read even if a look takes longer than the interval.
             due = time.monotonic() + state.interval
             continue
         window.timeout(int(min(wait, _SIZE_SECONDS) * 1000) + 1)
-        # Not get_wch: after a byte that is not UTF-8 it swallows the keys that follow.
+        # Not get_wch, which loses the keys that follow a byte that is not UTF-8.
         code = window.getch()
         key = decoder.decode(bytes([code])) if 0 <= code <= 255 else code
         if key not in ("", curses.ERR) and not press(state, key):
@@ -88,7 +88,7 @@ def _loop(window: curses.window, sampler: Sampler, first: Rates, state: State) -
 
 
 def _follow_size() -> None:
-    """Tell curses how large the terminal is: of two resizes in a row it may miss the second."""
+    """Tell curses the terminal's size: it may miss the second of two resizes in a row."""
     columns, height = os.get_terminal_size(sys.stdout.fileno())
     if columns and height and curses.is_term_resized(height, columns):
         curses.resizeterm(height, columns)
@@ -99,7 +99,7 @@ def _draw(window: curses.window, lines: list[Line]) -> None:
     for number, line in enumerate(lines):
         style = curses.A_REVERSE if line.title else curses.A_NORMAL
         start, columns = line.marked
-        # addstr fails after it wrote the last cell of the screen, and both if it shrank just now.
+        # addstr raises after it wrote the screen's last cell; both raise if the screen just shrank.
         with suppress(curses.error):
             window.addstr(number, 0, line.text, style)
         with suppress(curses.error):
@@ -108,7 +108,7 @@ def _draw(window: curses.window, lines: list[Line]) -> None:
 
 
 def press(state: State, key: Key) -> bool:
-    """Do what ``key`` says; False to quit."""
+    """Change ``state`` as ``key`` asks; return False if the user quits."""
     if state.prompt is not None:
         _type(state, state.prompt, key)
     elif key == curses.KEY_RESIZE:
@@ -149,7 +149,7 @@ def _switch(state: State, view: int) -> None:
 
 
 def _type(state: State, typed: str, key: Key) -> None:
-    """Take a key while the filter is being typed."""
+    """Handle a key while the user types the filter."""
     if key in ("\n", "\r", curses.KEY_ENTER):
         state.filter, state.prompt, state.first = typed, None, 0
     elif key == "\x1b":

@@ -1,4 +1,4 @@
-"""Rates: what became of the counters of this node's bricks between one look and the next."""
+"""Computes rates: how the counters of this node's bricks changed between two looks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from glupy_exporter.segment.table import ClientTable, FileTable, Row
 
 @dataclass(frozen=True)
 class FopRate:
-    """One fop of one brick. Times are seconds, None where no call came back."""
+    """One fop of one brick. Times are in seconds, and None if no call came back."""
 
     volume: str
     brick: str
@@ -41,9 +41,9 @@ class _Work:
     read_bytes_per_second: float
     write_bytes_per_second: float
     errors_per_second: float | None
-    """None where errors are not counted."""
+    """None if errors are not counted."""
     seconds_per_second: float
-    """Time spent below the translator; more than 1 where fops overlap."""
+    """Time that fops spent below the translator; more than 1 if fops overlap."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,22 @@ class FileRate(_Work):
 
     gfid: str
     path: str
-    """What :meth:`Privacy.path` lets be shown."""
+    """The path as :meth:`Privacy.path` shows it."""
     type: str
     unlinked: bool
     top_client: str | None
-    """The client that does most on it of late, an estimate; None while it is not known."""
+    """The name of the client that does most on it of late, an estimate; None while unknown."""
 
 
 @dataclass(frozen=True)
 class ClientRate(_Work):
-    """One client of one brick, or, if ``internal``, a service of GlusterFS's own."""
+    """One client of one brick."""
 
     client: str
     connections: int | None
-    """None for an internal one."""
+    """Open connections; None if ``internal``."""
     internal: bool
+    """Whether it is a service of GlusterFS's own."""
 
 
 Rate = Union[FopRate, FileRate, ClientRate]
@@ -74,16 +75,16 @@ Rate = Union[FopRate, FileRate, ClientRate]
 
 @dataclass(frozen=True)
 class Rates:
-    """One look, with the rates since the one before; rows that were idle are left out."""
+    """One look, with the rates since the look before; idle rows are left out."""
 
     time: float
-    """When, in seconds since the epoch."""
+    """When the look was taken, in seconds since the epoch."""
     interval: float
-    """Seconds since the look before, 0 for the first one, which has no rates."""
+    """Seconds since the look before; 0 for the first look, which has no rates."""
     up: int
-    """Bricks that run."""
+    """Number of bricks that run."""
     down: tuple[str, ...]
-    """``volume:brick`` of those that died."""
+    """The bricks whose process is gone, as ``volume:brick``."""
     problems: tuple[Problem, ...]
     fops: tuple[FopRate, ...] = ()
     files: tuple[FileRate, ...] = ()
@@ -97,20 +98,22 @@ _T = TypeVar("_T", FileTable, ClientTable)
 @dataclass(frozen=True)
 class _Slot(Generic[_E]):
     fops: int
-    """By which a later look sees whether the slot has to be read again."""
+    """Compared by the next look, which reads the slot again only if it has changed."""
     entry: _E
 
 
 _Slots = dict[tuple[int, int], _Slot[_E]]
-"""By slot and tag."""
+"""What was read of a table's slots, by slot and tag."""
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What is remembered of one brick."""
+    """What one look has read of one brick."""
 
     written_by: tuple[int, float]
+    """The brick's pid, and when its segment was made: they differ if the brick was restarted."""
     taken: float
+    """Seconds on the sampler's clock."""
     fops: dict[str, Fop]
     files: _Slots[File]
     clients: _Slots[Client]
@@ -120,8 +123,8 @@ class _Look:
 class Sampler:
     """Looks at the bricks whose segments are in ``directory``, and remembers the last look.
 
-    Bricks dead for more than ``expiry`` seconds are left out, and files that ``privacy`` does not
-    let be shown. ``clock`` gives seconds.
+    Bricks dead for more than ``expiry`` seconds are left out, and so are files that ``privacy``
+    hides. ``clock`` gives seconds.
     """
 
     def __init__(
@@ -141,9 +144,10 @@ class Sampler:
         self._taken: float | None = None
 
     def sample(self) -> Rates:
-        """Look once. Never raises because of a segment.
+        """Take a look, and compute the rates since the one before.
 
-        A brick that was not there the last time, or was restarted since, has no rates yet.
+        A brick that the look before did not see, or that has been restarted since, has no rates
+        yet. Never raises because of a segment.
         """
         now = self._clock()
         looks: dict[tuple[str, str], _Look] = {}
@@ -205,7 +209,7 @@ def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
 
 
 def _slots(table: _T, read: Callable[[_T, Row], _E | None], before: _Slots[_E]) -> _Slots[_E]:
-    """Every slot in use; only those that did something since ``before`` are read."""
+    """Every slot in use; only slots whose fops have changed since ``before`` are read."""
     slots: _Slots[_E] = {}
     for row in table.rows:
         slot, tag, fops = row
@@ -244,10 +248,11 @@ def _fop_rates(key: tuple[str, str], before: _Look, now: _Look) -> list[FopRate]
 
 
 def quantile(q: float, buckets: Sequence[int]) -> float | None:
-    """The ``q`` quantile in seconds, None if nothing was counted.
+    """The ``q`` quantile of ``buckets`` (see :data:`layout.LATENCY_BUCKETS`) in seconds; None if
+    nothing was counted.
 
-    Latencies are taken to be spread evenly within a bucket, as PromQL's ``histogram_quantile``
-    takes them; one in the last bucket, which is open, is its lower end.
+    Latencies count as spread evenly within a bucket, as in PromQL's ``histogram_quantile``; those
+    in the last, open bucket count as its lower bound.
     """
     rank = q * sum(buckets)
     if not rank:
@@ -265,17 +270,17 @@ _RATED = tuple(
     for field in fields(_Work)
     if field.name.endswith("_per_second")
 )
-"""What is shown of files and clients, in the order of the fields."""
+"""The columns that are shown of files and clients, in the order of the fields of ``_Work``."""
 
 
 class _Done:
-    """What one file or client did between two looks; it may hold several slots."""
+    """What one file or client did between two looks, summed over its slots."""
 
     def __init__(self) -> None:
         self._counts: list[float] = [0] * len(_RATED)
 
     def add(self, now: Activity, before: Activity | None) -> None:
-        # A slot that was given away and taken back starts again from zero.
+        # Counters began again at 0 if the slot was lost and taken back in between.
         same = before if before and before.first_seen == now.first_seen else None
         for place, column in enumerate(_RATED):
             old = column.count(same) if same else 0

@@ -1,4 +1,4 @@
-"""`top` for scripts: one table a view, or JSON."""
+"""`top` for scripts: a table for each view, or JSON."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from glupy_exporter.top.view import VIEWS, State, View, select, table, to_json
 def report(
     rates: Rates, views: Sequence[View], state: State, limit: int | None, encoding: str | None
 ) -> str:
-    """Tables in the characters of ``encoding``, or JSON for None.
+    """Tables in the characters of ``encoding``; JSON if ``encoding`` is None.
 
-    They hold the first ``limit`` rows of each of ``views``, filtered and sorted as ``state`` says.
+    They hold the first ``limit`` rows (None: all) of each of ``views``, filtered and sorted as
+    ``state`` says.
     """
     rows = {
         view.name: select(view, rates, state.sorts[VIEWS.index(view)], state.filter)[:limit]

@@ -1,4 +1,4 @@
-"""Text for a terminal that names chosen by strangers cannot upset, and short numbers."""
+"""Makes text safe for a terminal, whatever names it contains, and writes numbers short."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ _TRICKY = re.compile(
     "[\u034f\u115f-\u11ff\u17b4\u17b5\u180b-\u180f\u2800\u3164\ud7b0-\ud7ff\ufe00-\ufe0f\uffa0"
     "\U0001f1e6-\U0001f1ff\U000e0100-\U000e01ef]"
 )
-"""Graphic by their category, but invisible, or of a width that terminals do not agree about."""
+"""Characters of a graphic category that are invisible, or whose width differs among terminals."""
 
 _MARKS = ("Mn", "Me")
 _MARKS_MAX = 2  # on one character; more pile up over the neighbouring lines
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
-    """``text`` with everything escaped that a terminal might obey, hide or reorder by.
+    """``text`` with ``\\uNNNN`` for every character that could upset a terminal.
 
-    That is control and format characters (C1 and bidi ones too), unassigned ones, blanks other than
-    the space, and what ``encoding`` lacks. ``\\uNNNN`` stands for them; backslashes are left alone,
-    since the text comes from :func:`glupy_exporter.segment.reader.escape`.
+    These are control and format characters (C1 and bidi ones too), unassigned ones, blanks other
+    than the space, and characters that ``encoding`` lacks. Backslashes are left as they are: the
+    text comes from :func:`glupy_exporter.segment.text.escape`.
     """
     if text.isascii() and text.isprintable():
         return text
     shown = []
-    marks = _MARKS_MAX  # at the start there is nothing to put a mark on
+    marks = _MARKS_MAX  # the first character has none before it that could take a mark
     for char in text:
         category = unicodedata.category(char)
         marks = marks + 1 if category in _MARKS else 0
@@ -47,12 +47,12 @@ def _columns(char: str) -> int:
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal ``text`` takes, which must be printable."""
+    """How many columns of a terminal ``text`` takes; it has to be :func:`printable`."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
 def left(text: str, columns: int) -> str:
-    """``text`` in exactly ``columns`` columns, its end cut off or padded."""
+    """``text`` in exactly ``columns`` columns: its beginning, or all of it and blanks."""
     shown, used = [], 0
     for char in text:
         used += _columns(char)
@@ -64,14 +64,14 @@ def left(text: str, columns: int) -> str:
 
 
 def ending(text: str, columns: int) -> str:
-    """``text`` in exactly ``columns`` columns; of a longer one the end, after three dots."""
+    """``text`` in exactly ``columns`` columns: all of it and blanks, or three dots and its end."""
     if width(text) <= columns:
         return text + " " * (columns - width(text))
     start, used = len(text), 0
     while start and used + _columns(text[start - 1]) <= columns - 3:
         start -= 1
         used += _columns(text[start])
-    while start < len(text) and _columns(text[start]) == 0:  # its character was cut off
+    while start < len(text) and _columns(text[start]) == 0:  # a mark whose character was cut off
         start += 1
     return left("..." + text[start:], columns)
 
@@ -86,7 +86,7 @@ def _scaled(value: float, base: float) -> str:
 
 
 def count(value: float) -> str:
-    """At most six characters: ``0``, ``3.5``, ``12345``, ``123K``."""
+    """A number in at most six characters: ``0``, ``3.5``, ``12345``, ``123K``."""
     if value < 99_999.5 and (value >= 9.95 or value == int(value)):
         return f"{value:.0f}"
     return _scaled(value, 1000)
@@ -98,7 +98,7 @@ def size(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A latency: ``85us``, ``1.2ms``, ``3.4s``."""
+    """A latency of so many seconds: ``85us``, ``1.2ms``, ``3.4s``."""
     if seconds < 0.9995e-3:
         return f"{seconds * 1e6:.0f}us"
     if seconds < 0.9995:

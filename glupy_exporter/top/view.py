@@ -1,4 +1,4 @@
-"""What is shown: the columns of each view, tables of plain text, and the lines of a screen."""
+"""The columns of each view, tables of plain text, and the lines of a screen."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from glupy_exporter.top import text
 from glupy_exporter.top.model import ClientRate, FileRate, Rate, Rates
 
 HEAD_LINES = 3
-"""Lines of a screen above the rows: what is looked at, the views, the columns' titles."""
+"""Lines of a screen above the rows: status, names of the views, titles of the columns."""
 
 _NUMBER_COLUMNS = 7
-_BRICK_SHARE = 3  # bricks get a third of what the numbers leave, or what the names do not need
-_EXTRA_SHARE = 4
-_EXTRA_COLUMNS = 100  # on a narrower screen the names need the room
+_BRICK_SHARE = 3  # bricks get a third of the room beside the numbers, more if names need less
+_EXTRA_SHARE = 4  # an extra column gets at most a quarter of that room
+_EXTRA_COLUMNS = 100  # an extra column is left out of a narrower screen: names need the room
 
 HELP = """\
 1 2 3, Tab    fops, files, clients
-s, S          sort by the next column, the other way round
-/             show only names that contain a text; Esc keeps the filter before
+s, S          sort by the next column; reverse the order
+/             show only names that contain a text; Esc keeps the old filter
 p, Space      pause: keep what is shown
 + -           look less often, more often
 Up Down PgUp PgDn Home    move through the rows
@@ -33,34 +33,36 @@ q             quit
 
 Only rows that did something since the last look are shown.
 ms/s          time spent in the brick per second, over 1000 where fops overlap
-top client    who does most on a file, an estimate; on screens of 100 columns
-p99           99 of 100 calls took at most this long, about
+top client    client that does most on a file, estimated; needs 100 columns
+p99           about 99 of 100 calls took at most this long
 \\xNN \\uNNNN   a character of a name that cannot be shown
-...           a name that is cut
+...           the rest of a name that is cut
 [self-heal]   a service of GlusterFS's own, not an application"""
 
 
 class Column(NamedTuple):
-    """A number of a row: its title, the row's field, and how it is written unless it is None."""
+    """A column of a view."""
 
     title: str
     field: str
+    """The field of the rows."""
     write: Callable[[Any], str]
+    """Writes the field's value, unless it is None."""
 
 
 class View(NamedTuple):
-    """One of the three tables; ``name`` is also the field of :class:`Rates`."""
+    """One of the three tables; ``name`` is also the field of :class:`Rates` that has its rows."""
 
     name: str
     columns: tuple[Column, ...]
     label: str
     """The field that names a row."""
     extra: Column | None = None
-    """A text that stands before the name where there is room."""
+    """A column of texts before the names, if there is room."""
 
     @property
     def sorts(self) -> tuple[str, ...]:
-        """The titles of what can be sorted by."""
+        """The titles of the columns by which rows can be sorted."""
         return (*(column.title for column in self.columns), self.label)
 
 
@@ -102,18 +104,21 @@ VIEWS = (
 
 @dataclass
 class Sort:
-    """By which of :attr:`View.sorts`; numbers go down and names up unless ``reverse``."""
+    """How a view is sorted: numbers descending and names ascending, unless ``reverse``."""
 
     index: int = 0
+    """Index into :attr:`View.sorts`."""
     reverse: bool = False
 
 
 @dataclass
 class State:
-    """What the user chose; ``prompt`` is the filter while it is being typed."""
+    """What the user chose; ``prompt`` is the filter while the user types it."""
 
     interval: float
+    """Seconds between two looks."""
     view: int = 0
+    """Index into :data:`VIEWS`."""
     sorts: list[Sort] = field(default_factory=lambda: [Sort() for _ in VIEWS])
     filter: str = ""
     prompt: str | None = None
@@ -124,12 +129,12 @@ class State:
 
     @property
     def sort(self) -> Sort:
-        """How the view that is shown is sorted."""
+        """The sort of the current view."""
         return self.sorts[self.view]
 
 
 def sort_by(state: State, title: str) -> None:
-    """Sort the view that is shown by the column ``title``.
+    """Sort the current view by the column ``title``.
 
     Raises:
         UserError: the view has no such column.
@@ -163,7 +168,7 @@ def _cell(column: Column, row: Rate) -> str:
 
 
 def select(view: View, rates: Rates, sort: Sort, contains: str) -> list[Rate]:
-    """The rows of ``view`` that contain a text, whatever its case, sorted."""
+    """The rows of ``view`` whose names contain a text, in upper or lower case, sorted."""
     rows: list[Rate] = list(getattr(rates, view.name))
     wanted = contains.casefold()
     if wanted:
@@ -180,7 +185,7 @@ def select(view: View, rates: Rates, sort: Sort, contains: str) -> list[Rate]:
 def table(
     view: View, rows: Sequence[Rate], columns: int | None, encoding: str = "utf-8"
 ) -> list[str]:
-    """The titles and the rows, in ``columns`` columns, or as wide as they are for None."""
+    """The lines of a table, titles first, ``columns`` wide; as wide as they need to be for None."""
     numbers = [[column.title, *(_cell(column, row) for row in rows)] for column in view.columns]
     texts = [
         ["brick", *map(_brick, rows)],
@@ -205,7 +210,7 @@ def table(
 
 
 def to_json(rates: Rates, rows: dict[str, list[Rate]]) -> str:
-    """One object: when and for how long was looked, which bricks, and the rows of each view."""
+    """One JSON object: time and interval, bricks, problems, and the rows of each view."""
     return json.dumps(
         {
             "time": rates.time,
@@ -223,7 +228,7 @@ def to_json(rates: Rates, rows: dict[str, list[Rate]]) -> str:
 
 
 class Line(NamedTuple):
-    """A line of a screen; ``marked`` is the part to stand out, as (column, columns)."""
+    """A line of a screen; ``marked`` is the part that stands out: its first column and width."""
 
     text: str
     title: bool = False
@@ -233,9 +238,9 @@ class Line(NamedTuple):
 def screen(
     state: State, rates: Rates, height: int, columns: int, encoding: str = "utf-8"
 ) -> list[Line]:
-    """At most ``height`` lines, none wider than ``columns``.
+    """At most ``height`` lines, each ``columns`` wide.
 
-    ``state.first`` is moved to where there are rows.
+    ``state.first`` is moved back if there are no rows that far down.
     """
     view, sort = VIEWS[state.view], state.sort
     rows = select(view, rates, sort, state.filter if state.prompt is None else state.prompt)
@@ -270,7 +275,7 @@ def _status(state: State, rates: Rates) -> str:
         bricks += f", {len(rates.down)} down"
     seconds = f"{rates.interval:.1f} s" if rates.interval else "first look"
     calls = text.count(sum(fop.calls_per_second for fop in rates.fops))
-    # What a narrow terminal cuts off is the end, and this has to be seen.
+    # Not at the end, which a narrow terminal cuts off.
     paused = "  PAUSED" if state.paused else ""
     return f"glupy-exporter top  {clock}{paused}  {bricks}  {calls} fops/s  over {seconds}"
 

@@ -198,7 +198,7 @@ def test_wrong_type_in_file(file: Path, key: str, value: str) -> None:
     ("text", "complaint"),
     [
         ("web.listen-adress: ':1'", "unknown key 'web.listen-adress'; the keys are web.listen-"),
-        ("1: 2", "line 1: the key '1' is no text"),
+        ("1: 2", "line 1: the key '1' is not a text"),
         ("- a\n- b", "expected KEY: VALUE lines"),
         ("a: [", "is not valid YAML"),
         ("a: \x01", "is not valid YAML"),

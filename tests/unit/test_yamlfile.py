@@ -25,11 +25,11 @@ BAD = {
     "a key twice": ("log.level: info\n# x\nlog.level: info\n", 3, "found 'log.level' twice"),
     "a key twice, further in": ("a:\n  - b: 1\n    b: 2\n", 3, "found 'b' twice"),
     "a key twice in a set": ("a: !!set {b, b}\n", 1, "found 'b' twice"),
-    "a key that is a number": ("a: 1\n1: 2\n", 2, "the key '1' is no text, or needs quotes"),
-    "a key that is a truth value": ("yes: 2\n", 1, "the key 'yes' is no text, or needs quotes"),
-    "a key that is a list": ("? [a]\n: 2\n", 1, "is no text"),
-    "a key that is nothing": ("~: 2\n", 1, "the key '~' is no text"),
-    "an alias of itself": ("a: &a [*a]\n", 1, "holds itself"),
+    "a key that is a number": ("a: 1\n1: 2\n", 2, "the key '1' is not a text: put it in quotes"),
+    "a key that is a truth value": ("yes: 2\n", 1, "the key 'yes' is not a text: put it in quotes"),
+    "a key that is a list": ("? [a]\n: 2\n", 1, "is not a text"),
+    "a key that is nothing": ("~: 2\n", 1, "the key '~' is not a text"),
+    "an alias of itself": ("a: &a [*a]\n", 1, "contains itself"),
     "aliases without end": (LAUGHS, 7, "is too large with all its aliases written out"),
 }
 

@@ -1,4 +1,4 @@
-"""The command line: one function a subcommand."""
+"""The command line: one function for each subcommand."""
 
 from __future__ import annotations
 
@@ -282,7 +282,10 @@ def _add_top(command: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="glupy-exporter", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="glupy-exporter",
+        description="Metrics of GlusterFS bricks, counted inside the bricks by a translator.",
+    )
     parser.add_argument("--version", action="version", version=f"glupy-exporter {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -374,7 +377,7 @@ def _parser() -> argparse.ArgumentParser:
     action.set_defaults(run=xlator_uninstall)
 
     changing = argparse.ArgumentParser(add_help=False, parents=[dry_run])
-    changing.add_argument("volume", metavar="VOLUME")
+    changing.add_argument("volume", metavar="VOLUME", help="name of the volume")
     changing.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     changing.add_argument(
         "--timeout",
@@ -398,7 +401,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     action.set_defaults(run=xlator_disable)
     action = actions.add_parser("status", help="show the translator's state in every brick")
-    action.add_argument("volume", nargs="?", metavar="VOLUME")
+    action.add_argument("volume", nargs="?", metavar="VOLUME", help="show only this volume")
     action.add_argument("--json", action="store_true", help="print JSON instead of a table")
     action.set_defaults(run=xlator_status)
     return parser

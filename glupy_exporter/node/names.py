@@ -1,4 +1,4 @@
-"""Finds names that a brick has not learned on other bricks of this node."""
+"""Asks other bricks of this node for the names of files that a brick has not learned."""
 
 from __future__ import annotations
 

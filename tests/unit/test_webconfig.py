@@ -145,7 +145,7 @@ BAD = {
     "two curves": (tls_section("curve_preferences: [CurveP256, X25519]"), "name one"),
     "invented version": (tls_section("min_version: TLS111"), "unknown TLS version"),
     "a hash that is none": ("basic_auth_users: {john: doe}", "what 'john' has is no bcrypt hash"),
-    "a user who is a number": (f"basic_auth_users: {{1: {HASH}}}", "the key '1' .* needs quotes"),
+    "a user who is a number": (f"basic_auth_users: {{1: {HASH}}}", "'1' .* put it in quotes"),
     "a header of ours": ("http_server_config: {headers: {Server: x}}", "'Server' cannot be conf"),
     "a value that is not allowed": (
         "http_server_config: {headers: {X-Frame-Options: never}}",

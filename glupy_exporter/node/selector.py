@@ -151,7 +151,7 @@ class Selector:
         now: float,
     ) -> list[int]:
         """The slots to export: the ``limit`` busiest by each order, and those that were among the
-        busiest in the last KEEP seconds; at most CROWD times ``limit`` in all, the latest first.
+        busiest in the last KEEP seconds. Beyond CROWD times ``limit`` the least recent are dropped.
 
         ``key`` tells one brick's table from another's. A slot whose tag is 0 is not selected.
         ``totals`` only grow; they are asked for only where tag or stamp has changed. The writer

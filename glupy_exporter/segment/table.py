@@ -65,7 +65,7 @@ class Table(Generic[_I, _R]):
 
     Raises:
         SegmentError: from the constructor and from everything that reads, when the file is not
-            what it should be.
+            a good segment.
     """
 
     def __init__(self, segment: Segment, kind: Kind[_I, _R]) -> None:
@@ -120,9 +120,9 @@ class Table(Generic[_I, _R]):
     ) -> Iterator[tuple[Row, Counters, _I]]:
         """The rows in ``slots``, or all, each with its counters and its name.
 
-        Rows that :meth:`entry` would give None for are left out; this takes fewer reads.
-        ``known`` holds the names that an earlier call for the same segment file has read; this
-        call uses them and puts its own in their place.
+        It gives what :meth:`entry` gives for each, in fewer reads, and leaves out rows without an
+        entry. ``known`` holds the names that an earlier call for the same segment file has read;
+        this call uses them and puts its own in their place.
         """
         before = {} if known is None else dict(known)
         if known is not None:

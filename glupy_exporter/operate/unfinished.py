@@ -1,14 +1,15 @@
-"""A brick that was taken down comes back, whatever befalls the command that took it down.
+"""A brick that was taken down comes back, whatever happens to the command that took it down.
 
 A command that takes a brick down, or stops a volume, does so under :func:`promised`:
 
-- A note in ``STATE/VOLUME.json`` says what has to be brought back. It goes once that is done.
+- A note in ``STATE/VOLUME.json`` says what has to be brought back. It is removed once that is done.
 - Ctrl-C, SIGTERM and SIGHUP wait until it is done.
-- A second process, the guard, waits for the end of the command and of what it runs. If the command
-  was killed before it was done, the guard does it.
-- If the machine ended too, the note is there for the next command.
+- A second process, the standby, waits for the end of the command and of what it runs. If the
+  command was killed before it was done, the standby does it.
+- If the machine went down too, the next command finds the note.
 
-All of them call :func:`bring_back`, which does what is left to do, so it may be called at any time.
+All of them call :func:`bring_back`, which does only what is left to do and may be called at any
+time.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from glupy_exporter.operate.gluster import Brick, Volume
 SECONDS = 120.0
 """How long a brick or a volume may take to be back."""
 
-GUARD_SECONDS = 600.0
-"""How long the guard waits for the command to bring all back, and then tries to do it."""
+STANDBY_SECONDS = 600.0
+"""How long the standby waits for the command to bring all back, and then how long it tries to."""
 
 _GONE_SECONDS = 60.0
 
@@ -220,7 +221,7 @@ def promised(work: Work) -> Iterator[None]:
     """
     with interrupts.deferred(f"{work.what} is back"):
         write(work)
-        with _guarded(work):
+        with _with_standby(work):
             try:
                 yield
             finally:
@@ -228,19 +229,19 @@ def promised(work: Work) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _guarded(work: Work) -> Iterator[None]:
+def _with_standby(work: Work) -> Iterator[None]:
     """While the block runs, a process waits to do ``work`` if this process does not."""
     try:
         reading, writing = os.pipe()
-        guard = os.fork()
+        standby = os.fork()
     except OSError as error:
         note_of(work.volume).unlink()
         raise UserError(f"cannot start a process: {error.strerror}; try again later") from error
-    if guard == 0:
+    if standby == 0:
         os.close(writing)
-        _guard(work, reading)
+        _stand_by(work, reading)
     os.close(reading)
-    # What gluster is told goes on if this process is killed. The guard has to wait for that too.
+    # A `gluster` that runs outlives this process if it is killed. The standby waits for that too.
     os.set_inheritable(writing, True)
     try:
         yield
@@ -248,11 +249,11 @@ def _guarded(work: Work) -> Iterator[None]:
         with contextlib.suppress(BrokenPipeError):
             os.write(writing, b".")
         os.close(writing)
-        os.waitpid(guard, 0)
+        os.waitpid(standby, 0)
 
 
-def _guard(work: Work, reading: int) -> None:
-    """What the guard does; it does not return."""
+def _stand_by(work: Work, reading: int) -> None:
+    """Be the standby; does not return."""
     try:
         os.setsid()
         for number in interrupts.SIGNALS:
@@ -261,13 +262,13 @@ def _guard(work: Work, reading: int) -> None:
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
         # A command that is stopped, not killed, has its brick down as well.
-        ready, _, _ = select.select([reading], [], [], GUARD_SECONDS)
+        ready, _, _ = select.select([reading], [], [], STANDBY_SECONDS)
         if not (ready and os.read(reading, 1)):
             syslog.openlog("glupy-exporter")
             ended = f"`xlator {work.command} {work.volume}` {'was killed' if ready else 'stands'}"
             syslog.syslog(syslog.LOG_WARNING, f"{ended}; bringing {work.what} back")
             try:
-                bring_back(work.volume, GUARD_SECONDS)
+                bring_back(work.volume, STANDBY_SECONDS)
                 syslog.syslog(syslog.LOG_WARNING, f"{work.what} is back")
             except Exception as error:
                 syslog.syslog(syslog.LOG_ERR, f"{ended}: {error}")

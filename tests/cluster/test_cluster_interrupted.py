@@ -34,7 +34,7 @@ def interrupted(
     running.wait_for_line(step, 120)
     running.signal(number)
     ended = running.finish(BACK_SECONDS)
-    wait_for(lambda: not node.pids("glupy-exporter xlator"), "the guard to end", BACK_SECONDS)
+    wait_for(lambda: not node.pids("glupy-exporter xlator"), "the standby to end", BACK_SECONDS)
     volume.wait_for_bricks(BACK_SECONDS)
     return ended
 

@@ -322,7 +322,7 @@ def test_a_disable_that_is_killed_leaves_the_volume_as_it_was_or_without_the_tra
 
 
 def test_a_machine_that_ended_meanwhile_leaves_it_to_the_next_command(installed: None) -> None:
-    """Neither the command nor its guard lived on."""
+    """Neither the command nor its standby lived on."""
     with volume("replica", "2", bricks=2) as made:
         brick = gluster_brick(made, 0)
         gluster("volume", "reset-brick", made.name, str(brick), "start")

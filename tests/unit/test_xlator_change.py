@@ -55,7 +55,7 @@ class Pool:
         monkeypatch.setattr(options, "volfiles", lambda volume: [])
         monkeypatch.setattr(time, "sleep", self._sleep)
         monkeypatch.setattr(time, "monotonic", lambda: self._elapsed)
-        monkeypatch.setattr(unfinished, "_guarded", lambda work: contextlib.nullcontext())
+        monkeypatch.setattr(unfinished, "_with_standby", lambda work: contextlib.nullcontext())
 
     def _sleep(self, seconds: float) -> None:
         self._elapsed += max(1, round(seconds))

@@ -296,7 +296,7 @@ def test_without_a_signal_it_goes_on(command: subprocess.Popen[str], state: Path
     assert (state / "back").read_text() == f"{command.pid}\n"
 
 
-def test_the_guard_brings_back_what_a_killed_command_has_down(
+def test_the_standby_brings_back_what_a_killed_command_has_down(
     command: subprocess.Popen[str], state: Path
 ) -> None:
     command.kill()
@@ -306,8 +306,8 @@ def test_the_guard_brings_back_what_a_killed_command_has_down(
     assert (state / "back").read_text() != f"{command.pid}\n"
 
 
-def test_the_guard_waits_for_what_the_command_runs(state: Path, tmp_path: Path) -> None:
-    """A `gluster` that is under way must not take the brick down once the guard is done."""
+def test_the_standby_waits_for_what_the_command_runs(state: Path, tmp_path: Path) -> None:
+    """A `gluster` that is under way must not take the brick down once the standby is done."""
     runs = tmp_path / "runs"
     os.mkfifo(runs)
     code = textwrap.dedent(COMMAND).replace(
@@ -318,7 +318,7 @@ def test_the_guard_waits_for_what_the_command_runs(state: Path, tmp_path: Path) 
     with runs.open("w"):  # opens as soon as it is read
         process.kill()
         process.wait(timeout=20)
-        time.sleep(0.3)  # time in which the guard must not do anything
+        time.sleep(0.3)  # time in which the standby must not do anything
         assert not (state / "back").exists()
     wait_for((state / "back").exists)
 

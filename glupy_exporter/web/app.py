@@ -111,6 +111,7 @@ class Handler(RequestHandler):
     SUPPORTED_METHODS = ("GET", "HEAD")
     application: App
     _headers_of_guard: Mapping[str, str] = {}
+    _answering: asyncio.Task[Any] | None = None
 
     @property
     def _stream(self) -> IOStream:
@@ -163,8 +164,10 @@ class Handler(RequestHandler):
         return f"{message}\n"
 
     async def get(self) -> None:
-        """Answer, and give up on a client that does not read its answer."""
-        task = asyncio.current_task()
+        """Answer, and give up on a client that has left or does not read its answer."""
+        if self._stream.closed():  # since the request was read
+            return
+        task = self._answering = asyncio.current_task()
         assert task is not None
         app = self.application
         app.requests.add(task)
@@ -172,12 +175,18 @@ class Handler(RequestHandler):
         try:
             await self._send(await self.body())
         except StreamClosedError:
-            pass  # the client did not wait for its answer
+            pass  # the client left while it was read to it
         except asyncio.CancelledError:
             self._stream.close()
         finally:
             app.connections.end(self._stream)
             app.requests.discard(task)
+            self._answering = None
+
+    def on_connection_close(self) -> None:
+        """Give up on the answer, as the client has left; Tornado calls this."""
+        if self._answering:
+            self._answering.cancel()
 
     async def _send(self, body: list[bytes]) -> None:
         size = sum(map(len, body))

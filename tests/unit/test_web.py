@@ -378,9 +378,11 @@ class Slow:
 
     def __init__(self, size: int = 1) -> None:
         self.go = threading.Event()
+        self.scrapes = 0
         self._size = size
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        self.scrapes += 1
         assert self.go.wait(20)
         yield GaugeMetricFamily("slow", "x" * self._size, 1)
 
@@ -500,6 +502,27 @@ def test_a_client_that_leaves_early_leaves_no_trace(caplog: pytest.LogCaptureFix
 
     asyncio.run(scenario())
     assert caplog.text == ""
+
+
+def test_nothing_is_done_for_a_client_that_has_left() -> None:
+    async def scenario() -> None:
+        source = Slow()
+        async with serving(source) as (app, _, port):
+            answers = [asyncio.create_task(fetch(port))]
+            await busy(app, 1)
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(REQUEST)
+            await busy(app, 2)
+            writer.close()
+            while len(app.connections._hosts) > 1:  # until the server knows
+                await asyncio.sleep(0)
+            answers.append(asyncio.create_task(fetch(port)))
+            source.go.set()
+            for answer in await asyncio.gather(*answers):
+                assert answer.startswith(b"HTTP/1.1 200 ")
+            assert source.scrapes == 2
+
+    asyncio.run(scenario())
 
 
 ERRORS = b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n" * 200_000

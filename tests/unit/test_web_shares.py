@@ -85,6 +85,28 @@ def test_what_fails_fails_alone() -> None:
     asyncio.run(scenario())
 
 
+def test_work_that_nobody_waits_for_is_not_done_and_has_no_place() -> None:
+    async def scenario() -> None:
+        work, go, done = Turns("test"), threading.Event(), []
+        running = asyncio.create_task(work.run("a", go.wait))
+        waiting = [
+            asyncio.create_task(work.run(host, done.append, host))
+            for host in "a" * MAX_WAITING_OF_HOST + "b" * MAX_WAITING_OF_HOST
+        ]
+        await asyncio.sleep(0)
+        for task in waiting[:-1]:
+            task.cancel()
+        waiting.append(asyncio.create_task(work.run("a", done.append, "late")))
+        await asyncio.sleep(0)
+        waiting[-1].cancel()
+        go.set()
+        await asyncio.gather(running, *waiting, return_exceptions=True)
+        assert await work.run("c", len, "four") == 4
+        assert done == ["b"]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_the_event_loop_pauses_for_work_that_goes_first(
     monkeypatch: pytest.MonkeyPatch, first: bool

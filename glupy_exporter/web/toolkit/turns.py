@@ -1,4 +1,4 @@
-"""Work that takes a thread: one piece at a time, and hosts take turns."""
+"""Work in a thread of its own: one piece at a time, and hosts take turns."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from functools import partial
 from typing import Any, TypeVar
 
 MAX_WAITING = 16
-"""Requests that may wait for a thread; more are told to come back later."""
+"""Requests that may wait for a thread; any more are refused with :class:`Busy`."""
 
 MAX_WAITING_OF_HOST = MAX_WAITING // 2
-"""Of those, for one host."""
+"""Requests of one host that may wait for a thread."""
 
 PAUSE_SECONDS = 0.01
-"""For which the event loop leaves the interpreter to work that goes first, between two rounds."""
+"""How long the event loop, between two rounds, leaves the interpreter to work that goes first."""
 
 _T = TypeVar("_T")
 
 
 def host(address: str) -> str:
-    """Whose an address is: for IPv6 the /64, as who has one address there may take any other."""
+    """The host that an address stands for: an IPv6 host may take any address of its /64."""
     try:
         parsed = ipaddress.ip_address(address)
-    except ValueError:  # a socket that has no addresses
+    except ValueError:  # of a Unix socket, for example
         return address
     if isinstance(parsed, ipaddress.IPv4Address):
         return address
@@ -38,15 +38,15 @@ def host(address: str) -> str:
 
 
 class Busy(Exception):
-    """Too many wait already."""
+    """Too many pieces of work wait already."""
 
 
 class Turns:
-    """A thread, and who waits for it.
+    """A thread, and the work that waits for it.
 
-    The host that was served longest ago is next: who asks all the time delays another host by one
-    piece of work. When all places are taken, the last one of the host that has most of them is
-    given to a host that has fewer.
+    The host that was served longest ago is next, so a host that asks all the time delays another
+    one by one piece of work. When all places are taken, a host that has fewer of them than another
+    gets the last place of the host that has most. Work is dropped when its task is cancelled.
     """
 
     def __init__(self, name: str, first: bool = False) -> None:
@@ -59,15 +59,16 @@ class Turns:
         self._resting.set()
 
     def give_way(self, seconds: float) -> None:
-        """Wait, in another thread, until this one has done its work, but no longer than that."""
+        """Block the calling thread until this one is idle, for ``seconds`` at most."""
         self._resting.wait(seconds)
 
     async def run(self, host: str, work: Callable[..., _T], *args: Any) -> _T:
         """The result of ``work``, called in the thread when it is the host's turn.
 
         Raises:
-            Busy: too many wait already.
+            Busy: no place is free, or another host got this one.
         """
+        self._forget_the_cancelled()
         own = len(self._waiting.get(host, ()))
         if own >= MAX_WAITING_OF_HOST:
             raise Busy
@@ -82,7 +83,14 @@ class Turns:
             self._next()
         return await answer
 
+    def _forget_the_cancelled(self) -> None:
+        for host, pieces in list(self._waiting.items()):
+            self._waiting[host] = deque(piece for piece in pieces if not piece[0].done())
+            if not self._waiting[host]:
+                del self._waiting[host]
+
     def _next(self) -> None:
+        self._forget_the_cancelled()
         self._busy = bool(self._waiting)
         if not self._busy:
             return
@@ -104,20 +112,20 @@ class Turns:
             self._resting.set()
 
     def _pause(self) -> None:
-        """Keep the event loop waiting for most of the time that the work takes.
+        """Block the event loop for most of the time that the work takes.
 
-        A loop that hundreds of connections keep busy would have the interpreter each time that the
-        work reads from a file, and the work would wait longer than it takes.
+        Each time that the work reads a file it gives the interpreter away. An event loop with
+        hundreds of busy connections would keep it for longer than the whole work takes.
         """
         if not self._resting.is_set():
             self.give_way(PAUSE_SECONDS)
             asyncio.get_running_loop().call_soon(self._pause)
 
     def _done(self, host: str, answer: Future[Any], done: Future[Any]) -> None:
-        if host in self._waiting:  # the others come first
+        if host in self._waiting:  # behind the others
             self._waiting[host] = self._waiting.pop(host)
         self._next()
-        if answer.done():  # nobody waits for it any more
+        if answer.done():  # cancelled
             return
         error = done.exception()
         if error:

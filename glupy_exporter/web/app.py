@@ -20,7 +20,7 @@ from tornado.web import Application, Finish, HTTPError, RequestHandler
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, SD_PATH, Config
 from glupy_exporter.errors import UserError
 from glupy_exporter.metrics.scrape import Scraper
-from glupy_exporter.web import api, landing, negotiation
+from glupy_exporter.web import api, landing, negotiation, openapi, resources
 from glupy_exporter.web.targets import Targets
 from glupy_exporter.web.toolkit import memory
 from glupy_exporter.web.toolkit.answers import Answers, pieces
@@ -68,8 +68,8 @@ class App(Application):
             READY_PATH: (Ready, {}),
             SD_PATH: (Discovery, {}),
             config.telemetry_path: (Metrics, {}),
-            api.OPENAPI_PATH: (OpenApi, {}),
-            **{resource.path: (Api, {"resource": resource}) for resource in api.RESOURCES},
+            openapi.PATH: (OpenApi, {}),
+            **{resource.path: (Api, {"resource": resource}) for resource in resources.RESOURCES},
         }
         super().__init__(
             [(re.escape(path), *handler) for path, handler in routes.items()],
@@ -265,23 +265,23 @@ class OpenApi(Handler):
 
     async def body(self) -> list[bytes]:
         """The OpenAPI document."""
-        resources = api.served(self.application.config)
-        if not resources:
+        served = resources.served(self.application.config)
+        if not served:
             raise HTTPError(404)
-        return [api.openapi(resources)]
+        return [openapi.render(served)]
 
 
 class Api(OpenApi):
     """A table as JSON."""
 
-    def initialize(self, resource: api.Resource) -> None:
+    def initialize(self, resource: resources.Resource) -> None:
         """Which table; Tornado calls this in place of ``__init__``."""
         self._resource = resource
 
     async def body(self) -> list[bytes]:
         """The rows that were asked for, or what is wrong with the question."""
         config = self.application.config
-        if self._resource not in api.served(config):
+        if self._resource not in resources.served(config):
             raise HTTPError(404)
         try:
             query = api.query(self._resource, self.request.query_arguments)

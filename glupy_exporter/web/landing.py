@@ -9,7 +9,7 @@ from glupy_exporter import __version__
 from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
 from glupy_exporter.node import nodestate
 from glupy_exporter.node.bricks import open_bricks
-from glupy_exporter.web import api
+from glupy_exporter.web import openapi, resources
 
 _PAGE = """\
 <!DOCTYPE html>
@@ -62,8 +62,8 @@ def render(config: Config) -> bytes:
     heads = "".join(f"<th>{column}</th>" for column in _COLUMNS)
     table = "<table>\n<tr>{}</tr>\n{}\n</table>".format(heads, "\n".join(rows))
     none = f"<p>No segment in {escape(str(config.segment_dir))}: no brick has the translator.</p>"
-    apis = [resource.path for resource in api.served(config)]
-    apis += [api.OPENAPI_PATH] if apis else []
+    apis = [resource.path for resource in resources.served(config)]
+    apis += [openapi.PATH] if apis else []
     paths = (config.telemetry_path, *apis, HEALTHY_PATH, READY_PATH)
     page = _PAGE.format(
         version=escape(__version__),

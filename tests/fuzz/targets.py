@@ -32,7 +32,7 @@ from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node import labels
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming
-from glupy_exporter.web import api, negotiation
+from glupy_exporter.web import api, negotiation, resources
 from glupy_exporter.web.toolkit import webconfig
 from tests.support import segments
 
@@ -143,7 +143,7 @@ def answer(query: bytes, directory: Path) -> None:
     arguments: dict[str, list[bytes]] = {}
     for name, value in parse_qsl(query.decode("latin-1"), True, encoding="latin-1"):
         arguments.setdefault(name, []).append(value.encode("latin-1"))
-    for resource in api.RESOURCES:
+    for resource in resources.RESOURCES:
         try:
             wanted = api.query(resource, arguments)
         except ValueError as error:

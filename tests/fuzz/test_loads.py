@@ -22,7 +22,7 @@ import pytest
 
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming
-from glupy_exporter.web import api
+from glupy_exporter.web import api, resources
 from tests.fuzz.hostile import ATTACKS
 from tests.support import segments
 from tests.support.exporters import COMMAND, Exporter
@@ -247,7 +247,7 @@ def test_the_largest_table_with_the_longest_names(cgroups: list[Path], tmp_path:
                 in ask(port, "/metrics").decode()
             )
         with ThreadPoolExecutor(2) as clients:
-            asked = [f"/api/v1/files?limit={api.LIMIT_MAX}"] * 2
+            asked = [f"/api/v1/files?limit={resources.LIMIT_MAX}"] * 2
             answers = clients.map(lambda url: len(ask(port, url)), asked)
             assert all(
                 api.ROWS_MAX_BYTES * 0.9 < size < api.ROWS_MAX_BYTES * 1.1 for size in answers

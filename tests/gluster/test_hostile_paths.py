@@ -19,6 +19,7 @@ from glupy_exporter.metrics.files import Files
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.segment.text import unescape
 from glupy_exporter.web import api
+from glupy_exporter.web.resources import FILES
 from tests.support.gluster.volumes import SEGMENTS, Volume, volume, wait_for
 
 EVERY = bytes(byte for byte in range(1, 256) if byte != ord("/"))
@@ -56,10 +57,10 @@ def by_api(subject: Volume) -> set[bytes]:
     parser = argparse.ArgumentParser()
     config.add_flags(parser)
     settings = config.load(parser.parse_args([]))
-    wanted = api.query(api.FILES, {"volume": [subject.name.encode()], "limit": [b"1000"]})
+    wanted = api.query(FILES, {"volume": [subject.name.encode()], "limit": [b"1000"]})
     return {
         unescape(row["path"])
-        for row in json.loads(b"".join(api.answer(api.FILES, wanted, settings)))["files"]
+        for row in json.loads(b"".join(api.answer(FILES, wanted, settings)))["files"]
     }
 
 

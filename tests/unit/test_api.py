@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from glupy_exporter import config
-from glupy_exporter.web import api
+from glupy_exporter.web import api, openapi, resources
+from glupy_exporter.web.resources import CLIENTS, FILES, RESOURCES, Resource
 from tests.support import segments
 
 HOT, COLD, LOST = (uuid.UUID(int=(number + 1) << 64) for number in range(3))
@@ -52,9 +53,7 @@ def settings(directory: Path, *flags: str) -> config.Config:
     return config.load(parser.parse_args([f"--segment.dir={directory}", *flags]))
 
 
-def ask(
-    directory: Path, resource: api.Resource, *flags: str, **arguments: str
-) -> list[dict[str, Any]]:
+def ask(directory: Path, resource: Resource, *flags: str, **arguments: str) -> list[dict[str, Any]]:
     """The rows of an answer without problems."""
     raw = {name: [value.encode()] for name, value in arguments.items()}
     answer = json.loads(
@@ -68,14 +67,14 @@ def ask(
 
 
 def paths(directory: Path, *flags: str, **arguments: str) -> list[str]:
-    return [row["path"] for row in ask(directory, api.FILES, *flags, **arguments)]
+    return [row["path"] for row in ask(directory, FILES, *flags, **arguments)]
 
 
 NAMELESS = f"<gfid:{LOST}>"
 
 
 def test_a_file_has_everything(directory: Path) -> None:
-    (row,) = ask(directory, api.FILES, volume="v0", path="/vm/*")
+    (row,) = ask(directory, FILES, volume="v0", path="/vm/*")
     assert row == {
         "volume": "v0",
         "brick": "/bricks/b0",
@@ -103,18 +102,18 @@ def test_a_file_has_everything(directory: Path) -> None:
 
 
 def test_a_client_has_everything(directory: Path) -> None:
-    row = ask(directory, api.CLIENTS, volume="v0")[0]
+    row = ask(directory, CLIENTS, volume="v0")[0]
     assert (row["client"], row["connections"], row["fops"]) == ("192.0.2.1", 3, 12)
-    assert row.keys() == {column.name for column in api.CLIENTS.columns}
+    assert row.keys() == {column.name for column in CLIENTS.columns}
 
 
 def test_busiest_first_and_no_dead_bricks(directory: Path) -> None:
     assert paths(directory) == ["/vm/hot.img", "/vm/hot.img", NAMELESS, "/log/cold (deleted)"]
-    assert [row["fops"] for row in ask(directory, api.FILES)] == [30, 24, 2, 1]
+    assert [row["fops"] for row in ask(directory, FILES)] == [30, 24, 2, 1]
 
 
 def test_clients_that_went_away_are_there(directory: Path) -> None:
-    rows = ask(directory, api.CLIENTS, sort="client", order="asc")
+    rows = ask(directory, CLIENTS, sort="client", order="asc")
     assert [(row["client"], row["volume"]) for row in rows] == [
         ("192.0.2.1", "v0"),
         ("192.0.2.1", "v1"),
@@ -122,8 +121,8 @@ def test_clients_that_went_away_are_there(directory: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("resource", api.RESOURCES, ids=lambda resource: resource.name)
-def test_any_column_sorts(directory: Path, resource: api.Resource) -> None:
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+def test_any_column_sorts(directory: Path, resource: Resource) -> None:
     for column in resource.columns:
         for order, reverse in (("asc", False), ("desc", True)):
             rows = ask(directory, resource, sort=column.name, order=order)
@@ -132,8 +131,8 @@ def test_any_column_sorts(directory: Path, resource: api.Resource) -> None:
 
 
 def test_limit_says_how_many_there_are(directory: Path) -> None:
-    wanted = api.query(api.FILES, {"limit": [b"1"]})
-    answer = json.loads(b"".join(api.answer(api.FILES, wanted, settings(directory))))
+    wanted = api.query(FILES, {"limit": [b"1"]})
+    answer = json.loads(b"".join(api.answer(FILES, wanted, settings(directory))))
     assert (answer["matched"], len(answer["files"])) == (4, 1)
 
 
@@ -157,7 +156,7 @@ def test_filters(directory: Path, arguments: dict[str, str], found: list[str]) -
 
 
 def test_client_filter(directory: Path) -> None:
-    rows = ask(directory, api.CLIENTS, client="2001:*")
+    rows = ask(directory, CLIENTS, client="2001:*")
     assert [row["client"] for row in rows] == ["2001:db8::1"]
 
 
@@ -166,14 +165,14 @@ def test_client_filter(directory: Path) -> None:
 def test_rows_that_come_in_batches_are_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, limit: int
 ) -> None:
-    monkeypatch.setattr(api, "_BATCH", 4)
+    monkeypatch.setattr(resources, "BATCH", 4)
     counts = [5, 3, 8, 1, 9, 2, 7, 3, 6, 4]
     files = {
         slot: segments.File(b"/%d" % slot, uuid.UUID(int=slot + 1 << 64), (count, 0, 0))
         for slot, count in enumerate(counts)
     }
     with segments.Segment(files=files).live(tmp_path):
-        rows = ask(tmp_path, api.FILES, order=order, limit=str(limit))
+        rows = ask(tmp_path, FILES, order=order, limit=str(limit))
     expected = sorted(counts, reverse=order == "desc")[:limit]
     assert [row["fops"] for row in rows] == expected
 
@@ -182,9 +181,7 @@ def test_long_rows_are_fewer_than_was_asked_for(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "ROWS_MAX_BYTES", 1000)
-    answer = json.loads(
-        b"".join(api.answer(api.FILES, api.query(api.FILES, {}), settings(directory)))
-    )
+    answer = json.loads(b"".join(api.answer(FILES, api.query(FILES, {}), settings(directory))))
     assert answer["matched"] == 4
     assert [row["fops"] for row in answer["files"]] == [30, 24][: len(answer["files"])] != []
 
@@ -192,10 +189,10 @@ def test_long_rows_are_fewer_than_was_asked_for(
 def test_twins_beyond_what_a_brick_makes_are_rows_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "_BATCH", 2)
+    monkeypatch.setattr(resources, "BATCH", 2)
     files = {slot: segments.File(b"/f", HOT, (1, 0, 0)) for slot in range(3)}
     with segments.Segment(files=files).live(tmp_path):
-        assert [row["fops"] for row in ask(tmp_path, api.FILES)] == [2, 1]
+        assert [row["fops"] for row in ask(tmp_path, FILES)] == [2, 1]
 
 
 def test_one_file_in_two_slots_is_one_row(tmp_path: Path) -> None:
@@ -204,7 +201,7 @@ def test_one_file_in_two_slots_is_one_row(tmp_path: Path) -> None:
         1: segments.File(b"/f", HOT, (2, 0, 0), error_bound=2),
     }
     with segments.Segment(files=files).live(tmp_path):
-        (row,) = ask(tmp_path, api.FILES)
+        (row,) = ask(tmp_path, FILES)
     assert (row["fops"], row["error_bound"]) == (3, 3)
 
 
@@ -231,8 +228,8 @@ def test_names_from_another_brick(tmp_path: Path) -> None:
     with knows.live(tmp_path), lacks.live(tmp_path):
 
         def found(*flags: str) -> list[tuple[str, str]]:
-            wanted = api.query(api.FILES, {"brick": [b"/b1"]})
-            answer = b"".join(api.answer(api.FILES, wanted, settings(tmp_path, *flags)))
+            wanted = api.query(FILES, {"brick": [b"/b1"]})
+            answer = b"".join(api.answer(FILES, wanted, settings(tmp_path, *flags)))
             return [(row["path"], row["type"]) for row in json.loads(answer)["files"]]
 
         assert found() == [("/vm/hot.img", "file"), (NAMELESS, "")]
@@ -242,9 +239,7 @@ def test_names_from_another_brick(tmp_path: Path) -> None:
 
 def test_bad_segments_are_problems_and_the_rest_is_served(directory: Path) -> None:
     (directory / "bad.seg").write_bytes(b"\0" * 5000)
-    answer = json.loads(
-        b"".join(api.answer(api.FILES, api.query(api.FILES, {}), settings(directory)))
-    )
+    answer = json.loads(b"".join(api.answer(FILES, api.query(FILES, {}), settings(directory))))
     assert answer["matched"] == 4
     (problem,) = answer["problems"]
     assert problem == {
@@ -259,7 +254,7 @@ def test_missing_directory_is_a_problem_where_bricks_should_count(tmp_path: Path
     for started in True, False:
         segments.write_state(state, {"gv0": (["/b"], started, True)})
         config = settings(tmp_path / "none", "--state.file", str(state))
-        answer = json.loads(b"".join(api.answer(api.CLIENTS, api.query(api.CLIENTS, {}), config)))
+        answer = json.loads(b"".join(api.answer(CLIENTS, api.query(CLIENTS, {}), config)))
         assert answer["clients"] == []
         reasons = [problem["reason"] for problem in answer["problems"]]
         assert reasons == (["no_directory"] if started else [])
@@ -272,8 +267,8 @@ def test_hostile_names_stay_inside_their_strings(tmp_path: Path) -> None:
         clients={0: segments.Client(evil, (1, 0, 0))},
     )
     with segment.live(tmp_path):
-        raw = b"".join(api.answer(api.FILES, api.query(api.FILES, {}), settings(tmp_path)))
-        (client,) = ask(tmp_path, api.CLIENTS)
+        raw = b"".join(api.answer(FILES, api.query(FILES, {}), settings(tmp_path)))
+        (client,) = ask(tmp_path, CLIENTS)
     assert raw.isascii()
     shown = '"}]}<script>\\x0a\\x00\\xff\\\\ \u2028'
     assert [row["path"] for row in json.loads(raw)["files"]] == [shown]
@@ -283,10 +278,10 @@ def test_hostile_names_stay_inside_their_strings(tmp_path: Path) -> None:
 BAD = {
     "unknown": (
         {"colour": [b"red"]},
-        "'colour' is not a parameter: there are sort, order, limit, ",
+        "'colour' is not a parameter; known are sort, order, limit, ",
     ),
     "of the other table": ({"client": [b"x"]}, "'client' is not a parameter"),
-    "twice": ({"limit": [b"1", b"2"]}, "limit is there more than once"),
+    "twice": ({"limit": [b"1", b"2"]}, "limit is given more than once"),
     "sort": ({"sort": [b"size"]}, "sort: 'size' is not one of volume, brick, gfid, "),
     "order": ({"order": [b"up"]}, "order: 'up' is not one of asc, desc"),
     "type": ({"type": [b"dir"]}, "type: 'dir' is not one of file, directory, "),
@@ -306,15 +301,15 @@ BAD = {
 def test_bad_parameters(name: str) -> None:
     arguments, message = BAD[name]
     with pytest.raises(ValueError) as caught:
-        api.query(api.FILES, arguments)
+        api.query(FILES, arguments)
     assert str(caught.value).startswith(message)
 
 
 def test_openapi_describes_the_parameters_and_the_rows(directory: Path) -> None:
-    document = json.loads(api.openapi(api.RESOURCES))
+    document = json.loads(openapi.render(RESOURCES))
     assert document["openapi"] == "3.1.0"
     assert list(document["paths"]) == ["/api/v1/files", "/api/v1/clients"]
-    for resource in api.RESOURCES:
+    for resource in RESOURCES:
         operation = document["paths"][resource.path]["get"]
         for parameter in operation["parameters"]:
             schema = parameter["schema"]
@@ -334,7 +329,7 @@ def test_openapi_describes_the_parameters_and_the_rows(directory: Path) -> None:
 
 
 def test_openapi_references_lead_somewhere() -> None:
-    document = json.loads(api.openapi(api.RESOURCES))
+    document = json.loads(openapi.render(RESOURCES))
 
     def references(value: Any) -> Iterator[str]:
         if isinstance(value, dict):

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from glupy_exporter.web.api import OPENAPI_PATH
+from glupy_exporter.web import openapi
 from tests.support import segments
 from tests.support.exporters import exporter
 
@@ -24,7 +24,7 @@ def test_answers_are_as_documented(need: Callable[[object, str], None], tmp_path
     command = [Path(sys.executable).with_name("schemathesis"), "run", "--checks=all"]
     command += ["--max-examples=100", "--generation-database=:memory:", "--no-color"]
     with made.live(tmp_path), exporter(*flags) as running:
-        url = f"http://127.0.0.1:{running.port()}{OPENAPI_PATH}"
+        url = f"http://127.0.0.1:{running.port()}{openapi.PATH}"
         done = subprocess.run([*command, url], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, f"{done.stdout[-5000:]}{done.stderr[-2000:]}"
     assert "Tested: 2" in done.stdout, done.stdout[-5000:]

@@ -7,7 +7,6 @@ Every flag but ``--config.file`` is a key of the file, without the dashes: the f
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,7 @@ from glupy_exporter.node import discovery, privacy
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout
 from glupy_exporter.values import Address, Setting, Settings
-
-API_PATH = "/api/"
-HEALTHY_PATH = "/-/healthy"
-READY_PATH = "/-/ready"
-SD_PATH = "/sd"
+from glupy_exporter.web import settings as web
 
 
 @dataclass(frozen=True)
@@ -62,50 +57,10 @@ class Config:
     """A line for each setting that was given but no longer has an effect."""
 
 
-def _url_path(value: Any) -> str:
-    taken = value in (HEALTHY_PATH, READY_PATH, SD_PATH) or str(value).startswith(API_PATH)
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", values.text(value)) or taken:
-        raise values.expected("a path like /metrics", value)
-    return str(value)
-
-
 def settings() -> Settings:
     """All settings: those declared here, and those of the modules that they configure."""
     found = {
-        "web.listen-address": Setting(
-            values.addresses,
-            [":9714"],
-            "address to listen on; without a host, every IPv4 and IPv6 address. May be repeated (a "
-            "list in the file)",
-            "HOST:PORT",
-        ),
-        "web.systemd-socket": Setting(
-            values.switch,
-            False,
-            "serve only on sockets that systemd hands over; even without this setting, such "
-            "sockets replace the addresses",
-        ),
-        "web.telemetry-path": Setting(_url_path, "/metrics", "path of the metrics", "PATH"),
-        "web.api": Setting(
-            values.switch,
-            True,
-            "serve the whole tables of files and clients at /api/v1, except a table whose "
-            "collector is off",
-        ),
-        "web.host-name": Setting(
-            values.several(values.host_name),
-            [],
-            "answer only requests to this host: a name or address, as in the client's URL; without "
-            "this setting, requests to any host. May be repeated (a list in the file)",
-            "NAME",
-        ),
-        "web.config.file": Setting(
-            values.file,
-            "",
-            "YAML file with TLS, users, headers and a rate limit, in the format of Prometheus's "
-            "web configuration",
-            "FILE",
-        ),
+        **web.SETTINGS,
         "segment.dir": Setting(
             values.absolute, layout.DIRECTORY, "directory of the bricks' segments", "DIR"
         ),

@@ -17,10 +17,11 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 
-from glupy_exporter.config import HEALTHY_PATH, READY_PATH, SD_PATH, Config
+from glupy_exporter.config import Config
 from glupy_exporter.errors import UserError
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.web import api, landing, negotiation, openapi, resources
+from glupy_exporter.web.settings import HEALTHY_PATH, READY_PATH, SD_PATH
 from glupy_exporter.web.targets import Targets
 from glupy_exporter.web.toolkit import memory
 from glupy_exporter.web.toolkit.answers import Answers, pieces

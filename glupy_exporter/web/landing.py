@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from html import escape
 
 from glupy_exporter import __version__
-from glupy_exporter.config import HEALTHY_PATH, READY_PATH, Config
+from glupy_exporter.config import Config
 from glupy_exporter.node import nodestate
 from glupy_exporter.node.bricks import open_bricks
 from glupy_exporter.web import openapi, resources
+from glupy_exporter.web.settings import HEALTHY_PATH, READY_PATH
 
 _PAGE = """\
 <!DOCTYPE html>

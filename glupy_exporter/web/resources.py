@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from glupy_exporter.config import API_PATH, Config
+from glupy_exporter.config import Config
 from glupy_exporter.node import activity, names
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout, quantities
 from glupy_exporter.schema.quantities import Subject
 from glupy_exporter.segment.records import ClientIdentity
+from glupy_exporter.web.settings import API_PATH
 
 PREFIX = f"{API_PATH}v1/"
 LIMIT_MAX = 100_000

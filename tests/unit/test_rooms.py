@@ -24,9 +24,13 @@ MAY_IMPORT = {
     "metrics": {*TOOLS, "node", "schema", "segment"},
     "top": {*TOOLS, "node", "schema", "segment"},
     "operate": {*TOOLS, "build", "node", "schema", "segment"},
-    "config": {*TOOLS, "metrics", "node", "schema"},
+    "web.settings": TOOLS,
+    "config": {*TOOLS, "metrics", "node", "schema", "web.settings"},
     "web.toolkit": TOOLS,
-    "web": {*TOOLS, "config", "metrics", "node", "schema", "segment", "web.toolkit"},
+    "web": {
+        *TOOLS,
+        *("config", "metrics", "node", "schema", "segment", "web.settings", "web.toolkit"),
+    },
     "reference": {*TOOLS, "config", "schema"},
 }
 """By room; ``cli`` may import all."""
@@ -34,7 +38,9 @@ MAY_IMPORT = {
 
 def room(module: str) -> str:
     """The room of a module of the package: its folder, or the module itself."""
-    return "web.toolkit" if module.startswith("web.toolkit") else module.split(".")[0]
+    first, _, rest = module.partition(".")
+    inner = f"{first}.{rest.split('.')[0]}"
+    return inner if inner in MAY_IMPORT else first
 
 
 def imports() -> Iterator[tuple[str, str]]:

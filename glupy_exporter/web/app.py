@@ -31,7 +31,7 @@ from glupy_exporter.web.toolkit.turns import Busy, Turns, host
 
 _GZIP_LEVEL = 1  # a tenth of the size, as much repeats; level 5 takes twice the time for 10 % less
 _GZIP_WINDOW = zlib.MAX_WBITS + 16  # with the header and trailer of gzip
-_GIVE_WAY_SECONDS = 0.05  # for which every few rows of an answer wait for scrapes
+_GIVE_WAY_SECONDS = 0.05  # for which an answer waits for scrapes, every few rows
 _PORT = re.compile(r":[0-9]*\Z")
 _T = TypeVar("_T")
 
@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 
 def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces compressed; the answer is never there as a whole uncompressed."""
+    """The pieces, compressed one by one: the whole answer is never in memory uncompressed."""
     compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW)
     for piece in pieces:
         yield compressor.compress(piece)
@@ -53,16 +53,16 @@ class App(Application):
         self.config = config
         self.scraper = scraper
         self.guard = guard
-        """Who may ask; None lets everybody."""
+        """Decides which requests are answered; None for all."""
         self.connections = Connections()
         self.targets = Targets(config)
         self.requests: set[asyncio.Task[Any]] = set()
-        """Those that are being answered."""
+        """The tasks of requests that are being answered."""
         self.answers = Answers()
         self.scrapes = Turns("scrape", first=True)
-        """What Prometheus asks for, which waits for nothing else."""
+        """Makes what Prometheus asks for, which waits for nothing else."""
         self.pages = Turns("page")
-        """What people ask for. One at a time: an answer can take a good part of the memory."""
+        """Makes what people ask for, one at a time: an answer can take much of the memory."""
         routes: dict[str, tuple[type[Handler], dict[str, Any]]] = {
             "/": (Landing, {}),
             HEALTHY_PATH: (Healthy, {}),
@@ -79,7 +79,7 @@ class App(Application):
         )
 
     def reconfigure(self, config: Config, scraper: Scraper) -> list[str]:
-        """Answer by another configuration from now on; returns what of it needs a restart."""
+        """Answer by another configuration from now on; return the keys that need a restart."""
         fixed = {
             "web.listen-address": "listen_addresses",
             "web.systemd-socket": "systemd_socket",
@@ -107,7 +107,7 @@ def _log_request(handler: RequestHandler) -> None:
 
 
 class Handler(RequestHandler):
-    """Answers GET and HEAD in plain text, unless told otherwise, and says little about itself."""
+    """Answers GET and HEAD, in plain text if its subclass does not say otherwise."""
 
     SUPPORTED_METHODS = ("GET", "HEAD")
     application: App
@@ -127,7 +127,7 @@ class Handler(RequestHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
 
     async def prepare(self) -> None:
-        """Turn away who may not ask, whatever it is."""
+        """Refuse a request that may not be answered, whatever its path."""
         guard = self.application.guard
         if guard is not None:
             try:
@@ -146,16 +146,16 @@ class Handler(RequestHandler):
         return not allowed or _PORT.sub("", name).lower() in allowed
 
     def flush(self, include_footers: bool = False) -> Future[None]:
-        """Send what was written, with the headers that an answer is to have whatever it is."""
+        """Send what was written, with the guard's headers, which every answer has."""
         for name, value in self._headers_of_guard.items():
             self.set_header(name, value)
         return super().flush(include_footers)
 
     def compute_etag(self) -> None:
-        """No entity tags: hardly any answer comes twice."""
+        """No entity tags: hardly any answer is the same twice."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """The status in words; details, if any, are in the log."""
+        """Answer with the status in words; details, if any, are in the log."""
         if status_code == 405:
             self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
         self.finish(self.error_body(f"{status_code} {responses.get(status_code, 'Unknown')}"))
@@ -216,7 +216,11 @@ class Handler(RequestHandler):
         return host(self.request.remote_ip or "")
 
     async def in_thread(self, turns: Turns, work: Callable[..., _T], *args: Any) -> _T:
-        """The result of ``work``, called outside the event loop; HTTPError 503 if too many wait."""
+        """The result of ``work``, called outside the event loop.
+
+        Raises:
+            HTTPError: 503, too many wait already.
+        """
         try:
             return await turns.run(self._host, work, *args)
         except Busy:
@@ -225,7 +229,7 @@ class Handler(RequestHandler):
     async def compressed(
         self, turns: Turns, work: Callable[..., Iterable[bytes]], *args: Any
     ) -> list[bytes]:
-        """What ``work``, called outside the event loop, gives; with gzip if wanted."""
+        """The parts that ``work`` makes outside the event loop, with gzip if that is accepted."""
         compress = negotiation.gzip_accepted(self.request.headers.get("Accept-Encoding", ""))
 
         def make() -> list[bytes]:
@@ -276,11 +280,11 @@ class Api(OpenApi):
     """A table as JSON."""
 
     def initialize(self, resource: resources.Resource) -> None:
-        """Which table; Tornado calls this in place of ``__init__``."""
+        """Take the table; Tornado calls this in place of ``__init__``."""
         self._resource = resource
 
     async def body(self) -> list[bytes]:
-        """The rows that were asked for, or what is wrong with the question."""
+        """The rows that were asked for, or an error that says what is wrong with the request."""
         config = self.application.config
         if self._resource not in resources.served(config):
             raise HTTPError(404)
@@ -291,7 +295,7 @@ class Api(OpenApi):
             return [api.error(str(error))]
 
         def answer() -> Iterator[bytes]:
-            memory.trim()  # what answers before have left in pieces
+            memory.trim()  # earlier answers have left it in pieces
             give_way = partial(self.application.scrapes.give_way, _GIVE_WAY_SECONDS)
             return api.answer(self._resource, query, config, give_way)
 
@@ -302,7 +306,7 @@ class Discovery(Handler):
     """The nodes of the cluster, for Prometheus's ``http_sd_config``."""
 
     async def body(self) -> list[bytes]:
-        """Groups of targets as JSON; 503, upon which Prometheus keeps what it has, if unknown."""
+        """Groups of targets as JSON; if unknown, 503, upon which Prometheus keeps those it has."""
         app = self.application
         try:
             body = await self.in_thread(app.scrapes, app.targets.render)
@@ -334,7 +338,7 @@ class Healthy(Handler):
 
 
 class Ready(Handler):
-    """Whether scrapes will be answered: they are from the first moment on."""
+    """Whether scrapes are answered: always, as soon as the server listens."""
 
     async def body(self) -> list[bytes]:
         """A word."""

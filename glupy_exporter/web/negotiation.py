@@ -42,10 +42,10 @@ def gzip_accepted(accept_encoding: str) -> bool:
 
 
 def encoder(accept: str) -> tuple[Encoder, str]:
-    """What turns a source of metrics into bytes for this Accept header, and their content type.
+    """The encoder of metrics for this Accept header, and the content type of what it makes.
 
-    OpenMetrics is for those who name it and do not like the text format better; everybody else,
-    whatever they accept, gets the text format.
+    A client gets OpenMetrics if it names it and does not prefer the text format. All others get the
+    text format, whatever they accept.
     """
     openmetrics = max(
         (

@@ -39,18 +39,19 @@ from glupy_exporter.web.toolkit.turns import host
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024  # nothing here takes a body
 BACKLOG = 4096
-"""Connections that may wait to be accepted. What finds no room tries again after a second, whoever
-has filled it."""
-READ_BYTES = 4096  # at a time: what a client sends before it has an answer waits in the kernel
+"""Connections that may wait to be accepted. A client that finds no room tries again after a second,
+whichever host fills it."""
+
+READ_BYTES = 4096  # at a time; the rest waits in the kernel
 IDLE_TIMEOUT = 120.0  # longer than the usual scrape interval, so that Prometheus can keep its own
 BODY_TIMEOUT = 10.0
 SHUTDOWN_TIMEOUT = 10.0
-FIRST_REQUEST_TIMEOUT = 1.0  # of connections that are new at the end
+FIRST_REQUEST_TIMEOUT = 1.0  # of connections that are new when the server stops
 SWITCH_SECONDS = 0.0005
-"""For which a thread may keep the interpreter, a tenth of Python's own: whoever reads or writes a
-socket waits so long to go on while a scrape and a page are made."""
+"""How long a thread may keep the interpreter, a tenth of Python's default: while a scrape or a page
+is made, the event loop waits that long after each system call."""
 
-GARBAGE_THRESHOLD = 200_000  # objects: more than a scrape has, whose rows are not to be walked
+GARBAGE_THRESHOLD = 200_000  # objects: more than a scrape makes, so that its rows are not walked
 
 LOG = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class _Request(HTTPMessageDelegate):
     async def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> None:
-        """Go on in turn; not with what is left in the buffers of a connection that was closed."""
+        """Go on when it is the host's turn, unless the connection is closed by then."""
         if not await self._connections.heard(self._connection.stream):
             self._connection.detach()
             return
@@ -77,20 +78,20 @@ class _Request(HTTPMessageDelegate):
             await going_on
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        """As for the inner one."""
+        """Pass it on."""
         return self._inner.data_received(chunk)
 
     def finish(self) -> None:
-        """As for the inner one."""
+        """Pass it on."""
         self._inner.finish()
 
     def on_connection_close(self) -> None:
-        """As for the inner one."""
+        """Pass it on."""
         self._inner.on_connection_close()
 
 
 class Server(HTTPServer):
-    """An HTTPServer with a bounded number of connections, and the certificates of the moment."""
+    """An HTTPServer that bounds its connections and follows the guard's certificates."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         """As Tornado's, which calls this in place of ``__init__``; the first argument is an App."""
@@ -101,12 +102,12 @@ class Server(HTTPServer):
 
     @property
     def ssl_options(self) -> dict[str, Any] | ssl.SSLContext | None:
-        """What Tornado asks for at each new connection."""
+        """The TLS context for the next connection, None without TLS; Tornado asks for each."""
         return self._guard.context() if self._guard else None
 
     @ssl_options.setter
     def ssl_options(self, value: object) -> None:
-        """Tornado's constructor sets what it was given: nothing."""
+        """Ignore what Tornado's constructor sets."""
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
         """As Tornado's, but a handshake, which takes a millisecond, waits for its turn."""
@@ -117,29 +118,29 @@ class Server(HTTPServer):
         self._connections_of_app.in_turn(connection, partial(self._open, connection, address))
 
     def _open(self, connection: socket.socket, address: Any) -> None:
-        if connection.fileno() < 0:  # it has made room
+        if connection.fileno() < 0:  # closed, to make room for another
             return
         self._connections_of_app.forget(connection)
         try:
             super()._handle_connection(connection, address)
-        except OSError:  # a client that leaves before its handshake; ssl.SSLError is one
+        except OSError:  # the client left before its handshake; ssl.SSLError is one
             connection.close()
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """A new connection is open."""
+        """Give a connection that is open its place."""
         self._connections_of_app.admit(stream, host(str(address[0])))
         super().handle_stream(stream, address)
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
-        """What Tornado tells of a request as it reads it."""
+        """The delegate that Tornado tells of a request as it reads it."""
         assert isinstance(request_conn, HTTP1Connection)
         inner = super().start_request(server_conn, request_conn)
         return _Request(inner, request_conn, self._connections_of_app)
 
     def on_close(self, server_conn: object) -> None:
-        """A connection that was taken is gone."""
+        """Forget a connection that has ended."""
         assert isinstance(server_conn, HTTP1ServerConnection)
         self._connections_of_app.forget(server_conn.stream)
         super().on_close(server_conn)
@@ -150,7 +151,7 @@ def bind(addresses: Iterable[Address]) -> list[socket.socket]:
 
     Raises:
         UserError: one of them cannot be listened on.
-        Unavailable: the same, and it may be possible later.
+        Unavailable: one of them cannot be listened on now, but perhaps later.
     """
     sockets: list[socket.socket] = []
     for address in addresses:
@@ -172,7 +173,7 @@ def _sockets(config: Config) -> list[socket.socket]:
     try:
         sockets = systemd.listeners()
     except (OSError, ValueError) as error:
-        raise UserError(f"what systemd handed over is of no use: {error}") from error
+        raise UserError(f"the sockets that systemd handed over cannot be used: {error}") from error
     if not sockets and config.systemd_socket:
         raise UserError(
             "--web.systemd-socket: systemd handed no socket over; enable glupy-exporter.socket"
@@ -181,7 +182,7 @@ def _sockets(config: Config) -> list[socket.socket]:
 
 
 def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP has the configuration loaded again.
+    """Serve until SIGTERM or SIGINT; SIGHUP loads the configuration again.
 
     Raises:
         UserError: an address cannot be listened on, or a configuration file is wrong.

@@ -1,4 +1,4 @@
-"""What ``/sd`` says."""
+"""The answer of ``/sd``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from glupy_exporter.errors import UserError
 from glupy_exporter.node import discovery
 
 KEEP = 10.0
-"""Seconds for which an answer is given again."""
+"""Seconds for which an answer is used again."""
 
 LOG = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Targets:
         """The groups of targets as JSON, at most KEEP seconds old.
 
         Raises:
-            UserError: nobody knows the nodes.
+            UserError: the nodes are not known.
         """
         if time.monotonic() >= self._until:
             try:

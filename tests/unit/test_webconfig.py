@@ -144,7 +144,7 @@ BAD = {
     "invented curve": (tls_section("curve_preferences: [CurveP257]"), "unknown curve"),
     "two curves": (tls_section("curve_preferences: [CurveP256, X25519]"), "name one"),
     "invented version": (tls_section("min_version: TLS111"), "unknown TLS version"),
-    "a hash that is none": ("basic_auth_users: {john: doe}", "what 'john' has is no bcrypt hash"),
+    "a hash that is none": ("basic_auth_users: {john: doe}", "of 'john' is no bcrypt hash"),
     "a user who is a number": (f"basic_auth_users: {{1: {HASH}}}", "'1' .* put it in quotes"),
     "a header of ours": ("http_server_config: {headers: {Server: x}}", "'Server' cannot be conf"),
     "a value that is not allowed": (

@@ -1,4 +1,4 @@
-"""The answers that are on their way to clients: how many bytes of them are kept."""
+"""Bounds the bytes of answers that are on their way to clients."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_UNREAD_BYTES = 56 * 2**20
-"""Of answers that clients have not read yet: many of them must not use up the memory of the node,
-nor keep out those who read."""
+"""Bytes of all answers that clients have not read yet. Clients that do not read must neither use up
+the memory of the node nor keep out those that do."""
 
-_PIECE_BYTES = 2**14  # what Tornado holds besides, of each answer
+_PIECE_BYTES = 2**14  # Tornado holds one piece of each answer besides
 
 
 def pieces(body: list[bytes]) -> Iterator[bytes]:
-    """The body's parts, put together to pieces that are worth a system call; empties the list."""
+    """The body's parts, joined to pieces that are worth a system call; empties the list."""
     body.reverse()
     while body:
         piece = [body.pop()]
@@ -37,8 +37,8 @@ class _Answer:
 class Answers:
     """When there is no room for another answer, the slowest reader is dropped.
 
-    It is the one of the host that has most bytes unread whose last progress is longest ago. If that
-    host has only the new answer, that one is not sent.
+    That is the client whose last progress is longest ago, among those of the host that has most
+    bytes unread. If that host has only the new answer, the new answer is not sent.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Answers:
     def reading(self, host: str, size: int) -> Iterator[Callable[[int], None]]:
         """Count the current task's answer while its client, at ``host``, reads it.
 
-        Gives what is to be called with the number of bytes that were read since the last call.
+        Gives a function that takes the number of bytes that were read since its last call.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -75,7 +75,7 @@ class Answers:
                 (t for t, a in self._unread.items() if a.host == host and t is not newest), None
             )
             if slowest is None:
-                # The host that has most has this answer alone: no other's has to go for it.
+                # The new answer is all that this host has: no other host's is dropped for it.
                 if len(self._unread) > 1:
                     newest.cancel()
                 return

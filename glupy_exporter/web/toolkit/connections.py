@@ -1,4 +1,4 @@
-"""The connections that are open: at most so many, and none may keep all others out."""
+"""Bounds the open connections, so that no host keeps all others out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOOK_SECONDS = 1.0
 _MANY = 100
 
 Connection = Union[socket.socket, IOStream]
-"""A socket until it is the host's turn to have it opened, then a stream."""
+"""A socket until its host's turn comes, then a stream."""
 
 
 def _release(turn: asyncio.Future[None]) -> None:
@@ -36,9 +36,9 @@ def _release(turn: asyncio.Future[None]) -> None:
 class Connections:
     """When all places are taken, those of a host or those of all, a newcomer gets one of them.
 
-    It is that of the host that has most connections which has been idle longest, or if none is
-    idle, which has been answered longest: a host that opens more and more of them, and sends
-    nothing, a byte now and then, or reads nothing, closes its own.
+    The host that has most connections loses the one that has been idle longest or, if none is idle,
+    that has been answered longest. So a host that opens more and more of them, and sends nothing, a
+    byte now and then, or reads nothing, closes its own.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Connections:
         self._crowds: Counter[str] = Counter()  # connections by host
         self._busy: set[Connection] = set()
         self._new: set[Connection] = set()
-        self._writing: dict[Connection, float] = {}  # since when they are seen to be written to
+        self._writing: dict[Connection, float] = {}  # since when an answer is seen being written
         self._gone = 0
         self._waiting: dict[str, dict[Connection, Callable[[], None]]] = {}  # for their turn
 
@@ -74,8 +74,8 @@ class Connections:
     def in_turn(self, connection: Connection, work: Callable[[], None]) -> None:
         """Call ``work`` now or in a later round of the event loop, or when the connection is gone.
 
-        In a round, one thing is done for a host, lest hundreds of connections of it come before
-        any of another host: a handshake takes a millisecond, a request not much less.
+        A round does one piece of work for each host. Else hundreds of a host's connections would
+        come before another host's: a handshake takes a millisecond, a request not much less.
         """
         host = self._hosts[connection]
         if host in self._waiting:
@@ -86,7 +86,7 @@ class Connections:
             work()
 
     def _next(self, host: str) -> None:
-        """A round of the event loop is over, in which something was done for the host."""
+        """Do the next piece of work for a host, as a round of the event loop is over."""
         waiting = self._waiting[host]
         if waiting:
             asyncio.get_running_loop().call_soon(self._next, host)
@@ -95,7 +95,7 @@ class Connections:
             del self._waiting[host]
 
     async def heard(self, stream: IOStream) -> bool:
-        """A request was read: wait for its turn; whether its connection is still open."""
+        """Wait for the turn of a request that was read; return whether its connection is open."""
         self._writing.pop(stream, None)  # the client has read the answer to the request before
         if stream not in self._hosts:
             return False
@@ -107,17 +107,17 @@ class Connections:
         return not stream.closed()
 
     def begin(self, stream: IOStream) -> None:
-        """A request of this connection is being answered."""
+        """Note that a request of this connection is being answered."""
         self._busy.add(stream)
 
     def end(self, stream: IOStream) -> None:
-        """It has been."""
+        """Note that it has been answered."""
         self._busy.discard(stream)
         if stream in self._hosts:
             self._hosts[stream] = self._hosts.pop(stream)
 
     def forget(self, connection: Connection) -> None:
-        """The connection is gone, if it had a place at all."""
+        """Take the place from a connection that is gone, if it has one."""
         host = self._hosts.pop(connection, None)
         if host is not None:
             self._gone += 1
@@ -132,11 +132,12 @@ class Connections:
         self._writing.pop(connection, None)
 
     async def watch(self) -> None:
-        """Close, for ever, the connections of clients that take too long to read an answer.
+        """Close the connections of clients that take too long to read an answer; never return.
 
-        Whatever it is: errors, and what Tornado answers by itself, can stay unread as well.
+        That goes for all answers: a client can also leave errors unread, and what Tornado answers
+        by itself.
 
-        Many that were closed are collected, as they refer to themselves.
+        Connections that were closed refer to themselves, so many of them are worth a collection.
         """
         while True:
             await asyncio.sleep(_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""Who may ask: what the web config file says, whenever it says something else."""
+"""Decides which requests are answered, by the web config file as it is at the moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Refusal(Exception):
-    """A request that is not answered: with which status and headers."""
+    """A request is to be refused, with this status and these headers."""
 
     def __init__(self, status: int, headers: dict[str, str]) -> None:
         super().__init__(status)
@@ -37,22 +37,21 @@ class Refusal(Exception):
 
 
 class OutdatedConnection(Exception):
-    """A request on a connection that was made on other terms than are in force: its client may
-    not be one that could connect now."""
+    """A request came on a connection that was made before TLS changed its terms: the client might
+    not get a connection now."""
 
 
 class Guard:
     """Reads the file again when it, or a file that it names, has changed.
 
-    As long as what it then says is wrong, nobody is let in: neither those whom it was to keep out,
-    nor, until it is mended, anybody else.
+    While a changed file is wrong, nobody is let in: the change may have been to keep somebody out.
     """
 
     def __init__(self, path: Path) -> None:
         """Read the file.
 
         Raises:
-            UserError: it cannot be read, or says what cannot be done.
+            UserError: it cannot be read, or is wrong.
         """
         self._path = path
         self._bcrypt: Any = None
@@ -69,7 +68,7 @@ class Guard:
         self._tokens = float(self.config.burst)
 
     def _read(self) -> None:
-        # Before reading: what changes meanwhile is read again.
+        # Taken before reading: a change meanwhile is read the next time.
         before = webconfig.stamp(self._path)
         config = webconfig.read(self._path)
         named = config.tls.files() if config.tls else ()
@@ -100,7 +99,7 @@ class Guard:
             ) from error
 
     def _follow(self) -> bool:
-        """Whether what is in force is what the files say."""
+        """Whether the files are in order; they are in force then."""
         if webconfig.stamp(*self._watched) == self._stamp and not self._error:
             return True
         try:
@@ -118,13 +117,13 @@ class Guard:
         return True
 
     def context(self) -> ssl.SSLContext:
-        """The context of the next connection; one that refuses it while the file is wrong."""
+        """The context of the next connection; while the file is wrong, one that refuses it."""
         if self._follow() and self._context:
             return self._context
         return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # has no certificate
 
     async def admit(self, request: HTTPServerRequest) -> dict[str, str]:
-        """The headers that the answer is to have.
+        """Let a request in; return headers for its answer.
 
         Raises:
             Refusal: the request is not to be answered.
@@ -150,7 +149,7 @@ class Guard:
         return self._terms[socket.context] if isinstance(socket, ssl.SSLSocket) else None
 
     def _token(self) -> bool:
-        """Take a token from the bucket, which gets one each ``interval``."""
+        """Take a token from the bucket, which gets one each ``interval``; False if it is empty."""
         if not self.config.interval:
             return True
         now = time.monotonic()
@@ -177,9 +176,10 @@ class Guard:
         hashed = users.get(user.decode("utf-8", "surrogateescape"), "")
         known = bool(hashed)
         if not known:
-            # That of a user, always the same for a name: one that is unknown takes as long.
+            # An unknown name takes as long as a user's, since it is compared with a hash that is
+            # always the same for that name.
             hashed = max(users.values(), key=lambda each: _digest(each.encode(), user))
-        # One that was good is known again by this, so that no password is kept.
+        # A good password is known again by this digest, so no password is kept.
         seen = _digest(user, hashed.encode(), password)
         if seen in self._good:
             return True
@@ -197,12 +197,12 @@ class Guard:
     def _compare(self, password: bytes, hashed: str) -> bool:
         try:
             return bool(self._bcrypt.checkpw(password, hashed.encode()))
-        except ValueError:  # a password with a NUL in it, or a salt that is none
+        except ValueError:  # the password has a NUL in it, or the salt is not valid
             return False
 
 
 def _terms(settings: tls.Settings, context: ssl.SSLContext) -> object:
-    """All that TLS asks of a client; the server's own certificate may be renewed meanwhile."""
+    """All that TLS asks of a client, so without the server's own certificate."""
     asked = replace(settings, cert="", key="", cert_file=None, key_file=None)
     return asked, context.get_ca_certs(binary_form=True)
 

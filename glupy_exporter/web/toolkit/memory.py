@@ -1,4 +1,4 @@
-"""What the C library keeps of the memory that it was given back."""
+"""Bounds the free memory that the C library keeps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _C = ctypes.CDLL(None)
 
 
 def share() -> None:
-    """Have all threads take memory from one heap, before there are any: else each keeps its own."""
+    """Have all threads share a heap, as each would keep its own; call this before they start."""
     with suppress(AttributeError):  # another library than glibc
         _C.mallopt(_M_ARENA_MAX, 1)
 
 
 def trim() -> None:
-    """Give the kernel back what is free."""
+    """Give free memory back to the kernel."""
     with suppress(AttributeError):
         _C.malloc_trim(0)

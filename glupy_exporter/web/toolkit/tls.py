@@ -19,7 +19,7 @@ _VERSIONS = {
     "TLS13": ssl.TLSVersion.TLSv1_3,
 }
 
-# Go's names and OpenSSL's. Those of TLS 1.3 cannot be chosen, there as here.
+# Go's names and OpenSSL's. Neither lets anybody choose among those of TLS 1.3.
 _CIPHERS = {
     "TLS_AES_128_GCM_SHA256": "",
     "TLS_AES_256_GCM_SHA384": "",
@@ -49,7 +49,8 @@ _CURVES = {
     "X25519": "X25519",
 }
 
-# A certificate that is asked for and not looked at need not be asked for.
+# RequestClientCert ignores the certificate, so none is requested. None: Python cannot require a
+# certificate that it does not verify.
 _CLIENT_AUTH: Mapping[str, ssl.VerifyMode | None] = {
     "": ssl.CERT_NONE,
     "NoClientCert": ssl.CERT_NONE,
@@ -63,7 +64,7 @@ _CLIENT_AUTH: Mapping[str, ssl.VerifyMode | None] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """``tls_server_config``; a text that is empty and a path that is None are not given."""
+    """``tls_server_config``; what the file does not give is empty, or None for a path."""
 
     cert: str
     key: str
@@ -89,7 +90,7 @@ def checked(settings: Settings) -> Settings | None:
     """The settings, or None if they ask for no TLS.
 
     Raises:
-        ValueError: they ask for what does not exist or cannot be done here.
+        ValueError: a value is unknown, or asks for something that Python cannot do.
     """
     for version in (settings.min_version, settings.max_version):
         _known("TLS version", version, _VERSIONS)
@@ -109,8 +110,8 @@ def checked(settings: Settings) -> Settings | None:
     mode = _CLIENT_AUTH[settings.client_auth_type]
     if mode is None:
         raise ValueError(
-            f"client_auth_type: Python cannot ask for a certificate without verifying it, which "
-            f"{settings.client_auth_type} means and which keeps nobody out; use "
+            f"client_auth_type: Python cannot ask for a certificate without verifying it, as "
+            f"{settings.client_auth_type} would, and that would keep nobody out; use "
             "RequireAndVerifyClientCert"
         )
     if ca and settings.client_auth_type in ("", "NoClientCert"):
@@ -134,7 +135,7 @@ def context(settings: Settings) -> ssl.SSLContext:
     """A server's context with the certificates that the files hold now.
 
     Raises:
-        ValueError: a file cannot be read, or key, certificate or options are of no use.
+        ValueError: a file cannot be read, or OpenSSL refuses the key, the certificate or an option.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -186,7 +187,7 @@ def _readable(path: Path) -> None:
 
 @contextmanager
 def _in_memory(text: str) -> Iterator[Path]:
-    """A file for what ssl only takes from files; a key must not reach a disk on the way."""
+    """A file in memory with this text: ssl wants a file, and a key must not reach a disk."""
     handle = os.memfd_create("pem")
     try:
         os.write(handle, text.encode())
@@ -201,8 +202,8 @@ def names(certificate: Mapping[str, Any]) -> set[str]:
     for kind, value in certificate.get("subjectAltName", ()):
         name = str(value)
         if kind == "IP Address":
-            # OpenSSL writes IPv6 addresses in capitals and in full, and "<invalid>" for what has
-            # the length of none.
+            # OpenSSL writes IPv6 addresses in capitals and in full, and "<invalid>" for an address
+            # of a wrong length.
             with suppress(ValueError):
                 name = str(ipaddress.ip_address(name.strip()))
         found.add(name)

@@ -25,7 +25,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-XSS-Protection": (),
     "Content-Security-Policy": (),
 }
-"""Headers that may be set, with the values they may have, if not any."""
+"""Headers that may be set, with the values that they may have; empty for any value."""
 
 _BCRYPT = re.compile(r"\$2[abxy]?\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _BURST_MAX = 1_000_000_000
@@ -33,20 +33,20 @@ _BURST_MAX = 1_000_000_000
 
 @dataclass(frozen=True)
 class WebConfig:
-    """What the file says, checked."""
+    """The file's content, checked."""
 
     tls: tls.Settings | None = None
     headers: Mapping[str, str] | None = None
     users: Mapping[str, str] | None = None
-    """bcrypt hashes of the passwords of those who may ask, None if anybody may."""
+    """bcrypt hashes of passwords by user; None if anybody may ask."""
     interval: float = 0.0
-    """Seconds between two requests, 0 for any number of them."""
+    """Seconds until one more request is allowed; 0 for no limit."""
     burst: int = 0
-    """Requests that may come at once, beyond those."""
+    """Requests that may come at once."""
 
 
 class _Section:
-    """The keys of one mapping: those that nobody takes are unknown."""
+    """The keys of one mapping; those that are not taken before the end are unknown."""
 
     def __init__(self, where: str, value: Any) -> None:
         self._where = where
@@ -78,7 +78,7 @@ def read(path: Path) -> WebConfig:
     """The file's content.
 
     Raises:
-        UserError: it cannot be read, or says what cannot be done.
+        UserError: it cannot be read, or is wrong.
     """
     content = yamlfile.read(path, "web config file")
     try:
@@ -139,7 +139,7 @@ def _tls(section: _Section, directory: Path) -> tls.Settings | None:
 
 
 def _check_for_http2(settings: tls.Settings) -> None:
-    """HTTP/2 is not spoken here, but a file that Go's programs refuse is to be refused as well."""
+    """Refuse what Go's programs refuse for HTTP/2, though nothing here speaks it."""
     if not settings.cipher_suites or settings.min_version == "TLS13":
         return
     if not any(name in tls.REQUIRED_FOR_HTTP2 for name in settings.cipher_suites):
@@ -167,13 +167,13 @@ def _check_users(users: Mapping[str, Any]) -> None:
     for name, hashed in users.items():
         if not isinstance(hashed, str) or not _BCRYPT.fullmatch(hashed):
             raise ValueError(
-                f"basic_auth_users: what {name!r} has is no bcrypt hash; `htpasswd -nBC 10 USER` "
-                "prints one"
+                f"basic_auth_users: the value of {name!r} is no bcrypt hash; "
+                "`htpasswd -nBC 10 USER` prints one"
             )
 
 
 def stamp(*paths: Path) -> tuple[tuple[int, int, int] | None, ...]:
-    """Something that differs when any of the files has changed."""
+    """A value that differs once any of the files has changed."""
     found: list[tuple[int, int, int] | None] = []
     for path in paths:
         try:

@@ -1,6 +1,7 @@
-"""How programs are run: with nothing of the caller's, who may be root.
+"""Runs programs without the caller's directory and environment.
 
-The current directory, ``PYTHONPATH`` and ``PATH`` may lead to code that another user has put there.
+The caller may be root, and the current directory, ``PYTHONPATH`` and ``PATH`` may lead to code that
+another user has put there.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ def run(
         command: the program and its arguments.
         seconds: how long it may take; then it is killed.
         given: its standard input.
-        descriptors: of this process, which it has as well.
-        undisturbed: it goes on whatever signals the caller's terminal or session gets, and has the
-            descriptors that were made inheritable.
+        descriptors: descriptors of this process that it inherits.
+        undisturbed: whether it goes on whatever signals the caller's terminal or session gets. Then
+            it also inherits all descriptors that were made inheritable.
 
     Raises:
         OSError: it cannot be started.
         subprocess.TimeoutExpired: it took too long.
     """
-    # Between fork and setsid it is in the caller's process group: signals for that would end it.
+    # Between fork and setsid it is in the caller's process group, whose signals would end it.
     with interrupts.held(undisturbed):
         process = subprocess.Popen(
             command,
@@ -58,6 +59,6 @@ def run(
         except BaseException:
             process.kill()
             raise
-    # Not as text: then a carriage return in a name would end a line.
+    # Popen's text mode would end a line at a carriage return, which a name may have.
     output, trouble = (text.decode("utf-8", "replace") for text in told)
     return subprocess.CompletedProcess(command, process.returncode, output, trouble)

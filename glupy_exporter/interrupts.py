@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a lost terminal: told apart, said, and put off where nothing may stop."""
+"""Turns Ctrl-C, SIGTERM and a lost terminal into errors, or puts them off."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Interrupted(UserError):
 
 @contextlib.contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have ``handler`` called for :data:`SIGNALS`; one that nohup ignores stays ignored."""
+    """Have ``handler`` called for :data:`SIGNALS`, but for those that are ignored, as by nohup."""
     before = {
         number: signal.signal(number, handler)
         for number in SIGNALS
@@ -47,7 +47,7 @@ def raised() -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def held(wanted: bool = True) -> Iterator[None]:
-    """Have :data:`SIGNALS` come once the block has ended, if ``wanted``.
+    """Hold :data:`SIGNALS` back until the block has ended, if ``wanted``.
 
     A program that is started in the block never gets them.
     """
@@ -60,12 +60,12 @@ def held(wanted: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred(until: str) -> Iterator[None]:
-    """Have :data:`SIGNALS` wait until the block has ended, and tell standard error so.
+    """Have :data:`SIGNALS` wait until the block has ended, and say so on standard error.
 
     Ctrl-Z is ignored meanwhile.
 
     Args:
-        until: what they wait for, as in ``"host1:/brick1 is back"``.
+        until: the condition that they wait for, as in ``"host1:/brick1 is back"``.
 
     Raises:
         Interrupted: the block ended well, and there was a signal meanwhile.

@@ -1,8 +1,8 @@
 """Builds ``glupy.so`` for the GlusterFS that is installed on this machine.
 
 A translator shares structs with libglusterfs, and GlusterFS does not install the ``config.h`` that
-shaped them. What that file would say is found out from the library itself or is fixed on the only
-platform supported, 64-bit Linux.
+shaped them. What is needed of that file is found out from the library, or is the same on every
+64-bit Linux, the only platform that is supported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DIRECTORY = Path("/var/lib/glupy-exporter/xlator")
 """Where a translator is built, and installed from, by default. Only root can write there."""
 
 SOURCES = Path(core.__file__).parent
-"""Where the C of the translator is."""
+"""The directory of the translator's C sources."""
 _MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64")
 _FLAGS = [
     "-std=gnu11",
@@ -131,9 +131,9 @@ def find() -> GlusterFS:
 def has_spinlock(gluster: GlusterFS) -> bool:
     """Whether the library was built with HAVE_SPINLOCK, which shapes ``gf_lock_t``.
 
-    Only GlusterFS 9 and older know that macro, and exactly then their library defines the variable
-    ``use_spinlocks`` (locking.c). That it imports ``pthread_spin_lock`` says nothing: the memory
-    pools use that in every version.
+    Only GlusterFS 9 and older know that macro. A library built with it defines the variable
+    ``use_spinlocks`` (locking.c), and no other does. An import of ``pthread_spin_lock`` proves
+    nothing, as the memory pools of every version use that.
 
     Raises:
         UserError: the library's symbols cannot be read.
@@ -190,7 +190,7 @@ def build(output: Path, compiler: str = "cc") -> Path:
         UserError: something that the build needs is missing or not supported, or it failed.
     """
     gluster = find()
-    # Not where TMPDIR says, which may be another user's.
+    # Not in TMPDIR, which may be another user's.
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         work = Path(name)
         generate(gluster, work)

@@ -2,8 +2,7 @@
 
 ``xlator.h`` says which fops there are (``struct xlator_fops``) and their signatures (the
 ``fop_*_t`` and ``fop_*_cbk_t`` types); ``glusterfs-fops.h`` has the enum that numbers them. What
-this module does not understand in either is an error that names the line: a fop must never go
-missing in silence.
+this module does not understand is an error that names the line: no fop may go missing in silence.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _NOTES = {
     "put": "note_bytes(frame, iov_length(vector, count))",
     "rename": "note_replaced(frame, segment, newloc)",
 }
-"""What a fop has to keep of its arguments until it comes back, as a C call."""
+"""The C call by which a fop keeps what is needed of its arguments until its reply."""
 
 _ENUM_NAME = {"readv": "READ", "writev": "WRITE"}
 _WIND = ["call_frame_t *frame", "xlator_t *this"]
@@ -49,7 +48,7 @@ _ENUMERATOR = re.compile(r"GF_FOP_(\w+)\s*=\s*(?:0 \+ )?(\d+)")
 
 @dataclass(frozen=True)
 class Source:
-    """A header without its comments, which keeps the line numbers."""
+    """A header, in which comments are blanked out so that line numbers stay."""
 
     path: str
     text: str
@@ -125,14 +124,14 @@ class Fop:
 
     @property
     def note(self) -> str:
-        """C statement that keeps what :data:`_NOTES` says, empty if that is nothing."""
+        """C statement with the call in :data:`_NOTES`, empty if there is none."""
         return f"\n        {_NOTES[self.member]};" if self.member in _NOTES else ""
 
     @property
     def reply_file(self) -> str:
-        """C expression for the file that the reply describes, where the arguments may not do.
+        """C expression for the file that the reply describes, ``no_file()`` if it is not needed.
 
-        That is so for fops that make or find an inode; of a renamed one the type is of interest.
+        It is needed where a fop makes or finds an inode, and for the type of a renamed one.
         """
         declarations = [declaration for declaration, _ in self.unwind.parameters]
         found = "inode_t *inode" in declarations or self.member == "rename"

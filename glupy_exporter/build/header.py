@@ -45,9 +45,9 @@ def _type(element: Any) -> str:
 
 
 def _tables() -> list[str]:
-    """The tables as a macro that makes of each what another one, its argument, says.
+    """The tables as a macro that calls its argument, a macro too, for each table.
 
-    The number of elements is one of a ``const struct glupy_shape *shape``.
+    The number of elements is an expression of ``shape``, a ``const struct glupy_shape *``.
     """
     lines = ["struct glupy_shape {"]
     lines += [f"    uint64_t {name};" for name in layout.DIMENSIONS]

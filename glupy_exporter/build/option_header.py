@@ -1,4 +1,4 @@
-"""Renders ``option_table.h`` from ``option_table``; ``options.c`` does all else by it."""
+"""Renders ``option_table.h``, which ``options.c`` works by, from ``option_table``."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _KEPT = (
     "geo-replication.ignore-pid-check",
 )
 
-# What glusterd does not know, and what is so without having been set.
+# glusterd's refusals of options that it does not know, or that need not be set.
 _NEEDLESS = re.compile(r"option : \S+ does not exist|is already 'off'")
 _ONLY_STOPPED = re.compile("stop the volume first", re.IGNORECASE)
 
@@ -91,7 +91,7 @@ def _command(words: Sequence[str], is_done: Callable[[], bool]) -> None:
 
     Raises:
         GlusterError: it failed.
-        UserError: glusterd did not do it in the time that it has for it.
+        UserError: glusterd has not done it after :data:`gluster.PATIENCE`.
     """
     try:
         gluster.command(*words)
@@ -175,7 +175,7 @@ def _restart_bricks(planned: Plan, say: Say, seconds: float) -> None:
 
 
 def _restart_brick(planned: Plan, brick: Brick, say: Say, seconds: float) -> None:
-    """Restart one brick and wait until clients and data do not miss it any more.
+    """Restart one brick, and wait until its clients are back and its data is healed.
 
     ``reset-brick start`` stops exactly this brick, on whichever node and in whichever process it
     is. Without a ``commit``, which would heal all its data anew, ``start force`` brings it back.
@@ -247,11 +247,11 @@ def _verify_loaded(planned: Plan) -> None:
 
 
 def _settable(volume: Volume, untouched: Set[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The volume's options but those ``untouched``: what glusterd takes now, and once stopped.
+    """The volume's options but ``untouched``: those to be set now, and those once it is stopped.
 
-    Each is set to the value that it has: this changes nothing and proves that the same will be
-    taken after the reset. Left out is what glusterd has put there but does not know, like
-    nfs.disable in a GlusterFS 11 that is built without NFS, and ganesha.enable if it is off.
+    Each is set to the value that it has: this changes nothing and proves that glusterd will set it
+    after the reset. Options that glusterd has put there but does not know are left out, like
+    nfs.disable in a GlusterFS 11 that is built without NFS, and so is ganesha.enable if it is off.
 
     Raises:
         UserError: glusterd refuses to set one that it knows.
@@ -284,7 +284,7 @@ def _settable(volume: Volume, untouched: Set[str]) -> tuple[dict[str, str], dict
 
 
 def _refusal(volume: Volume, found: Mapping[str, str]) -> str:
-    """Why glusterd does not take options that have these values already; nothing if it does."""
+    """Why glusterd refuses to set options to the values that they have; empty if it does not."""
     try:
         gluster.command(*options.set_command(volume.name, found))
     except gluster.RefusedError as error:

@@ -1,9 +1,9 @@
 """One command at a time works on a volume, on whichever nodes they run.
 
-Two at once would each take down a brick that the other counts on. No lock of glusterd lasts for as
-long as that, so each command claims the volume on its own node, by a lock on a file that the kernel
-lets go with the process, and then asks all nodes for claims. Of two that begin at once at least one
-sees the other. Where both do, the node with the lesser UUID goes on.
+Two at once would each take down a brick that the other counts on. glusterd's locks do not last for
+as long as a command. So each command claims the volume on its own node, by a lock on a file, which
+the kernel releases when the process ends, and then asks all nodes for claims. If two commands begin
+at once, at least one sees the other. If both do, the one on the node with the lesser UUID goes on.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _ASKED_SECONDS = 2.0
 
 @contextlib.contextmanager
 def held(volume: str) -> Iterator[None]:
-    """Work on the volume in the block, and nobody else does.
+    """Claim the volume for the block.
 
-    A pool with a node that has no peer script cannot be asked, so there only commands on this node
-    are kept apart.
+    If a node has no peer script, no node can be asked; then only commands on this node are kept
+    apart.
 
     Raises:
         UserError: a command works on it already, here or on another node, or one on another node
@@ -64,7 +64,7 @@ def _claim(volume: str) -> None:
 
 
 def _hosts(uuids: Sequence[str]) -> list[str]:
-    """What glusterd calls the nodes."""
+    """glusterd's names of the nodes."""
     pool = gluster.pool()
     return sorted(pool[uuid].host if uuid in pool else uuid for uuid in uuids)
 
@@ -87,7 +87,7 @@ def _held_here(volume: str) -> Iterator[None]:
     try:
         deadline = time.monotonic() + _ASKED_SECONDS
         while not _locked(descriptor):
-            # A node that asks whether the file is locked locks it for a moment.
+            # The peer script locks the file for a moment to see whether it is locked.
             if time.monotonic() > deadline:
                 raise _refused(volume, ["this node"])
             time.sleep(0.1)

@@ -1,7 +1,7 @@
-"""What the translator's commands need of the ``gluster`` command line.
+"""Runs ``gluster`` and reads its answers, for the commands on volumes.
 
-Every command runs with ``--mode=script --xml``. glusterd serves one transaction at a time and
-refuses the next; such a refusal is retried, everything else is an error.
+Every command runs with ``--mode=script --xml``. glusterd runs one transaction on a volume at a time
+and refuses the next. Such a refusal is retried; every other one is an error.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from glupy_exporter import commands
 from glupy_exporter.errors import UserError
 
 ON = ("on", "enable", "yes", "true", "1")
-"""What GlusterFS shows for an option that is switched on."""
+"""The values that GlusterFS shows for an option that is switched on."""
 
 _PROGRAM = ("gluster", "--mode=script")
 _BUSY = ("Another transaction", "Locking failed", "Unable to acquire lock")
 _BUSY_SECONDS = 120.0
 # `gluster` itself gives up after two minutes.
 _COMMAND_SECONDS = 300.0
-# Where it runs glfsheal, which looks at every entry that may need heal, it waits for that.
+# It waits for glfsheal, which looks at every entry that may need heal.
 _HEAL_SECONDS = 6 * 3600.0
 
 PATIENCE = 660.0
@@ -37,7 +37,7 @@ class GlusterError(UserError):
 
 
 class RefusedError(GlusterError):
-    """glusterd answered, and does not do it."""
+    """glusterd answered that it does not do it."""
 
 
 class UndecidedError(GlusterError):
@@ -134,8 +134,8 @@ def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
     pause = 0.1
     while True:
         try:
-            # Ctrl-C must not end a transaction half-way, and what `unfinished` marks as inheritable
-            # goes on.
+            # Ctrl-C must not end a transaction half-way, and the standby of `unfinished` waits for
+            # `gluster` by a descriptor that it inherits.
             done = commands.run(command, seconds, undisturbed=True)
         except FileNotFoundError as error:
             raise GlusterError(
@@ -275,9 +275,9 @@ def clients(name: str) -> dict[str, int]:
 class Unhealed:
     """How many entries of a volume are not the same on all bricks, by what ``heal info`` says.
 
-    A brick lacks something of those "possibly undergoing heal" as of the others: GlusterFS calls an
-    entry so if a brick is blamed for it while somebody holds self-heal's lock on it. What is only
-    being written is not among them.
+    Entries "possibly undergoing heal" differ between bricks like the others: GlusterFS calls an
+    entry so if a brick is blamed for it while a process holds self-heal's lock on it. Entries that
+    are only being written are not among them.
     """
 
     pending: int = 0
@@ -321,9 +321,9 @@ def unhealed(name: str) -> Unhealed | None:
 
 
 def processes() -> dict[Brick, tuple[str, int]]:
-    """Of each brick that runs, whichever its volume: the UUID of its node and its process's pid.
+    """The UUID of the node and the pid of the process, by brick, of all bricks that run.
 
-    A node may go by one name in one volume and by another in the next.
+    A node's name may differ from volume to volume; its UUID does not.
     """
     running = parse_status(command("volume", "status", "all")).bricks
     found = {}
@@ -354,7 +354,7 @@ def geo_replication(name: str) -> list[str]:
     try:
         return parse_geo_replication(command("volume", "geo-replication", name, "status"))
     except RefusedError:
-        # So it answers, in XML without any reason, also where there is no session.
+        # This is also the answer if there is no session; the XML has no reason to tell them apart.
         return []
 
 
@@ -383,7 +383,7 @@ def set_granular_entry_heal(name: str, on: bool) -> None:
 
 
 def set_scrub(name: str, option: str, value: str) -> None:
-    """Set what ``volume set`` leaves to ``volume bitrot``, like ``scrub-frequency``.
+    """Set an option that only ``volume bitrot`` sets, like ``scrub-frequency``.
 
     Raises:
         GlusterError: the volume is not started, or has no bitrot detection.
@@ -429,7 +429,7 @@ def execute(script: str, *arguments: str) -> list[str]:
 
 
 def lines(output: str) -> list[str]:
-    """The lines of a script's output. Only a newline ends one: a path may hold all else."""
+    """The lines of a script's output. Only a newline ends one: paths may have all else."""
     return output.split("\n")
 
 

@@ -53,13 +53,13 @@ def _require_root() -> None:
 
 
 def _read(source: Path) -> bytes:
-    """What is in the file, which nobody but root can have written if this is to run as root.
+    """The content of a file that nobody but root, or the user who runs this, can have written.
 
     Raises:
         UserError: it cannot be read, or is another user's.
     """
     try:
-        # O_NONBLOCK: nobody must wait for a FIFO's other end.
+        # O_NONBLOCK: the other end of a FIFO is not waited for.
         descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(descriptor)
@@ -82,8 +82,8 @@ def _read(source: Path) -> bytes:
 def _check_loads(source: Path, content: bytes) -> None:
     """Raise UserError unless the dynamic linker can load ``content``, as read from ``source``.
 
-    In a process of its own, since loading runs code of the library; from memory, so that it is
-    what has been checked, and will be installed, whatever is done to the file meanwhile.
+    It is loaded in a process of its own, since that runs code of the library. It is loaded from
+    memory, so that nobody can replace the file between the check and the installation.
     """
     code = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW).xlator_api"
     try:
@@ -123,7 +123,7 @@ def _checked(directory: Path) -> bytes:
 def install(directory: Path, dry_run: bool = False, script_only: bool = False) -> list[str]:
     """Install ``directory/glupy.so`` and the peer script; return a line for each file.
 
-    With ``script_only`` nothing but the script, which is all that a node without bricks needs.
+    With ``script_only``, install only the script, which is all that a node without bricks needs.
 
     Raises:
         UserError: not root, no translator of root's there, or it does not fit the installed

@@ -1,4 +1,4 @@
-"""The volume option by which glusterd inserts the translator, and those that it knows beside it."""
+"""The translator's options of a volume, and where they put its volfiles and segments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else is switched on: ``quota`` would be below sdfs, namespace and cdc."""
 
 
 _SCRUB = {"features.scrub-freq": "scrub-frequency", "features.scrub-throttle": "scrub-throttle"}
-"""What ``volume set`` refuses and ``volume bitrot`` sets, by the words of the latter."""
+"""The options that only ``volume bitrot`` sets, and its words for them."""
 
 
 def of_scrub(volume: Volume) -> dict[str, str]:
@@ -55,16 +55,16 @@ def segment_directory(volume: Volume) -> Path:
 
 
 def segment_paths(volume: Volume, brick: Brick) -> list[Path]:
-    """Where the segment of the brick may be; the usual name, which comes last, may be another's.
+    """The paths that the brick's segment may have; the usual one, the last, may be another brick's.
 
-    As the kernel of the brick's node has it, if links there lead as they do here.
+    The kernel of the brick's node shows these paths, if links there lead where they do here.
     """
     directory = Path(os.path.realpath(segment_directory(volume)))  # resolve() fails at a loop
     return [directory / name for name in reversed(naming.names(volume.name, brick.path))]
 
 
 def volfile(volume: Volume, brick: Brick) -> Path:
-    """The brick's volfile, as glusterd calls it on the node that holds the brick."""
+    """The path of the brick's volfile on the node that holds the brick."""
     path = brick.path.lstrip("/").replace("/", "-")
     name = f"{volume.name}.{brick.host}.{path}.vol"
     return Path(gluster.working_directory()) / "vols" / volume.name / name

@@ -1,4 +1,4 @@
-"""What every node of the pool says about its translator.
+"""Asks every node of the pool about its translator.
 
 ``gluster system:: execute glupy`` makes glusterd run ``peer_glupy`` from GlusterFS's libexec
 directory on each connected node and hands back what all of them printed. That script is the only
@@ -21,11 +21,11 @@ from glupy_exporter.operate import gluster
 NAME = "glupy"
 
 FUSE = "/dev/fuse"
-"""What glusterd opens on every node before it stops a single brick."""
+"""The device that glusterd opens on every node before it stops a single brick."""
 
 STATE = Path("/var/lib/glupy-exporter")
-"""Where commands note, on the node on which they run, which volumes they work on: ``VOLUME.lock``
-is locked by the one at work, ``VOLUME.json`` says what it has not brought back yet."""
+"""Where a command notes, on the node on which it runs, that it works on a volume. It locks
+``VOLUME.lock``, and writes into ``VOLUME.json`` what it has not brought back yet."""
 
 # glusterd takes any exit code but 0 as the failure of the whole command, on all nodes.
 SCRIPT = (
@@ -38,12 +38,12 @@ SCRIPT = (
 #   segment UUID PID PATH                a segment that a brick process here is counting into
 #   busy UUID - VOLUME                   a command on this node works on the volume
 #   unfinished UUID COMMAND VOLUME       a command on this node did not bring the volume back
-#   lacks UUID - FILE                    what glusterd cannot open, but needs for `reset-brick`
+#   lacks UUID - FILE                    a file that glusterd cannot open for `reset-brick`
 # With the arguments `forget VOLUME DIRECTORY` it first removes what the volume's bricks left there;
 # with `holding PATH...` it also prints
 #   holding UUID PID PATH                a brick process that still works on the brick PATH
 PATH=@PATH@
-# Names are bytes: a pattern must not pass over what is no character of a locale.
+# Names are bytes: in another locale a pattern does not match what is no character there.
 LC_ALL=C
 export LC_ALL
 if [ "$1" = forget ]; then
@@ -56,7 +56,7 @@ blank='[[:space:]]'
 option="^$blank*option$blank$blank*working-directory$blank$blank*"
 workdir=$(sed -n "s/$option\"*\([^\"[:space:]]*\).*/\1/p" @VOLFILE@ 2>/dev/null | sed '$!d')
 uuid=$(sed -n 's/^UUID=//p' "${workdir:-@WORKDIR@}/glusterd.info")
-# Where there is no such device, opening it so would make a file.
+# Opening the device would make a file where it does not exist.
 [ -c @FUSE@ ] && (: <>@FUSE@) 2>/dev/null || echo "lacks $uuid - @FUSE@"
 version=$(glusterfsd --version | sed -n '1s/^glusterfs \([^ ]*\).*/\1/p')
 library=$(glusterfsd --print-xlatordir)/user/glupy.so
@@ -71,10 +71,10 @@ for directory in /proc/[0-9]*; do
     # pidof is not everywhere.
     { read -r program <"$directory/comm"; } 2>/dev/null && [ "$program" = glusterfsd ] || continue
     pid=${directory#/proc/}
-    # Whoever is on this node may call a program so, and have a name of a segment in its own /run.
+    # Any user may call a program so, and name a file like a segment in a /run of their own.
     user=$(sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null)
     [ "$user" = "$me" ] || continue
-    # The bricks of a container are its own glusterd's.
+    # The bricks of a container belong to the glusterd in there.
     [ "$(readlink "/proc/$pid/ns/pid" 2>/dev/null)" = "$namespace" ] || continue
     # Through map_files the file can be read even if another has taken its name.
     range=$(sed -n 's|^\([0-9a-f]*-[0-9a-f]*\) .*/user/glupy\.so.*|\1|p' "/proc/$pid/maps" \
@@ -122,7 +122,7 @@ _STAMP_SIZE_MAX = 256
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a built translator says of itself."""
+    """The identity that is compiled into a translator."""
 
     xlator_version: str
     glusterfs_version: str
@@ -135,7 +135,7 @@ class Loaded:
 
     stamp: Stamp | None
     installed: bool
-    """It is, byte for byte, the one that the process would load now."""
+    """Whether it is, byte for byte, the one that is installed on the node."""
 
 
 @dataclass(frozen=True)
@@ -146,25 +146,24 @@ class Node:
     stamp: Stamp | None
     """Of the installed translator; None if there is none."""
     segments: Mapping[str, int] = field(default_factory=dict)
-    """Pid of the brick process by the path of the segment it holds open, as the kernel has it. It
-    holds open files of the volume's users as well, who may name them like segments."""
+    """Pid of the brick process, by the kernel's path of each segment that it holds open. Files of
+    the volume's users, which it also holds open, are among them if they are named like segments."""
     loaded: Mapping[int, Loaded] = field(default_factory=dict)
-    """By the pid of the brick process. A node that still has the script of the first release does
-    not tell."""
+    """By the pid of the brick process; empty if the node has the script of the first release."""
     busy: frozenset[str] = frozenset()
-    """Volumes that a command on this node works on."""
+    """Volumes that a command on the node works on."""
     unfinished: Mapping[str, str] = field(default_factory=dict)
-    """The command that has not brought a volume back yet, at work or ended, by the volume."""
+    """The command that has not brought a volume back yet, by volume; it may have ended."""
     lacks: frozenset[str] = frozenset()
-    """Of :data:`FUSE`, what glusterd cannot open there."""
+    """Files that glusterd needs there and cannot open: :data:`FUSE`, or none."""
 
 
 class NoScriptError(UserError):
-    """A node has no peer script, so that none can be asked."""
+    """A node has no peer script, so no node can be asked."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self.hosts = tuple(hosts)
-        """As glusterd calls them; ``localhost`` is this node."""
+        """glusterd's names of the nodes without a script; ``localhost`` is this node."""
         super().__init__(
             f"no translator is installed on {', '.join(self.hosts)}; run `glupy-exporter xlator "
             "install` there, with `--script-only` on a node without bricks: glusterd asks all "
@@ -263,7 +262,7 @@ def forget(volume: str, directory: Path) -> None:
 
 
 def holding(bricks: Sequence[gluster.Brick]) -> bool:
-    """Whether a process on a brick's node still has the brick's directory open, of any of them.
+    """Whether any of the bricks' directories is still held open by a process on the brick's node.
 
     Raises:
         NoScriptError, GlusterError: as :func:`nodes`.

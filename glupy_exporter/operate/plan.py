@@ -1,4 +1,4 @@
-"""What it takes to put the translator into a volume's bricks, to renew it, or to take it out.
+"""Plans how to put the translator into a volume's bricks, to renew it, or to take it out.
 
 GlusterFS puts ``user/glupy`` into a brick's volfile when the volume option ``user.xlator.glupy``
 names a position, and running bricks keep the graph and the library that they started with, so
@@ -38,7 +38,7 @@ class Plan:
     restart: tuple[Brick, ...] = ()
     """The bricks to restart, in this order."""
     pids: Mapping[str, int] = field(default_factory=dict)
-    """Of the bricks that run now, by ``HOST:PATH``."""
+    """Pids of the bricks that run now, by ``HOST:PATH``."""
     unhealed: gluster.Unhealed = field(default_factory=gluster.Unhealed)
     """Entries that have to be healed before a brick may be taken down."""
 
@@ -194,7 +194,7 @@ def check_ready(volume: Volume, status: gluster.Status) -> None:
 
 
 def _check_idle(volume: Volume, status: gluster.Status) -> None:
-    """Raise UserError while a task runs with which glusterd stops nothing."""
+    """Raise UserError while a task runs that keeps glusterd from stopping bricks."""
     if status.tasks:
         raise UserError(f"{volume.name} is busy ({', '.join(status.tasks)}); try again afterwards")
 
@@ -224,7 +224,7 @@ def _check_fuse(nodes: Mapping[str, peer.Node]) -> None:
 
 
 def _unhealed(volume: Volume) -> gluster.Unhealed:
-    """Entries that wait for heal. Raises UserError if that cannot be told, or would not end."""
+    """Entries that wait for heal. Raises UserError if they are not known, or never heal."""
     found = gluster.unhealed(volume.name)
     if found is None:
         raise UserError(
@@ -292,9 +292,9 @@ def _restarting(
 def to_enable(name: str) -> Plan:
     """What enabling the volume ``name`` takes.
 
-    Bricks that run the translator already are left alone: an enabling that did not come to its
-    end leaves the option set and some bricks without the translator, and after `volume reset` all
-    bricks run it though the option is gone.
+    Bricks that run the translator already are left alone. An `enable` that was interrupted leaves
+    the option set and some bricks without the translator; `volume reset` leaves bricks that run it
+    without the option.
 
     Raises:
         UserError: no such volume, it is enabled already, a node that holds one of its bricks has no

@@ -23,9 +23,9 @@ class Row:
     volume: str
     brick: str
     volfile: bool | None
-    """glusterd has put the translator into the brick's graph."""
+    """Whether glusterd has put the translator into the brick's graph."""
     loaded: bool | None
-    """The running brick has a segment open."""
+    """Whether the running brick has a segment open."""
     segment: str | None
     """``alive``, ``dead``, ``none``, or why it cannot be read."""
     version: str | None
@@ -54,7 +54,7 @@ class _Pool:
             return cls(here, members, peer.this_node(), error.hosts)
 
     def silent(self, brick: Brick) -> str:
-        """Why nothing is known of what a brick's node has loaded."""
+        """Why it is not known what a brick has loaded."""
         node = self.members.get(brick.node)
         if node is None or not node.connected:
             return f"node {brick.host} is not connected: bring it back"
@@ -130,7 +130,7 @@ def _segment(path: Path) -> str:
 
 
 def _version(owner: Volume, brick: Brick, node: peer.Node) -> str:
-    """Whether what the brick runs and what its node would load fit each other and this exporter."""
+    """``match`` if brick, installed translator and this exporter fit each other, else why not."""
     if node.stamp is None:
         return "no translator installed"
     problem = install.check(node.stamp, node.glusterfs_version)

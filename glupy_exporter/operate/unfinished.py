@@ -50,15 +50,15 @@ class Work:
     brick: Brick | None = None
     """The brick that it takes down; None if it stops the volume."""
     running: tuple[str, ...] = ()
-    """The bricks, ``HOST:PATH``, that ran before it stopped the volume; none if none did."""
+    """The bricks, ``HOST:PATH``, that ran before it stopped the volume."""
     options: Mapping[str, str] | None = None
-    """What has to be set again, as the options may have been reset."""
+    """Options to set again, as they may have been reset; None once they are set."""
     granular: str | None = None
     """The value of ``cluster.granular-entry-heal``, which only a started volume takes."""
     segments: str | None = None
     """The directory with segments that nobody needs once the volume is without the translator."""
     scrub: Mapping[str, str] = field(default_factory=dict)
-    """What :func:`options.set_scrub` has to set again on the started volume."""
+    """Options that :func:`options.set_scrub` has to set again on the started volume."""
 
     @property
     def what(self) -> str:
@@ -67,12 +67,12 @@ class Work:
 
 
 def note_of(volume: str) -> Path:
-    """Where the note about a volume is."""
+    """The path of the note about a volume."""
     return peer.STATE / f"{volume}.json"
 
 
 def read(volume: str) -> Work | None:
-    """What an earlier command has left to bring back; None if there is nothing.
+    """The work that an earlier command has left; None if there is none.
 
     Raises:
         UserError: the note cannot be read.
@@ -111,10 +111,13 @@ def write(work: Work) -> None:
 
 
 def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
-    """Poll ``ready`` once a second. Raises UserError with ``what`` when the deadline is over.
+    """Poll ``ready`` once a second until it holds.
 
-    While glusterd is at something else, or does not answer, nothing is known: for that the deadline
-    is put off, up to :data:`gluster.PATIENCE` from now.
+    While glusterd is busy or does not answer, the deadline is put off, up to
+    :data:`gluster.PATIENCE` from the call.
+
+    Raises:
+        UserError: the deadline is over; the text begins with ``what``.
     """
     trouble = ""
     latest = max(deadline, time.monotonic() + gluster.PATIENCE)
@@ -135,7 +138,7 @@ def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
 def bring_back(volume: str, seconds: float = SECONDS) -> None:
     """Do what the note about the volume says is left to do, and remove it.
 
-    Whatever fails is tried again, and what has been done meanwhile by somebody else is not.
+    What fails is tried again. What somebody else has done meanwhile is not done again.
 
     Raises:
         UserError: something is not back within ``seconds``; the note stays.
@@ -162,14 +165,14 @@ def _is_back(name: str, gone_by: float) -> bool:
         return True
     (volume,) = found
     if work.brick:
-        # Whoever stopped the volume or replaced the brick meanwhile does not want to have it back.
+        # If somebody stopped the volume or replaced the brick meanwhile, it is not to come back.
         if not volume.started or work.brick not in volume.bricks:
             return True
         return _are_online(volume, [work.brick], gone_by)
     if work.options:
         gluster.command(*options.set_command(name, work.options))
     if work.options is not None:
-        # Once set, they are whoever's who changes them next.
+        # Only once: somebody may change them from now on.
         work = dataclasses.replace(work, options=None)
         write(work)
     wanted = [brick for brick in volume.bricks if str(brick) in work.running]
@@ -180,17 +183,17 @@ def _is_back(name: str, gone_by: float) -> bool:
     for option, value in work.scrub.items():
         options.set_scrub(name, option, value)
     if work.segments and not options.ours(gluster.volume(name)):
-        # They would look like dead bricks. Without a node's help its exporter shows them until
-        # they expire.
+        # Segments that stay look like dead bricks. Where a node does not help, they stay until they
+        # expire.
         with contextlib.suppress(gluster.GlusterError, peer.NoScriptError):
             peer.forget(name, Path(work.segments))
     return True
 
 
 def _are_online(volume: Volume, bricks: Sequence[Brick], gone_by: float) -> bool:
-    """Whether all bricks run; if not, start them as soon as they are gone, by ``gone_by`` at last.
+    """Whether all bricks run; if not, start them once they are gone, or at ``gone_by``.
 
-    In a process shared with other bricks, one that comes back before it is gone never serves a
+    In a process shared with other bricks, a brick that is started before it is gone never serves a
     client again. Only ``force`` starts a brick of a started volume, and a volume that some of the
     nodes take for started.
     """
@@ -213,7 +216,7 @@ def _holding(bricks: Sequence[Brick]) -> bool:
 
 @contextlib.contextmanager
 def promised(work: Work) -> Iterator[None]:
-    """Take something down in the block; at its end, however it ends, it comes back.
+    """Take something down in the block; bring it back at the end, however the block ends.
 
     Raises:
         Interrupted: a signal came meanwhile; all is back.
@@ -261,7 +264,7 @@ def _stand_by(work: Work, reading: int) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        # A command that is stopped, not killed, has its brick down as well.
+        # A command that SIGSTOP has stopped leaves its brick down as well.
         ready, _, _ = select.select([reading], [], [], STANDBY_SECONDS)
         if not (ready and os.read(reading, 1)):
             syslog.openlog("glupy-exporter")

@@ -56,7 +56,7 @@ BUSIEST_CLIENT = (
 
 
 def missing_families(prometheus: monitoring.Prometheus) -> list[str]:
-    """The families that the workload must have fed and that are unknown to Prometheus, or 0."""
+    """The families that the workload feeds and of which Prometheus has nothing above 0."""
     missing = []
     for family in FAMILIES:
         if family.name in NOT_FED:
@@ -69,7 +69,7 @@ def missing_families(prometheus: monitoring.Prometheus) -> list[str]:
 
 
 def report(exporter: str, prometheus: monitoring.Prometheus) -> None:
-    """Print what there is to see."""
+    """Print some of the metrics, and where to see more."""
     say(f"the top of {exporter}/metrics")
     for line in monitoring.top_of_metrics(exporter, 20):
         print(f"  {line}")
@@ -88,8 +88,10 @@ def report(exporter: str, prometheus: monitoring.Prometheus) -> None:
 
 
 def demo(once: bool, then: str | None) -> int:
-    """Set everything up, work, report; then go on, unless ``once``, until ``then`` has ended or,
-    without it, until interrupted.
+    """Set everything up, work and report; return the exit code.
+
+    Unless ``once``, go on working until the command ``then`` has ended or, without it, until
+    interrupted.
     """
     machine.LOGS.mkdir()
     machine.start_glusterd()
@@ -99,7 +101,7 @@ def demo(once: bool, then: str | None) -> int:
     prometheus = monitoring.Prometheus(exporter)
     workload = Workload([mount_point / "work" for mount_point in machine.MOUNT_POINTS])
     try:
-        # At full speed, the first seconds would dwarf all others in the graphs of a command.
+        # A command looks at graphs, in which seconds at full speed would dwarf all others.
         code = show(workload, exporter, prometheus, BACKGROUND_PAUSE if then else 0.0)
         if once or (code != 0 and then):
             return code
@@ -109,7 +111,7 @@ def demo(once: bool, then: str | None) -> int:
 
 
 def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, pause: float) -> int:
-    """Work, check what Prometheus has, report; 1 if it has nothing of something."""
+    """Work, check what Prometheus has, and report; return 1 if anything is missing, else 0."""
     say(f"working on the volume for {WORKLOAD_SECONDS:.0f} s")
     for line in workload.run(WORKLOAD_SECONDS, pause):
         print(f"  {line}", flush=True)
@@ -121,7 +123,7 @@ def show(workload: Workload, exporter: str, prometheus: monitoring.Prometheus, p
 
 
 def families_are_there(prometheus: monitoring.Prometheus) -> bool:
-    """Wait until Prometheus has something of every family, and say what it has not."""
+    """Wait for every family that was fed; whether Prometheus has all. Print those it lacks."""
     say("asking Prometheus for every family that the workload fed")
     missing: list[str] = []
 
@@ -143,7 +145,7 @@ def families_are_there(prometheus: monitoring.Prometheus) -> bool:
 
 
 def dashboards_are_fed(prometheus: monitoring.Prometheus) -> bool:
-    """Wait until every query of the dashboards finds something, and say which does not."""
+    """Wait for an answer to every dashboard query; whether all have one. Print those without."""
     say("asking Prometheus every query of the Grafana dashboards")
     busiest = max(prometheus.query(BUSIEST), key=lambda row: row[1])[0]["gfid"]
     client = prometheus.query(BUSIEST_CLIENT)[0][0]["client"]
@@ -167,7 +169,7 @@ def dashboards_are_fed(prometheus: monitoring.Prometheus) -> bool:
 
 
 def go_on(workload: Workload, prometheus: monitoring.Prometheus, then: str | None) -> int:
-    """Work lightly while a command of the shell runs and return its exit code, or for ever."""
+    """Work lightly while a shell command runs, and return its exit code; without one, for ever."""
     work = workload.run(float("inf"), pause=BACKGROUND_PAUSE)
     if then is None:
         say("a light workload goes on; Ctrl-C ends the demo and removes everything that it made")
@@ -192,7 +194,7 @@ def go_on(workload: Workload, prometheus: monitoring.Prometheus, then: str | Non
 
 @contextmanager
 def only_one() -> Iterator[None]:
-    """Make the demo's directory, hold it against other demos, and remove it if it is empty."""
+    """Make the demo's directory and lock it for the block; remove it afterwards if it is empty."""
     machine.DIRECTORY.mkdir(mode=0o755, exist_ok=True)
     handle = os.open(machine.DIRECTORY, os.O_RDONLY)
     try:

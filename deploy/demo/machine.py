@@ -1,8 +1,8 @@
-"""What the demo puts on this machine, and how all of that is taken away again.
+"""Puts the demo on this machine, and takes all of it away again.
 
-Everything lies under :data:`DIRECTORY` or can be told by itself to be the demo's: its volume has
-its bricks there, its processes carry a mark in their environment, its translator is the one built
-there. So cleaning up needs no memory of the run that is cleaned up after, however that ended.
+Everything lies under :data:`DIRECTORY` or can be recognised: the volume has its bricks there,
+processes carry a mark in their environment, and the translator is the one that was built there. So
+cleaning up needs no notes of the run that it cleans up after, however that ended.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LOGS = DIRECTORY / "logs"
 VOLUME = "glupy-demo"
 USER = "nobody"
 COMMAND_SECONDS = 60.0
-"""How long a command of the system may take, all of which answer within seconds."""
+"""How long a command of the system may take; each should take a few."""
 
 _BRICKS = (DIRECTORY / "bricks" / "1", DIRECTORY / "bricks" / "2")
 _SAVED = DIRECTORY / "saved-translator"
@@ -73,7 +73,7 @@ def print_logs() -> None:
 
 
 def print_hang() -> None:
-    """Show what waits in each brick, and what GlusterFS's clients know to be wrong."""
+    """Show the fops that wait in each brick, and the failed assertions of GlusterFS's clients."""
     for brick, path in zip(_BRICKS, _SEGMENTS_OF_BRICKS):
         try:
             with reader.Segment(path) as segment:
@@ -93,7 +93,7 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
     """Return as soon as ``condition`` holds.
 
     Raises:
-        UserError: it does not within ``seconds``.
+        UserError: it does not hold within ``seconds``.
     """
     give_up = time.monotonic() + seconds
     while not condition():
@@ -103,7 +103,7 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
 
 
 def run(*words: str | Path) -> None:
-    """Run a command of the system that has to succeed, and soon."""
+    """Run a command of the system that has to succeed within COMMAND_SECONDS."""
     subprocess.run(words, check=True, timeout=COMMAND_SECONDS)
 
 
@@ -112,7 +112,7 @@ def glupy_exporter(*words: str) -> None:
     command = f"glupy-exporter {' '.join(words)}"
     print(f"$ {command}", flush=True)
     program = Path(sys.executable).parent / "glupy-exporter"
-    # It has bounds of its own for what it waits for; this one is for what it does not know of.
+    # The command has limits of its own for all that it waits for; this one is the last resort.
     if subprocess.run([program, *words], check=False, timeout=900).returncode != 0:
         raise UserError(f"`{command}` failed")
 
@@ -131,7 +131,7 @@ def start_service(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for the demo, which then ends its processes
+            start_new_session=True,  # Ctrl-C ends the demo, which then ends its processes
         )
 
 
@@ -159,12 +159,12 @@ def _glusterds() -> list[tuple[int, str]]:
 
 
 def _is_for(words: list[str], *paths: Path) -> bool:
-    """Whether a command line is GlusterFS's process for one of these: a brick or a mount."""
+    """Whether a command line is of a GlusterFS process for one of these bricks or mounts."""
     return "gluster" in words[0] and not {*map(str, paths)}.isdisjoint(words)
 
 
 def _started_for(path: Path) -> list[list[str]]:
-    """Command lines of GlusterFS's processes for ``path``."""
+    """The command lines of GlusterFS's processes for a brick or a mount."""
     return [words for _, words, _ in _processes() if _is_for(words, path)]
 
 
@@ -299,7 +299,7 @@ def _remove_volume() -> None:
             gluster.command("volume", "stop", VOLUME, "force")
         gluster.command("volume", "delete", VOLUME)
     wait_for("the end of the bricks", lambda: not any(map(_started_for, _BRICKS)), 30)
-    # What is left behind by GlusterFS, and by the translator of a brick that was killed.
+    # GlusterFS leaves these behind, and the translator does in a brick that was killed.
     for path in (*_SEGMENTS_OF_BRICKS, *_LOGS_OF_BRICKS):
         path.unlink(missing_ok=True)
     for socket_path in sockets:
@@ -342,9 +342,9 @@ def _remove_translator() -> None:
 
 
 def remove() -> bool:
-    """Remove everything that a demo has made and nothing else, but for the empty directory.
+    """Remove everything that a demo has made, but the empty directory, and nothing else.
 
-    It can be called again, and after a demo that ended anyhow. False if something had to stay.
+    It may be called at any time and again. Returns False if something had to stay.
     """
     complete = True
     for step in (

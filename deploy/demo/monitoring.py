@@ -1,4 +1,4 @@
-"""The exporter and the Prometheus of the demo, and questions to them."""
+"""Starts the exporter and the Prometheus of the demo, and asks them."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def start_exporter() -> str:
     """Start the exporter as an unprivileged user in group gluster and return its URL."""
     url = f"http://{_ADDRESS}:{_free_port(_EXPORTER_PORT)}"
     machine.say(f"starting the exporter on {url} as {machine.USER} in group gluster")
-    # That user has to be able to read the code, wherever this checkout and the interpreter of its
-    # virtual environment lie (below /root, for example).
+    # A copy, as that user may not be able to read this checkout and its virtual environment, which
+    # may be below /root.
     code = machine.DIRECTORY / "code"
     for name in _MODULES:
         module = importlib.util.find_spec(name)

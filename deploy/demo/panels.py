@@ -1,4 +1,4 @@
-"""Every query of the Grafana dashboards, asked as Grafana would ask it."""
+"""Asks every query of the Grafana dashboards as Grafana would."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Question(NamedTuple):
     panel: str
     expression: str
     instant: bool
-    """Asked once, and not for each point of a graph."""
+    """Whether it is asked once, not for each point of a graph."""
     points: int | None
-    """Of the graph at most, if not one for each pixel."""
+    """The most points of the graph; None for one a pixel."""
 
 
 def _escaped(value: str) -> str:
@@ -46,8 +46,13 @@ def expanded(expression: str, values: dict[str, str]) -> str:
 def questions(
     busiest: dict[str, str], window: str = "5m", interval: str = "5m"
 ) -> Iterator[Question]:
-    """All queries, with All chosen where that can be, and with the ``busiest`` "client" and, by its
-    gfid, "file"; for a time range of ``window``, of which each point has the rate of ``interval``.
+    """All queries with All chosen where that can be, and again with the busiest file and client.
+
+    Args:
+        busiest: the gfid of the busiest file and the address of the busiest client, as ``file`` and
+            ``client``.
+        window: the time range of the page.
+        interval: the time over which each point of a graph has a rate.
     """
     for file in sorted(DASHBOARDS.glob("*.json")):
         dashboard: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -69,7 +74,7 @@ def questions(
 
 
 def unanswered(prometheus: Prometheus, asked: list[Question]) -> list[Question]:
-    """The questions to which there is no answer and should be one."""
+    """The questions without an answer that should have one."""
     return [
         question
         for question in asked

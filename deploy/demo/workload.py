@@ -24,20 +24,20 @@ BLOCK = 64 << 10
 PROGRESS_SECONDS = 5.0
 SWELL_SECONDS = 600.0
 PATIENCE_SECONDS = 60.0
-"""How long a worker may be at one step of its work, none of which takes a second in peace."""
+"""How long a worker may be at one step of its work; none takes a second if nothing hangs."""
 
 END_SECONDS = 5.0
 
 
 class HangError(UserError):
-    """Workers that do not come back from the file system; the text says where each of them is."""
+    """A worker does not come back from the file system; the text says where each of them is."""
 
 
 class Worker(threading.Thread):
-    """A thread that notes what it works on.
+    """A thread that notes the path that it works on.
 
-    It is a daemon: nothing interrupts a system call that waits for FUSE, and the demo has to end
-    nevertheless.
+    It is a daemon thread, since nothing interrupts a system call that waits for FUSE, and the demo
+    has to end nevertheless.
     """
 
     def __init__(self, name: str, directory: Path, task: Callable[[Worker], None]) -> None:
@@ -63,7 +63,7 @@ class Worker(threading.Thread):
         return self.is_alive() and time.monotonic() - self._since > PATIENCE_SECONDS
 
     def whereabouts(self) -> str:
-        """What it works on and since when, the line of code, and the functions of the kernel."""
+        """Its path and since when, its line of code, and the kernel's functions that it is in."""
         lines = [f"{self.name}: for {time.monotonic() - self._since:.0f} s at {self._path}"]
         frame = sys._current_frames().get(self.ident or 0)
         called = [call for call in traceback.extract_stack(frame) if call.filename == __file__]
@@ -77,7 +77,7 @@ class Worker(threading.Thread):
 
 
 def _ended(workers: Sequence[Worker], seconds: float) -> bool:
-    """Whether all have ended, for which it waits for some time."""
+    """Wait until all have ended, for ``seconds`` at most; whether they have."""
     give_up = time.monotonic() + seconds
     for worker in workers:
         worker.join(max(0.0, give_up - time.monotonic()))
@@ -85,14 +85,14 @@ def _ended(workers: Sequence[Worker], seconds: float) -> bool:
 
 
 class Workload:
-    """Workers in a directory until told to stop, each of which sees it through a mount of its own.
+    """Workers in one directory of a volume, each of which has a mount of its own.
 
-    So no mount has two threads that write to one file at a time. Where it has, GlusterFS up to 11.1
-    may lose an inode lock (its issue 4425), and everybody waits for that file for ever: a flush of
-    one thread and a write of the other meet in the replication of that client. A lock of this
-    program's around the writes would not keep them apart, since a flush comes with close(), after
-    the last write; a lock from open() until close() has returned would, but then nothing meets at
-    all. Workers of different mounts do meet, on the bricks, where locks are in order.
+    So no mount has two threads that write to one file at a time. If one had, GlusterFS up to 11.1
+    might lose an inode lock (its issue 4425) when a flush of one thread and a write of the other
+    meet in the replication of that client, and all would wait for that file for ever. A lock of
+    this program around the writes would not keep them apart, since close() flushes after the last
+    write. A lock from open() to the end of close() would, but then nothing would meet at all.
+    Workers of different mounts do meet, on the bricks, whose locks are in order.
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:
@@ -105,11 +105,12 @@ class Workload:
         self._prepared = False
 
     def run(self, seconds: float, pause: float = 0.0) -> Iterator[str]:
-        """Work for ``seconds`` with ``pause`` after every step, on average, yielding a line of
-        progress now and then.
+        """Work for ``seconds``, and yield a line of progress now and then.
+
+        ``pause`` is the mean time in seconds after each step.
 
         Raises:
-            OSError: the file system did not do what it should.
+            OSError: the file system failed.
             HangError: a worker waits for the file system for too long.
         """
         if not self._prepared:
@@ -129,7 +130,7 @@ class Workload:
             yield self._progress(time.monotonic() - start, seconds)
 
     def _until_all_end(self, workers: Sequence[Worker]) -> Iterator[None]:
-        """Start workers and yield now and then until all have ended."""
+        """Start workers; yield now and then until all have ended."""
         for worker in workers:
             worker.start()
         try:
@@ -179,13 +180,13 @@ class Workload:
                 worker.note(own)
                 step(own, dice)
                 for _ in range(10):
-                    # A few of the shared files far more often; each worker has other favourites.
+                    # Each worker uses a few of the shared files far more often than the others.
                     [rank] = dice.choices(range(SHARED_FILES), self._weights)
                     path = worker.directory / self._shared[(rank + number) % SHARED_FILES]
                     worker.note(path)
                     self._database(path, dice)
                 worker.note(own)
-                # Graphs have a shape if the load comes and goes, of each worker at another time.
+                # The load of each worker comes and goes at another time, to give graphs a shape.
                 swell = math.sin(2 * math.pi * time.monotonic() / SWELL_SECONDS + number)
                 if time.monotonic() > end or self.stop.wait(pause * (1 + 0.8 * swell)):
                     shutil.rmtree(own)

@@ -1,1 +1,1 @@
-"""What the dashboards are built of: queries, panels, links, selectors, and the page around them."""
+"""The blocks of the dashboards: queries, panels, links, selectors, and the page around them."""

@@ -15,7 +15,7 @@ from blocks.queries import expand
 from blocks.selectors import PAGES, selectors
 
 _COLUMNS = 24
-# The points of a graph of raw buckets, of which each brick has hundreds: else one for each pixel.
+# Points of a graph of raw buckets, of which a brick has hundreds. Others have one for each pixel.
 _COARSE = 120
 Row = list[Panel]
 
@@ -26,7 +26,7 @@ def row(title: str, *panels: Panel) -> Row:
 
 
 def _laid_out(panels: list[Panel]) -> list[Panel]:
-    """The panels with their places; a line of them is as high as its highest."""
+    """The panels with their places; a line of panels is as high as the highest of them."""
     placed = []
     x = y = line = 0
     for panel in panels:
@@ -41,7 +41,7 @@ def _laid_out(panels: list[Panel]) -> list[Panel]:
 def _on_page(panel: Panel, page: str) -> Panel:
     """The panel with the page's selectors in its queries and links.
 
-    It says which of them it does not follow.
+    Its description names the selectors that do not narrow it.
     """
     if not panel.targets:
         return panel
@@ -62,7 +62,7 @@ def _on_page(panel: Panel, page: str) -> Panel:
 
 
 def _annotation(name: str, color: str, page: str, expr: str, title: str, about: str) -> Json:
-    """What happened, as marks in all graphs; `about` is shown below its `title`."""
+    """Marks of events in all graphs; `about` is shown below the `title` of a mark."""
     return {
         "datasource": DATASOURCE,
         "enable": True,
@@ -126,7 +126,7 @@ def _annotations(page: str) -> core.Annotations:
 def board(page: str, question: str, further: str, rows: list[Row]) -> Dashboard:
     """The dashboard with uid glupy-`page`.
 
-    `question` is what it answers, and `further` says where to go from it: a line at its top.
+    The line at its top has the `question` that it answers, and `further`, where to go from there.
     """
     panels = [text(f"**{question}** {further}"), *(panel for panels in rows for panel in panels)]
     return Dashboard(

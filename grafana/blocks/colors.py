@@ -26,7 +26,7 @@ _KINDS = {
 
 
 def _shade(color: str, place: int, of: int) -> str:
-    """The first of a kind is the hue itself; the others go from darker to lighter."""
+    """The colour of a fop: the hue itself for the first, then shades from darker to lighter."""
     if place == 0:
         return color
     part = 0.6 + 1.0 * (place - 1) / max(of - 2, 1)  # of the hue's lightness; white is 2
@@ -41,7 +41,7 @@ FOPS = {
     for place, fop in enumerate(fops.split())
 }
 FOPS["other"] = "#BDBDBD"
-"""The colour of each fop, and of those that are added up."""
+"""The colour of each fop; `other` is the sum of those that are not shown."""
 
 WORK = {"read": BLUE, "write": VERMILLION, "metadata": SKY}
 """The colour of each kind of a file's or a client's fops."""

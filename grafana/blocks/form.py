@@ -1,4 +1,4 @@
-"""What grafanalib lacks: panels and queries with only the keys that Grafana 9 to 12 read.
+"""Panels and queries with only the keys that Grafana 9 to 12 read.
 
 grafanalib 0.7 has no panel with field options, and writes keys of Grafana 4 to 8.
 """
@@ -12,7 +12,7 @@ from grafanalib import core
 
 Json = dict[str, Any]
 
-# That of Grafana 9.0; newer ones migrate it themselves.
+# The version of Grafana 9.0; newer ones migrate dashboards themselves.
 SCHEMA_VERSION = 36
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _OBSOLETE = {
@@ -26,7 +26,7 @@ class Query(core.Target):
     """One PromQL expression, for a graph or, `instant`, for the rows of a table."""
 
     def to_json_data(self) -> Json:
-        """Return today's JSON."""
+        """The JSON that Grafana 9 to 12 read."""
         return {
             "datasource": DATASOURCE,
             "editorMode": "code",
@@ -41,8 +41,9 @@ class Query(core.Target):
 
 @attr.s(auto_attribs=True, kw_only=True)
 class Panel(core.Panel):
-    """A panel of any type, the heading of a row included; `defaults` and `overrides` are its field
-    configuration, and `more` has keys that only some types know.
+    """A panel of any type, also the heading of a row.
+
+    `defaults` and `overrides` are its field configuration. `more` has keys of some types only.
     """
 
     type: str
@@ -52,7 +53,7 @@ class Panel(core.Panel):
     more: Json = attr.Factory(dict)
 
     def to_json_data(self) -> Json:
-        """Return today's JSON."""
+        """The JSON that Grafana 9 to 12 read."""
         names = ("description", "gridPos", "id", "targets", "title", "transformations", "type")
         said = {name: getattr(self, name) for name in names}
         if self.type != "row":
@@ -67,6 +68,6 @@ class Dashboard(core.Dashboard):
     """A whole dashboard."""
 
     def to_json_data(self) -> Json:
-        """Return today's JSON."""
+        """The JSON that Grafana 9 to 12 read."""
         said = super().to_json_data()
         return {key: value for key, value in said.items() if key not in _OBSOLETE}

@@ -1,4 +1,4 @@
-"""Ways from one page to another that keep the time range and what is selected."""
+"""Links between pages, which keep the time range and the selection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUNBOOKS = "https://github.com/glupy-exporter/glupy-exporter/blob/main/docs/runb
 
 
 def between_dashboards() -> core.DashboardLink:
-    """The links at the top of every page, to all others."""
+    """The links to all other pages, at the top of every page."""
     return core.DashboardLink(
         asDropdown=True,
         title="Other pages",
@@ -37,7 +37,7 @@ def column(name: str) -> str:
 
 @attr.s(auto_attribs=True, frozen=True)
 class Link:
-    """A link to a page, whatever page it is on."""
+    """A link to a page, from any page."""
 
     page: str
     title: str
@@ -57,7 +57,7 @@ class Link:
 
 
 def to(page: str, title: str, **values: str) -> Link:
-    """A link to a page: `values` of its selectors are new, all others are kept."""
+    """A link to a page that sets the selectors in `values` and keeps all others."""
     unknown = set(values) - set(PAGES[page])
     if unknown:
         raise ValueError(f"the page {page} has no selector {', '.join(sorted(unknown))}")

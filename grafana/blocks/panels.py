@@ -36,14 +36,14 @@ _WIDTHS = {
     "xlator_version": 110,
     "version": 120,
 }
-# Pixels at least of columns of names of any length.
+# The least pixels of columns of names, which have any length.
 _NAMES = {"brick": 250, "path": 300}
 _NAME = 150
 _AGO = 118  # pixels of a column that says how long ago
 _TEXT = 20  # pixels of the letters of a name
 _SHORT, _LONG = 190, 255  # pixels of a legend beside its graph
 
-Series = tuple[str, str]  # what a series is called, and its expression
+Series = tuple[str, str]  # name and expression
 AnyLink = Union[Link, core.DataLink]
 
 
@@ -56,7 +56,7 @@ class Column(NamedTuple):
 
 
 def thresholds(*steps: tuple[float, str]) -> Json:
-    """Colours from certain values on; below the first, and where nothing is known, grey."""
+    """A colour from each value on; grey below the first, and if there is no value."""
     colors = [{"color": UNKNOWN, "value": None}]
     colors += [{"color": color, "value": value} for value, color in steps]
     return {"mode": "absolute", "steps": colors}
@@ -92,7 +92,7 @@ def _color(color: str) -> Json:
 
 
 def _colors(series: Sequence[Series]) -> list[Json]:
-    """Fixed colours of what is known by name: fops, or kinds of work."""
+    """Fixed colours of fops, or of kinds of work, by the names of their series."""
     if any(re.search(r"by \(fop[,)]", expr) for _, expr in series):
         return [_override(name, color=_color(color)) for name, color in FOPS.items()]
     found = [_override(f"/^{name}( |$)/", "byRegexp", color=_color(c)) for name, c in WORK.items()]
@@ -128,8 +128,8 @@ def stat(
 ) -> Panel:
     """One number, with its course behind it; `none` is shown if there is no number.
 
-    With a `legend`, what is shown is its name instead: that of now, since over time it was
-    another's too.
+    With a `legend`, the name of the series is shown instead. It is asked for once, since over time
+    there may have been series with other names.
     """
     return Panel(
         type="stat",
@@ -167,7 +167,7 @@ def lines(
     links: Sequence[AnyLink] = (),
     custom: Json | None = None,
 ) -> Panel:
-    """Lines over time, with a legend that has their values: beside them where they are many."""
+    """Lines over time and a legend with their values, which is beside them if they may be many."""
     labels = [name for name, _ in series if "{{" in name]
     many = len(labels) > 1 or any("{{name}}" in name for name in labels)
     long = labels != ["{{name}}"] or any("by (host, brick)" in expr for _, expr in series)
@@ -212,7 +212,7 @@ def lines(
 def areas(
     title: str, series: Sequence[Series], unit: str, description: str, **options: Any
 ) -> Panel:
-    """Parts of a whole over time: lines, but stacked. All rates are."""
+    """Parts of a whole over time, as stacked areas; every rate is such a part."""
     stacked = {"fillOpacity": 50, "stacking": {"group": "A", "mode": "normal"}}
     return lines(title, series, unit, description, custom=stacked, **options)
 
@@ -284,7 +284,7 @@ def heatmap(
                 "scheme": "Oranges",
                 "steps": 64,
             },
-            # Rounding leaves traces where there was nothing.
+            # Rounding leaves tiny counts where there were none.
             "filterValues": {"le": 1e-9},
             "legend": {"show": True},
             "rowsFrame": {"layout": "auto"},
@@ -296,7 +296,7 @@ def heatmap(
 
 
 def _of_label(label: str, link: AnyLink | None, hidden: bool) -> Json:
-    # A process id is no quantity. Without "-", `none` would stand in each empty cell.
+    # A process id is no quantity. Without "-", an empty cell would show the table's `none`.
     properties: Json = {"unit": "none", "noValue": "-"}
     if hidden:
         properties["custom_hidden"] = True
@@ -304,7 +304,7 @@ def _of_label(label: str, link: AnyLink | None, hidden: bool) -> Json:
         properties["custom_width"] = _WIDTHS[label]
     else:
         properties["custom_minWidth"] = _NAMES.get(label, _NAME)
-        # What is longer than its column can be read in a window of its own.
+        # A value that is longer than its column can be opened in a window.
         properties["custom_inspect"] = True
     if link:
         properties["links"] = [link]
@@ -323,10 +323,11 @@ def table(
     hidden: Sequence[str] = (),
     none: str = "nothing",
 ) -> Panel:
-    """A row for each set of `labels`, most of the first column first.
+    """A row for each set of `labels`, in falling order of the first column.
 
-    Every column has to have these labels and no others. A link in `links` is on that label's cells;
-    columns in `hidden` are not shown, but links know them. An empty table says `none`.
+    Every column has to have these labels and no others. `links` has links by the label on whose
+    cells they are. Columns in `hidden` are not shown, but links use them. An empty table says
+    `none`.
     """
     links = links or {}
     names = [f"Value #{letter}" for letter, _ in zip(ascii_uppercase, columns)]

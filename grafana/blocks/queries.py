@@ -1,18 +1,18 @@
 """PromQL with the page's selectors in it.
 
 Dashboards write `glupy_brick_up{$*}`, and the page of bricks asks for ``glupy_brick_up{cluster=~
-`${cluster:regex}`,...}``: with those of its selectors that the metric has labels for. Values are
-between backticks, where a quote and a backslash are themselves, and Grafana escapes what means
-something in a regular expression. So all bytes are safe but the backtick, which no brick, host,
-volume, client or fop has in its name: GlusterFS would run what follows as a command when it reads
-the brick's volfile. File names have any byte: a file is chosen by its gfid.
+`${cluster:regex}`,...}``, with those of its selectors that the metric has labels for. Values are
+between backticks, where a quote and a backslash stand for themselves, and Grafana escapes the
+characters of regular expressions. So every byte is safe but the backtick. No brick, host, volume,
+client or fop has one in its name: GlusterFS would run the text behind it as a command when it reads
+the brick's volfile. A file's name may have one, so a file is chosen by its gfid.
 """
 
 from __future__ import annotations
 
 import re
 
-# The selectors, each narrowed down by those of the same page before it, and their labels.
+# The selectors and their labels. Each selector is narrowed by those before it on the same page.
 SELECTORS = {
     "cluster": "cluster",
     "volume": "volume",
@@ -32,7 +32,7 @@ _OF_BRICK = ("cluster", "volume", "host", "brick")
 _OF_FOP = (*_OF_BRICK, "fop")
 _OF_FILE = (*_OF_BRICK, "file")
 _OF_CLIENT = (*_OF_BRICK, "client")
-# Which selectors a raw metric has labels for; the longest beginning of its name counts.
+# The selectors that a raw metric has labels for, by the longest beginning of its name.
 _LABELS = {
     "glupy_": _OF_BRICK,
     "glupy_fop_": _OF_FOP,
@@ -47,10 +47,10 @@ _LABELS = {
     "glupy_collector_": _OF_NODE,
     "glupy_exporter_": _OF_NODE,
     "glupy_segment_errors_total": _OF_NODE,
-    # Only exporters of nodes that have bricks of the volume know it: what one host says is enough.
+    # Not of a host: all exporters of the volume's nodes say the same.
     "glupy_volume_": _OF_VOLUME,
     "ALERTS": ("cluster",),
-    # What Prometheus and prometheus_client say of each exporter.
+    # Prometheus and prometheus_client make these of each exporter.
     "up": _OF_NODE,
     "scrape_": _OF_NODE,
     "process_": _OF_NODE,
@@ -58,7 +58,7 @@ _LABELS = {
 
 
 def selectors_of(metric: str) -> tuple[str, ...]:
-    """The selectors that apply to a metric: those in a recorded one's level, or see `_LABELS`."""
+    """The selectors that apply to a metric: those in a recorded one's level, else `_LABELS`."""
     level, colon, _ = metric.partition(":")
     if colon:
         return tuple(name for name, label in SELECTORS.items() if label in level.split("_"))
@@ -68,7 +68,7 @@ def selectors_of(metric: str) -> tuple[str, ...]:
 def expand(expr: str, page: tuple[str, ...]) -> str:
     """`expr` with matchers for the page's selectors.
 
-    In a metric's braces `$*` stands for all that apply to it, `$volume` for that one.
+    In a metric's braces `$*` stands for all that apply to it, `$volume` for the one called volume.
     """
 
     def matchers(found: re.Match[str]) -> str:
@@ -87,13 +87,14 @@ def expand(expr: str, page: tuple[str, ...]) -> str:
 
 
 def rate(counter: str) -> str:
-    """The rate of a counter over what Grafana takes for a point of the graph."""
+    """The rate of a counter over the range that Grafana takes for a point of the graph."""
     return f"rate({counter}[{RANGE}])"
 
 
 def or_zero(expr: str, known: str = "glupy_brick_up{$*}", **labels: str) -> str:
-    """`expr`, or 0 with these labels where there is nothing to count; where nothing is `known` of
-    what was chosen, it is unknown, and not 0.
+    """`expr`, or 0 with these labels if it finds nothing.
+
+    It is unknown, not 0, if `known` finds nothing either.
     """
     return f"{expr} or on () {_labelled(f'0 * count({known})', **labels)}"
 
@@ -101,8 +102,8 @@ def or_zero(expr: str, known: str = "glupy_brick_up{$*}", **labels: str) -> str:
 def top(series: str, by: str) -> str:
     """The ten busiest of the page's time range by their sums, and "other", for the legend {{name}}.
 
-    `series` is a recorded rate, or a raw counter, whose rate is taken. Labels in `by` that cannot
-    be told of the others are "All" there, for links to pass on.
+    `series` is a recorded rate, or a raw counter, whose rate is taken. The labels in `by` are "All"
+    for "other", for links to pass on.
     """
     each, whole = rate(series), f"rate({series}[$__range] @ end())"
     if ":" in series:
@@ -117,14 +118,15 @@ def top(series: str, by: str) -> str:
 
 
 def of_busiest(value: str, series: str, by: str) -> str:
-    """`value` of the ten with most of the recorded rate `series`, for the legend {{name}}."""
+    """`value` of the ten with the highest recorded rate `series`, for the legend {{name}}."""
     most = f"topk({_TOP}, sum by ({by}) (avg_over_time({series}[$__range] @ end())))"
     return named(f"{value} and on ({by}) {most}", by.split(", ")[-1])
 
 
 def named(expr: str, label: str) -> str:
-    """`expr` with the label `name` for legends: a label's value or, of a host or a brick, a short
-    name. That is the first part of the host's name and the last two of the brick's path.
+    """`expr` with the label `name` for legends: the value of `label`, or a short name of it.
+
+    A host's is the first part of its name. A brick's is that and the last two parts of its path.
     """
     if label not in ("host", "brick"):
         return f'label_replace({expr}, "name", "$1", "{label}", "(.*)")'
@@ -138,7 +140,7 @@ def named(expr: str, label: str) -> str:
 
 
 def to_next_power(expr: str) -> str:
-    """`expr` with le as the power of two that follows, which reads 1 KiB in place of 1023 B."""
+    """`expr` with le rounded up to a power of two, which Grafana shows as 1 KiB, not as 1023 B."""
     for power in (2**exponent for exponent in range(1, 32)):
         bound = power - 1
         forms = f"{bound}(.0)?|{str(bound)[0]}.{str(bound)[1:]}e[+]0{len(str(bound)) - 1}"

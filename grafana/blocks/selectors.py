@@ -15,7 +15,7 @@ PAGES = {
     "client": ("client", "volume", "cluster"),
     "exporter": ("host", "cluster"),
 }
-"""The selectors of each page, in their order: what is chosen most comes first."""
+"""The selectors of each page, in their order: those used most come first."""
 
 # Where a label's values are looked up.
 _SOURCES = {
@@ -30,12 +30,12 @@ _FILES = (
     "query_result(sort_desc(topk(200, sum by (gfid, path)"
     " (cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{$*}))))"
 )
-# Of {gfid="...",path="..."} VALUE TIME, in which nothing is escaped.
+# Matches {gfid="...",path="..."} VALUE TIME, in which nothing is escaped.
 _GFID_AND_PATH = r'/^\{gfid="(?<value>[^"]+)",path="(?<text>[^]*)"\} /'
 
 
 def _datasource() -> Json:
-    """The Prometheus to ask: Grafana's default one, if nothing else is chosen."""
+    """The choice of a Prometheus; Grafana's default one comes first."""
     return {
         "current": {"selected": True, "text": "default", "value": "default"},
         "hide": core.SHOW,
@@ -50,9 +50,9 @@ def _datasource() -> Json:
 
 
 def _selector(name: str, page: tuple[str, ...]) -> Json:
-    """A choice of values that go with what is chosen in the page's selectors before it.
+    """A choice of the values that occur with what is chosen in the page's selectors before it.
 
-    All is ".*", which is short, and matches series without the label.
+    All is ".*", which is short and also matches series without the label.
     """
     names = list(SELECTORS)
     before = tuple(other for other in names[: names.index(name)] if other in page)
@@ -72,8 +72,8 @@ def _selector(name: str, page: tuple[str, ...]) -> Json:
         "type": "query",
     }
     if name == "file":
-        # One file, the busiest if none is named. Were the list asked for again with each refresh of
-        # the page, a file that a link names and that is not in it would be replaced.
+        # One file, the busiest if none is named. If the list were read again with each refresh of
+        # the page, it would replace a file that a link names and that the list lacks.
         return {
             **said,
             "includeAll": False,
@@ -93,5 +93,5 @@ def _selector(name: str, page: tuple[str, ...]) -> Json:
 
 
 def selectors(page: str) -> list[Json]:
-    """Those of the page called `page`, and last the data source."""
+    """The selectors of a page, and last the data source."""
     return [*(_selector(name, PAGES[page]) for name in PAGES[page]), _datasource()]

@@ -1,4 +1,4 @@
-"""Panels that several pages have, each with its own words."""
+"""Panels that several pages have, each with a text of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blocks.links import Link
 from blocks.panels import areas, stat, thresholds
 from blocks.queries import or_zero
 
-Summed = tuple[str, str]  # an expression whose sum is shown, and what it says
+Summed = tuple[str, str]  # an expression whose sum is shown, and its description
 
 NONE_IS_WELL = thresholds((0, GOOD), (1, BAD))
 BRICKS = "glupy_brick_up{$*}"
@@ -21,7 +21,7 @@ BRICKS = "glupy_brick_up{$*}"
 def work(
     operations: Summed, read: Summed, written: Summed, *, known: str = BRICKS, width: int = 4
 ) -> list[Panel]:
-    """What is done now: operations, bytes read, bytes written."""
+    """The work of now: operations, bytes read, bytes written."""
     return [
         stat(title, or_zero(f"sum({expr})", known), of, description, width=width)
         for title, of, (expr, description) in (
@@ -44,7 +44,7 @@ def throughput(
 
 
 def translator(missing: str, **size: int) -> Panel:
-    """How many bricks have the translator; `missing` says what that means for those without it."""
+    """The share of bricks that have the translator; `missing` ends the description."""
     return stat(
         "Translator",
         "sum(count by (cluster, volume) (glupy_brick_info{$*})"
@@ -58,7 +58,7 @@ def translator(missing: str, **size: int) -> Panel:
 
 
 def up(title: str, description: str, links: Sequence[Link] = (), **size: int) -> Panel:
-    """How many of the bricks that are known run."""
+    """The share of the known bricks that run."""
     return stat(
         title,
         "sum(glupy_brick_up{$*}) / count(glupy_brick_up{$*})",
@@ -71,7 +71,7 @@ def up(title: str, description: str, links: Sequence[Link] = (), **size: int) ->
 
 
 def under_way(seconds: str, known: str = BRICKS) -> Panel:
-    """How many fops are under way, from their time a second."""
+    """How many fops are under way: the time that they take, in seconds a second."""
     return stat(
         "Under way",
         or_zero(f"sum({seconds})", known),

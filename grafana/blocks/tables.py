@@ -1,4 +1,4 @@
-"""The tables of who is busiest, which several pages have, and where their rows lead."""
+"""The tables of the busiest files, clients and bricks, which several pages have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TO_CLIENT = to("client", "Client", cluster=column("cluster"), client=column("cli
 def _busiest(
     by: str, fops: str, moved: str, these_by: str, chosen: str = "$*"
 ) -> tuple[str, list[Column]]:
-    """A condition that a series is of one of the busiest rows, and the columns of their work."""
+    """A condition that keeps only series of the busiest rows, and the columns of their work."""
     busiest = f"topk({_ROWS}, {by} ({fops}) > 0)"
     these = f"and on ({these_by}) {busiest}"
     return these, [
@@ -32,7 +32,7 @@ def _busiest(
 
 
 def files(title: str, description: str, chosen: str = "$*", among: str = "") -> Panel:
-    """The files with most operations; `chosen` are matchers, `among` a condition on the series."""
+    """The files with most operations; `chosen` has matchers, `among` a condition on the series."""
     by = "sum by (cluster, volume, gfid, path, type)"
     seconds = f"cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{{{chosen}}}"
     these, work = _busiest(

@@ -1,9 +1,8 @@
 """Runs a command apart from this machine: with mounts, processes and a network of its own.
 
-In there nothing runs yet, glusterd and its bricks have never been, and ports are free; /etc and
-what GlusterFS installs are copies. So tests on real bricks may run side by side, and beside a
-glusterd of this machine. Without root, or GlusterFS, the command runs as it is: such tests then
-say themselves what they lack.
+In there nothing runs yet, glusterd has no volumes and ports are free. /etc and GlusterFS's own
+directory are copies. So tests on real bricks may run side by side, and beside a glusterd of this
+machine. Without root or GlusterFS the command runs as it is, and tests say what they lack.
 
 Usage: ``python -m tests.support.apart COMMAND...``; the exit code is the command's.
 """
@@ -21,7 +20,7 @@ from pathlib import Path
 from glupy_exporter.build import build
 from tests.support.mounts import WITHOUT_CLIENTS
 
-# The shell stays: it collects the processes that are left to the first one.
+# The shell stays, as it collects the processes whose parents have ended.
 _INIT = (
     WITHOUT_CLIENTS
     + """

@@ -16,7 +16,7 @@ COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
 
 
 class Exporter:
-    """A `glupy-exporter serve` of our own."""
+    """A `glupy-exporter serve` that runs for a test."""
 
     def __init__(self, *flags: str, command: Sequence[str] = COMMAND) -> None:
         self.process = subprocess.Popen(

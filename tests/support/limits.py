@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 _LAST = 1.5
-"""When the session ends, as a share of the limit: the teardown had its time as well."""
+"""When the session ends, in limits of the test: by then its teardown had time as well."""
 
 
 def limit(item: pytest.Item) -> float:

@@ -1,4 +1,4 @@
-"""GlusterFS's mounts of this machine, also those whose file system is dead."""
+"""GlusterFS's mounts on this machine, also those whose file system is dead."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ while read -r _ _ _ _ target _ words; do
     esac
 done < /proc/self/mountinfo
 """
-"""What a shell does first in a new namespace of mounts. The namespace has copies of all mounts, and
-a client of GlusterFS does not end at the unmount while others have a copy."""
+"""A script for a shell to begin with in a new mount namespace. That has copies of all mounts, and a
+client of GlusterFS does not end when it is unmounted while there is a copy."""
 
 
 def mounts(prefix: str) -> list[str]:
-    """The mount points of GlusterFS whose path begins so, in whatever state their volumes are."""
+    """GlusterFS's mount points whose paths begin with ``prefix``, also those that do not answer."""
     found = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
     return [
         words[4] for words in found if "fuse.glusterfs" in words and words[4].startswith(prefix)
@@ -32,11 +32,11 @@ def mounts(prefix: str) -> list[str]:
 def abandon(mount_point: str) -> None:
     """Unmount by force: all calls that wait for this file system fail.
 
-    Not by umount(8), since a child of a process with files there may hang before it becomes that
-    program, when it closes those files.
+    This does without umount(8): a child of a process with open files there may hang when it closes
+    them, before it becomes that program.
 
     Raises:
-        OSError: nothing is mounted there any more, for example.
+        OSError: it cannot be unmounted; nothing is mounted there any more, for example.
     """
     if _LIBC.umount2(os.fsencode(mount_point), _MNT_FORCE | _MNT_DETACH) != 0:
         number = ctypes.get_errno()

@@ -18,20 +18,20 @@ class Root:
 
     @classmethod
     def make(cls, path: Path, suite: str, *packages: str) -> Root:
-        """A new one of a suite, with some packages besides the least there is."""
+        """A new root of a suite, with ``packages`` beside those that are essential."""
         path.chmod(0o755)
         words = ["debootstrap", "--variant=minbase"]
         if packages:
             words.append(f"--include={','.join(packages)}")
         subprocess.run([*words, suite, path], check=True)
-        # Nothing is to be started in there, as in any image that is being built.
+        # As in any image that is being built, no service may be started.
         policy = path / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
         return cls(path)
 
     def run(self, *words: str) -> str:
-        """What a command prints in there; it has to succeed."""
+        """The output of a command that runs in there and has to succeed."""
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
         environment["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
         done = subprocess.run(
@@ -57,7 +57,7 @@ class Root:
         return path.exists() or path.is_symlink()
 
     def ours(self) -> set[str]:
-        """All files whose name is ours, but what dpkg notes of packages that are gone."""
+        """All files with our name, but dpkg's notes and the logs."""
         found = self.run("find", "/", "-xdev", "-name", "*glupy*").split()
         return {path for path in found if not path.startswith(("/var/log/", "/var/cache/"))}
 

@@ -1,4 +1,4 @@
-"""What the exporter serves, from its own encoder."""
+"""A scrape as the exporter serves it, from its own encoder."""
 
 from __future__ import annotations
 

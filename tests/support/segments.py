@@ -88,9 +88,9 @@ class Segment:
     client_slots: int = 16
     header: Mapping[str, Any] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
-    """Of the brick, in place of the usual ones."""
+    """Numbers of the brick that differ from the usual ones."""
     health: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Of the tables ``files`` and ``clients``, likewise."""
+    """Fields of :class:`layout.Health` that differ from the usual ones, by table."""
     entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Fields of the catalog, by table, once all else is filled in."""
 
@@ -199,13 +199,13 @@ class Segment:
 
     @property
     def name(self) -> str:
-        """The file name that the core would give it."""
+        """The file name that the translator would give it."""
         return f"{self.volume}.{self.brick.lstrip('/')}.seg".replace("/", "-")
 
     def write(self, path: Path) -> Path:
-        """Write the segment to ``path``, in place of what is there, as atomically as the core.
+        """Write the segment to ``path`` in one step, as the translator does, and return its path.
 
-        If that is a directory, the segment gets its name there.
+        If ``path`` is a directory, the segment gets its usual name there.
         """
         if path.is_dir():
             path /= self.name
@@ -227,7 +227,8 @@ def write_state(
 ) -> Path:
     """Write a node's state of ``age`` seconds ago.
 
-    Of each volume: the bricks here, whether it is started, whether it names the translator.
+    ``volumes`` has, by name, the bricks here, whether the volume is started, and whether it has the
+    translator.
     """
     known = {
         name: nodestate.Volume(frozenset(bricks), started, translator)

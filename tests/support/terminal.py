@@ -1,4 +1,4 @@
-"""Commands on a terminal: press keys, see what is on the screen."""
+"""Runs a command on a terminal, presses keys and reads the screen."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Terminal:
             stderr=self._slave,
             env={**ENVIRONMENT, "TERM": term, **environment},
             start_new_session=True,
-            # The terminal's size and keys send signals only to those whose terminal it is.
+            # Only a process whose terminal this is gets the signals of its keys and of its size.
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
@@ -100,7 +100,7 @@ class Terminal:
         )
 
     def end(self) -> int:
-        """The exit code, after the terminal was found as it was before."""
+        """Wait for the end, check that the terminal is as it was, and return the exit code."""
         deadline = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < deadline

@@ -76,7 +76,7 @@ def _state(planned: Plan) -> str:
             status = gluster.status(name)
             down = [str(brick) for brick in volume.bricks if not brick.online(status)]
     except UserError as error:
-        return f"it is not known how {name} is ({error})"
+        return f"the state of {name} is not known ({error})"
     is_set = OPTION in volume.options
     words = [f"{name} is {volume.state.lower()}", f"{OPTION} is {'set' if is_set else 'not set'}"]
     if is_set and planned.command == "enable":

@@ -46,8 +46,8 @@ def _claim(volume: str) -> None:
         mine = nodes.pop(here, None)
         if mine and volume not in mine.busy:
             raise UserError(
-                "this node's peer script is of an older release, so other nodes cannot see what is "
-                "done here; run `glupy-exporter xlator install` here"
+                "this node's peer script is of an older release, so other nodes cannot see "
+                "commands that run here; run `glupy-exporter xlator install` here"
             )
         busy = [uuid for uuid, node in nodes.items() if volume in node.busy]
         if not busy:

@@ -156,8 +156,8 @@ def current(volume: Volume, brick: Brick, nodes: Mapping[str, peer.Node]) -> boo
     found = loaded(volume, brick, nodes[brick.node])
     if found is None:
         raise UserError(
-            f"node {brick.host} does not tell what its bricks run, since its peer script is of an "
-            "older release; run `glupy-exporter xlator install` there"
+            f"node {brick.host} does not tell which translator its bricks run, since its peer "
+            "script is of an older release; run `glupy-exporter xlator install` there"
         )
     return found.installed
 

@@ -139,7 +139,7 @@ def _version(owner: Volume, brick: Brick, node: peer.Node) -> str:
     if plan.counts(owner, brick, {brick.node: node}):
         running = plan.loaded(owner, brick, node)
         if running is None:
-            return "what it runs is not known: run `xlator install` on its node"
+            return "the translator that it runs is not known: run `xlator install` on its node"
         if not running.installed:
             runs = "another build" if running.stamp == node.stamp else _named(running.stamp)
             return (

@@ -89,7 +89,7 @@ def read(volume: str) -> Work | None:
         raise UserError(f"cannot read {path}: {error.strerror}; run this as root") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}, which says what an earlier command left to bring back, makes no sense; look "
+            f"{path}, in which an earlier command noted its unfinished work, makes no sense; look "
             f"at `gluster volume status {volume}`, and remove the file once all is well"
         ) from error
 

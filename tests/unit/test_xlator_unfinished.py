@@ -41,7 +41,7 @@ def test_a_note_is_read_as_it_was_written() -> None:
 def test_a_note_that_makes_no_sense_is_one_line(content: str, state: Path) -> None:
     state.mkdir()
     (state / "home.json").write_text(content)
-    with pytest.raises(UserError, match=r"home\.json, which says .*, makes no sense; look at"):
+    with pytest.raises(UserError, match=r"home\.json, in which .*, makes no sense; look at"):
         unfinished.read("home")
 
 

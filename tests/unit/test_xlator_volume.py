@@ -170,7 +170,7 @@ def test_a_name_of_the_bricks_own_says_more_than_one_that_two_may_have() -> None
             "brick runs another build, installed is 0.1.0 for GlusterFS 10.3: run ",
         ),
         (peer.Loaded(None, False), "brick runs another, installed is 0.1.0 for GlusterFS 10.3: "),
-        (None, "what it runs is not known: run `xlator install` on its node"),
+        (None, "the translator that it runs is not known: run `xlator install` on its node"),
     ],
 )
 def test_the_version_is_that_of_what_the_brick_runs(loaded: peer.Loaded | None, said: str) -> None:

@@ -53,7 +53,9 @@ class Turns:
         """An idle thread; if it goes ``first``, the event loop pauses while it works."""
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._first = first
-        self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}  # next first
+        self._waiting: dict[
+            str, deque[tuple[Future[Any], Callable[[], Any]]]
+        ] = {}  # the next one first
         self._busy = False  # until the event loop has seen that the work is done
         self._resting = threading.Event()
         self._resting.set()
@@ -66,7 +68,7 @@ class Turns:
         """The result of ``work``, called in the thread when it is the host's turn.
 
         Raises:
-            Busy: no place is free, or another host got this one.
+            Busy: no place is free, or another host got the place of this work.
         """
         self._forget_the_cancelled()
         own = len(self._waiting.get(host, ()))

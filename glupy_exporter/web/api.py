@@ -26,8 +26,7 @@ answer has fewer rows than its limit where they would take more."""
 _ROWS_AT_A_TIME = 256  # between two calls of give_way
 
 Query = dict[str, Any]
-"""The parameters of a request by name. Those that the request lacks have their defaults, or are left
-out."""
+"""The parameters of a request by name. Those that it lacks have their defaults, or are left out."""
 
 
 def query(resource: Resource, arguments: Mapping[str, Sequence[bytes]]) -> Query:

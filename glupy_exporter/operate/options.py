@@ -1,4 +1,4 @@
-"""The translator's options of a volume, and where they put its volfiles and segments."""
+"""The translator's options of a volume, and the paths of its volfiles and segments."""
 
 from __future__ import annotations
 

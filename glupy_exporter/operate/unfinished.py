@@ -256,7 +256,7 @@ def _with_standby(work: Work) -> Iterator[None]:
 
 
 def _stand_by(work: Work, reading: int) -> None:
-    """Be the standby; does not return."""
+    """Be the standby; never return."""
     try:
         os.setsid()
         for number in interrupts.SIGNALS:

@@ -1,1 +1,1 @@
-"""The translator: its C core, what generates and builds it, and what puts it into bricks."""
+"""The commands on volumes: they install the translator, put it into bricks and take it out."""

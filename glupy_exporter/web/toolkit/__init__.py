@@ -1,1 +1,1 @@
-"""What serves HTTP and knows nothing of GlusterFS."""
+"""Serves HTTP, and knows nothing of GlusterFS."""

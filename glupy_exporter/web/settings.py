@@ -26,35 +26,35 @@ SETTINGS: Settings = {
     "web.listen-address": Setting(
         values.addresses,
         [":9714"],
-        "address to listen on, may be repeated (a list in the file); without a host, every "
-        "IPv4 and IPv6 address",
+        "address to listen on; without a host, every IPv4 and IPv6 address. May be repeated (a "
+        "list in the file)",
         "HOST:PORT",
     ),
     "web.systemd-socket": Setting(
         values.switch,
         False,
-        "serve only on sockets that systemd hands over, which are used in place of the "
-        "addresses in any case",
+        "serve only on sockets that systemd hands over; even without this setting, such "
+        "sockets replace the addresses",
     ),
     "web.telemetry-path": Setting(_free_path, "/metrics", "path of the metrics", "PATH"),
     "web.api": Setting(
         values.switch,
         True,
-        "answer the whole tables of files and clients at /api/v1; a table whose collector is "
-        "off is not answered in any case",
+        "serve the whole tables of files and clients at /api/v1, except a table whose "
+        "collector is off",
     ),
     "web.host-name": Setting(
         values.several(values.host_name),
         [],
-        "answer only requests to this host, by name or address as the client's URL has it, may "
-        "be repeated (a list in the file); without any, the name does not matter",
+        "answer only requests to this host: a name or address, as in the client's URL; without "
+        "this setting, requests to any host. May be repeated (a list in the file)",
         "NAME",
     ),
     "web.config.file": Setting(
         values.file,
         "",
         "YAML file with TLS, users, headers and a rate limit, in the format of Prometheus's "
-        "own programs",
+        "web configuration",
         "FILE",
     ),
 }

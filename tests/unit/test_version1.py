@@ -25,7 +25,7 @@ from glupy_exporter.schema import version1
 from glupy_exporter.segment import reader
 from glupy_exporter.segment.check import REASONS, SegmentError
 from glupy_exporter.top.model import Sampler
-from glupy_exporter.web import api
+from glupy_exporter.web import api, resources
 from tests.support import segments
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -102,8 +102,8 @@ def test_bricks_of_both_versions_are_served_at_once(old: Path) -> None:
             assert bricks == set(BRICKS)
         settings = config.load(flags(directory))
         for resource, names in (
-            (api.FILES, {"/file", "/new"}),
-            (api.CLIENTS, {"192.0.2.1", "192.0.2.9"}),
+            (resources.FILES, {"/file", "/new"}),
+            (resources.CLIENTS, {"192.0.2.1", "192.0.2.9"}),
         ):
             answer = json.loads(b"".join(api.answer(resource, api.query(resource, {}), settings)))
             assert not answer["problems"]

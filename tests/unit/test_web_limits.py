@@ -156,7 +156,7 @@ def test_a_burst_of_connections_finds_room(running: tuple[Exporter, int]) -> Non
     with contextlib.ExitStack() as stack:
         made.process.send_signal(signal.SIGSTOP)
         stack.callback(made.process.send_signal, signal.SIGCONT)
-        for _ in range(room):  # more would be dropped, again and again
+        for _ in range(room * 3 // 4):  # what the tests before have left is in the queue as well
             stack.enter_context(connect(port))
     assert ask(port, "/-/healthy")[0].status == 200
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import ctypes
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from glupy_exporter.schema import layout
+from glupy_exporter.schema.layout import Span
 from glupy_exporter.schema.quantities import COUNTERS, TIME
 from glupy_exporter.segment.records import Activity, Client, ClientIdentity, File, FileIdentity
 from glupy_exporter.segment.text import escape
-
-if TYPE_CHECKING:
-    from glupy_exporter.segment.reader import Segment
 
 _COUNTERS = struct.Struct(f"{ctypes.sizeof(layout.Counters) // 8}Q")
 _BATCH = 4096  # slots whose names are in memory at a time
@@ -45,6 +43,18 @@ Known = dict[int, tuple[_Version, _I]]
 """Names of a table that were read before: the slot's version then and the name, by slot."""
 
 
+class Tables(Protocol):
+    """An open segment, which knows where its tables are."""
+
+    spans: Mapping[str, Span]
+
+    def elements(self, table: str, first: int = 0, count: int | None = None) -> memoryview:
+        """A copy of elements of a table."""
+
+    def realtime(self, monotonic: int) -> float:
+        """A monotonic time of the writer's, in nanoseconds, as seconds since the epoch."""
+
+
 @dataclass(frozen=True)
 class Kind(Generic[_I, _R]):
     """What the rows of a table are: files or clients."""
@@ -68,7 +78,7 @@ class Table(Generic[_I, _R]):
             a good segment.
     """
 
-    def __init__(self, segment: Segment, kind: Kind[_I, _R]) -> None:
+    def __init__(self, segment: Tables, kind: Kind[_I, _R]) -> None:
         self._segment = segment
         self._rows = kind.rows
         self._kind = kind

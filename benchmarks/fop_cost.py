@@ -26,7 +26,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 
 VARIANTS = ("null", "pass-through", "io-stats", "glupy")
 FOPS = ("readv", "lookup")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glupy_exporter import __version__, config, interrupts, log, values
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.errors import UserError
 from glupy_exporter.metrics import COLLECTORS, exposition
 from glupy_exporter.metrics.base import Options

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from glupy_exporter import atomic, commands
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.errors import UserError
 from glupy_exporter.node import glusterd
 from glupy_exporter.operate.peer import NAME, SCRIPT, Stamp, find_stamp

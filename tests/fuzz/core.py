@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from tests.support.core import with_core
 
 HERE = Path(__file__).parent

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.operate import install
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming, reader

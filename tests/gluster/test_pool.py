@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.operate import install
 from tests.support.gluster.monitored import Prometheus, prometheus, seed_with
 from tests.support.gluster.nodes import NETWORK, Node, network, node

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.node import discovery
 from glupy_exporter.operate import install, peer, unfinished
 from glupy_exporter.operate.gluster import Brick

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.build import build, codegen
+from glupy_exporter.builder import build, codegen
 from glupy_exporter.segment import reader
 from tests.native import generate
 from tests.support.core import with_core

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from glupy_exporter.build import codegen
+from glupy_exporter.builder import codegen
 
 _REPLIES = {"struct iatt *buf": "&reply_iatt", "inode_t *inode": "&test_inode"}
 _ARGUMENTS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.schema import option_table
 from tests.native.conftest import NATIVE, WARNINGS
 from tests.support.core import CORE

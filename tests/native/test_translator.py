@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.build import build, codegen
+from glupy_exporter.builder import build, codegen
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import reader
 from tests.native.conftest import Need, running

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from tests.support.mounts import WITHOUT_CLIENTS
 
 # The shell stays, as it collects the processes whose parents have ended.

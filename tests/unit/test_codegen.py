@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glupy_exporter.build.codegen import Source, parse_enum, parse_fops, render
+from glupy_exporter.builder.codegen import Source, parse_enum, parse_fops, render
 from glupy_exporter.errors import UserError
 
 ENUM = """\

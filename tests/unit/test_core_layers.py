@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from graphlib import TopologicalSorter
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 
 
 def test_no_two_files_call_each_other() -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
-from glupy_exporter.build import header
+from glupy_exporter.builder import header
 from glupy_exporter.schema import layout, version1
 
 

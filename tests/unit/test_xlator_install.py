@@ -19,7 +19,7 @@ import pytest
 
 import glupy_exporter
 from glupy_exporter import commands
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.errors import UserError
 from glupy_exporter.node import glusterd
 from glupy_exporter.operate import gluster, install, peer, plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glupy_exporter.build import build, header, option_header
+from glupy_exporter.builder import build, header, option_header
 
 CORE = build.SOURCES
 _HEADERS = Path(__file__).parent

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from glupy_exporter.build import build
+from glupy_exporter.builder import build
 from glupy_exporter.segment import reader
 
 HOST = socket.gethostname()

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glupy_exporter import __version__, atomic, commands, core
-from glupy_exporter.build import codegen, header, option_header
-from glupy_exporter.build.codegen import quoted
+from glupy_exporter.builder import codegen, header, option_header
+from glupy_exporter.builder.codegen import quoted
 from glupy_exporter.errors import UserError
 from glupy_exporter.schema import layout
 

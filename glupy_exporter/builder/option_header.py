@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glupy_exporter.build.codegen import quoted
+from glupy_exporter.builder.codegen import quoted
 from glupy_exporter.schema.option_table import OPTIONS, Option
 
 _C_TYPES = {

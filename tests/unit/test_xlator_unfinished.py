@@ -228,7 +228,7 @@ def test_what_does_not_come_back_stays_noted(monkeypatch: pytest.MonkeyPatch) ->
 
 
 COMMAND = """
-    import os, sys, time
+    import os, select, sys, time
     from pathlib import Path
     from glupy_exporter import interrupts
     from glupy_exporter.operate import peer, unfinished
@@ -246,6 +246,9 @@ COMMAND = """
         with interrupts.raised():
             with unfinished.promised(unfinished.Work("home", "enable")):
                 print("down", flush=True)
+                # A signal just before a read that blocks is not handled until that returns.
+                while not select.select([sys.stdin], [], [], 0.05)[0]:
+                    pass
                 sys.stdin.readline()
             print("not interrupted", flush=True)
     except interrupts.Interrupted as error:
@@ -314,7 +317,9 @@ def test_the_standby_waits_for_what_the_command_runs(state: Path, tmp_path: Path
         "sys.stdin.readline()",
         f"import subprocess; subprocess.run(['cat', {str(runs)!r}], close_fds=False)",
     )
-    process = subprocess.Popen([sys.executable, "-c", code, state], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, state], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
     with runs.open("w"):  # opens as soon as it is read
         process.kill()
         process.wait(timeout=20)

@@ -16,9 +16,8 @@ from glupy_exporter import log, values, yamlfile
 from glupy_exporter.errors import UserError
 from glupy_exporter.metrics import COLLECTORS
 from glupy_exporter.metrics.base import Collector
-from glupy_exporter.node import discovery, privacy
+from glupy_exporter.node import bricks, discovery, nodestate, privacy
 from glupy_exporter.node.privacy import Privacy
-from glupy_exporter.schema import layout
 from glupy_exporter.values import Address, Setting, Settings
 from glupy_exporter.web import settings as web
 
@@ -58,22 +57,11 @@ class Config:
 
 
 def settings() -> Settings:
-    """All settings: those declared here, and those of the modules that they configure."""
+    """All settings, each declared in the module that it configures."""
     found = {
         **web.SETTINGS,
-        "segment.dir": Setting(
-            values.absolute, layout.DIRECTORY, "directory of the bricks' segments", "DIR"
-        ),
-        "segment.expiry": Setting(
-            values.duration, "24h", "how long a dead brick is served as down", "DURATION"
-        ),
-        "state.file": Setting(
-            values.absolute,
-            "/run/glupy-exporter/state.json",
-            "file with this node's bricks, as `discover --state` writes it; it tells a brick that "
-            "was removed from a brick that is down",
-            "FILE",
-        ),
+        **bricks.SETTINGS,
+        **nodestate.SETTINGS,
         **discovery.SETTINGS,
         **privacy.SETTINGS,
         **log.SETTINGS,

@@ -10,12 +10,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from glupy_exporter import values
 from glupy_exporter.node import labels
 from glupy_exporter.node.nodestate import NodeState
+from glupy_exporter.schema import layout
 from glupy_exporter.segment import check, reader
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.segment.reader import Segment
 from glupy_exporter.segment.records import Brick
+from glupy_exporter.values import Setting, Settings
+
+SETTINGS: Settings = {
+    "segment.dir": Setting(
+        values.absolute, layout.DIRECTORY, "directory of the bricks' segments", "DIR"
+    ),
+    "segment.expiry": Setting(
+        values.duration, "24h", "how long a dead brick is served as down", "DURATION"
+    ),
+}
 
 REASONS = (*check.REASONS, "duplicate", "no_directory", "descriptors", "internal")
 """Every value of the label ``reason`` of glupy_segment_errors_total."""

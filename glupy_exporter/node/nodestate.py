@@ -15,6 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from glupy_exporter import values
+from glupy_exporter.values import Setting, Settings
+
+SETTINGS: Settings = {
+    "state.file": Setting(
+        values.absolute,
+        "/run/glupy-exporter/state.json",
+        "file with this node's bricks, as `discover --state` writes it; it tells a brick that was "
+        "removed from a brick that is down",
+        "FILE",
+    ),
+}
+
 MAX_AGE = 600.0
 """Seconds after which a state is too old to be used."""
 MAX_SIZE = 4 * 2**20

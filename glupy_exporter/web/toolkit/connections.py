@@ -66,8 +66,8 @@ class Connections:
         self._new.add(connection)
 
     def _make_room(self, host: str) -> None:
-        crowd = [each for each, owner in self._hosts.items() if owner == host]
-        leaves = next((each for each in crowd if each not in self._busy), crowd[0])
+        idle = (e for e, owner in self._hosts.items() if owner == host and e not in self._busy)
+        leaves = next(idle, None) or next(e for e, owner in self._hosts.items() if owner == host)
         leaves.close()
         self.forget(leaves)
 

@@ -107,7 +107,7 @@ docs: $(BIN)/.runtime ## write docs/metrics.md and docs/settings.md from the cod
 .PHONY: dashboards
 dashboards: $(BIN)/.dev ## write grafana/dashboards/*.json from grafana/*.dashboard.py
 	@for source in grafana/*.dashboard.py; do \
-		PYTHONPATH=grafana $(BIN)/generate-dashboard $$source \
+		$(BIN)/python -m grafana $$source \
 			-o grafana/dashboards/$$(basename $$source .dashboard.py).json || exit; \
 	done
 

@@ -2,12 +2,12 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import shared, tables
-from blocks.board import board, row
-from blocks.colors import BAD, GOOD, ODD
-from blocks.links import field_label, to
-from blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
-from blocks.queries import of_busiest, or_zero, rate, top
+from grafana.blocks import shared, tables
+from grafana.blocks.board import board, row
+from grafana.blocks.colors import BAD, GOOD, ODD
+from grafana.blocks.links import field_label, to
+from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
+from grafana.blocks.queries import of_busiest, or_zero, rate, top
 
 FOPS = "cluster_host_volume_brick_fop:glupy_fops:rate5m{$*}"
 BRICK_FOPS = "cluster_host_volume_brick:glupy_fops:rate5m{$*}"

@@ -2,11 +2,11 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import shared, tables
-from blocks.board import board, row
-from blocks.links import field_label, to
-from blocks.panels import Column, areas, lines, stat, table
-from blocks.queries import of_busiest, or_zero, top, with_cluster
+from grafana.blocks import shared, tables
+from grafana.blocks.board import board, row
+from grafana.blocks.links import field_label, to
+from grafana.blocks.panels import Column, areas, lines, stat, table
+from grafana.blocks.queries import of_busiest, or_zero, top, with_cluster
 
 FOPS = "cluster_volume_client_kind:glupy_client_fops:rate5m{$*}"
 SECONDS = "cluster_volume_client_kind:glupy_client_fop_seconds:rate5m{$*}"

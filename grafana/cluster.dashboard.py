@@ -3,12 +3,12 @@
 from grafanalib import core
 from grafanalib import formatunits as unit
 
-from blocks import shared, tables
-from blocks.board import board, row
-from blocks.colors import BAD, GOOD, ODD
-from blocks.links import RUNBOOKS, column, field_label, to
-from blocks.panels import Column, areas, lines, stat, table, thresholds
-from blocks.queries import of_busiest, or_zero, rate, top, with_cluster
+from grafana.blocks import shared, tables
+from grafana.blocks.board import board, row
+from grafana.blocks.colors import BAD, GOOD, ODD
+from grafana.blocks.links import RUNBOOKS, column, field_label, to
+from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
+from grafana.blocks.queries import of_busiest, or_zero, rate, top, with_cluster
 
 FOPS = "cluster_volume_kind:glupy_fops:rate5m{$*}"
 READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'

@@ -2,12 +2,12 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import shared, tables
-from blocks.board import board, row
-from blocks.colors import BAD, GOOD, ODD
-from blocks.form import Panel
-from blocks.panels import Column, areas, lines, stat, table, thresholds
-from blocks.queries import RANGE, named, or_zero, rate, top
+from grafana.blocks import shared, tables
+from grafana.blocks.board import board, row
+from grafana.blocks.colors import BAD, GOOD, ODD
+from grafana.blocks.form import Panel
+from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
+from grafana.blocks.queries import RANGE, named, or_zero, rate, top
 
 GLUPY = '{$*,job="glupy"}'
 UP = f"up{GLUPY}"

@@ -2,11 +2,11 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import shared, tables
-from blocks.board import board, row
-from blocks.links import field_label, to
-from blocks.panels import Column, areas, lines, stat, table
-from blocks.queries import named, or_zero, rate
+from grafana.blocks import shared, tables
+from grafana.blocks.board import board, row
+from grafana.blocks.links import field_label, to
+from grafana.blocks.panels import Column, areas, lines, stat, table
+from grafana.blocks.queries import named, or_zero, rate
 
 INFO = "cluster_volume_gfid:glupy_file:info{$*}"
 FOPS = "cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{$*}"

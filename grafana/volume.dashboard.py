@@ -2,12 +2,12 @@
 
 from grafanalib import formatunits as unit
 
-from blocks import shared, tables
-from blocks.board import board, row
-from blocks.colors import BAD, GOOD, ODD
-from blocks.links import field_label, to
-from blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
-from blocks.queries import of_busiest, or_zero, rate, to_next_power, top
+from grafana.blocks import shared, tables
+from grafana.blocks.board import board, row
+from grafana.blocks.colors import BAD, GOOD, ODD
+from grafana.blocks.links import field_label, to
+from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
+from grafana.blocks.queries import of_busiest, or_zero, rate, to_next_power, top
 
 FOPS = "cluster_volume_fop:glupy_fops:rate5m{$*}"
 READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'

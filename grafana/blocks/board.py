@@ -7,12 +7,12 @@ import re
 import attr
 from grafanalib import core
 
-from blocks.colors import GREY, ORANGE, SKY, VERMILLION
-from blocks.form import DATASOURCE, SCHEMA_VERSION, Dashboard, Json, Panel
-from blocks.links import TAG, between_dashboards, resolved
-from blocks.panels import heading, text
-from blocks.queries import expand
-from blocks.selectors import PAGES, selectors
+from grafana.blocks.colors import GREY, ORANGE, SKY, VERMILLION
+from grafana.blocks.form import DATASOURCE, SCHEMA_VERSION, Dashboard, Json, Panel
+from grafana.blocks.links import TAG, between_dashboards, resolved
+from grafana.blocks.panels import heading, text
+from grafana.blocks.queries import expand
+from grafana.blocks.selectors import PAGES, selectors
 
 _COLUMNS = 24
 # Points of a graph of raw buckets, of which a brick has hundreds. Others have one for each pixel.

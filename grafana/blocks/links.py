@@ -7,7 +7,7 @@ from typing import Any
 import attr
 from grafanalib import core
 
-from blocks.selectors import PAGES
+from grafana.blocks.selectors import PAGES
 
 TAG = "glupy"
 RUNBOOKS = "https://github.com/glupy-exporter/glupy-exporter/blob/main/docs/runbooks"

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Union
 from grafanalib import core
 from grafanalib.formatunits import DATE_TIME_FROM_NOW
 
-from blocks.colors import FOPS, UNKNOWN, WORK
-from blocks.form import Json, Panel, Query
-from blocks.links import Link
-from blocks.queries import with_cluster
+from grafana.blocks.colors import FOPS, UNKNOWN, WORK
+from grafana.blocks.form import Json, Panel, Query
+from grafana.blocks.links import Link
+from grafana.blocks.queries import with_cluster
 
 PAGE = 980
 _GRAPH_HEIGHT = 8

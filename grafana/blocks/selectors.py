@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grafanalib import core
 
-from blocks.form import DATASOURCE, Json
-from blocks.queries import SELECTORS, expand
+from grafana.blocks.form import DATASOURCE, Json
+from grafana.blocks.queries import SELECTORS, expand
 
 PAGES = {
     "cluster": ("cluster",),

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from grafanalib import formatunits as unit
 
-from blocks.colors import BAD, GOOD, ODD
-from blocks.form import Panel
-from blocks.links import Link
-from blocks.panels import areas, stat, thresholds
-from blocks.queries import or_zero
+from grafana.blocks.colors import BAD, GOOD, ODD
+from grafana.blocks.form import Panel
+from grafana.blocks.links import Link
+from grafana.blocks.panels import areas, stat, thresholds
+from grafana.blocks.queries import or_zero
 
 Summed = tuple[str, str]  # an expression whose sum is shown, and its description
 

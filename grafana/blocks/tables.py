@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grafanalib import formatunits as unit
 
-from blocks.form import Panel
-from blocks.links import column, to
-from blocks.panels import Column, table
+from grafana.blocks.form import Panel
+from grafana.blocks.links import column, to
+from grafana.blocks.panels import Column, table
 
 _ROWS = 20
 _OF_VOLUME = {"cluster": column("cluster"), "volume": column("volume")}

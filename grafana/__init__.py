@@ -1,0 +1,1 @@
+"""The dashboards: ``*.dashboard.py``, and what they are made of."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,6 +60,19 @@ def write(image: BinaryIO) -> None:
         image.write(b"x" * SHARD)
 
 
+def written(opened: BinaryIO, work: Callable[[BinaryIO], object]) -> bool:
+    """Whether the work went well; a client that is back opens its files again one by one."""
+    with suppress(OSError):
+        work(opened)
+        return True
+    return False
+
+
+def write_second_shard(image: BinaryIO) -> None:
+    image.seek(SHARD)
+    image.write(b"y" * SHARD)
+
+
 def home(subject: Volume, path: str) -> Path:
     """The brick that has the first block of a file, and with it its name."""
     (brick,) = (brick for brick in subject.bricks if (brick / path[1:]).exists())
@@ -112,7 +125,7 @@ def test_a_brick_asks_its_own_disk(xlator: None) -> None:
         image = gfid(base / IMAGE[1:])
         shards = {gfid(shard): f"/.shard/{shard.name}" for shard in (base / ".shard").iterdir()}
         restart(subject, mount, base)
-        write(opened)
+        wait_for(lambda: written(opened, write), "the file to be open again")
         known = {image: IMAGE, **shards}
 
         def named() -> bool:
@@ -134,8 +147,7 @@ def test_a_client_that_comes_back_gives_the_name_away(xlator: None) -> None:
         base = home(subject, IMAGE)
         image = gfid(base / IMAGE[1:])
         restart(subject, mount, base)
-        opened.seek(SHARD)
-        opened.write(b"y" * SHARD)
+        wait_for(lambda: written(opened, write_second_shard), "the file to be open again")
         scraper = Scraper(subject.segment_path(base).parent, 60, [Files()])
         wait_for(
             lambda: (

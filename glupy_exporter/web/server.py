@@ -97,7 +97,6 @@ class Server(HTTPServer):
         """As Tornado's, which calls this in place of ``__init__``; the first argument is an App."""
         app: App = args[0]
         self._connections_of_app = app.connections
-        self._scrapes = app.scrapes
         self._guard = app.guard if app.guard and app.guard.tls else None
         super().initialize(*args, **kwargs)
 
@@ -111,13 +110,7 @@ class Server(HTTPServer):
         """Ignore what Tornado's constructor sets."""
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
-        """As Tornado's, but in turn if it has a handshake, or would delay a scrape.
-
-        At other times a newcomer must not wait: more connections of its host would close it.
-        """
-        if not self._guard and not self._scrapes.busy:
-            super()._handle_connection(connection, address)
-            return
+        """As Tornado's, but in turn: all are accepted, since all hosts share the kernel's queue."""
         self._connections_of_app.admit(connection, host(str(address[0])))
         self._connections_of_app.in_turn(connection, partial(self._open, connection, address))
 

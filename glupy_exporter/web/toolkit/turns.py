@@ -60,11 +60,6 @@ class Turns:
         self._resting = threading.Event()
         self._resting.set()
 
-    @property
-    def busy(self) -> bool:
-        """Whether there is work, as far as the event loop knows."""
-        return self._busy
-
     def give_way(self, seconds: float) -> None:
         """Block the calling thread until this one is idle, for ``seconds`` at most."""
         self._resting.wait(seconds)

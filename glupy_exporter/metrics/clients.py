@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import partial
 
 from glupy_exporter.metrics import rows
-from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.declared import Declared
 from glupy_exporter.metrics.family import Block, Family, single
 from glupy_exporter.node import activity
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.memory import Memory
-from glupy_exporter.node.selector import Selector
 from glupy_exporter.schema import quantities
 from glupy_exporter.segment.records import ClientIdentity
 from glupy_exporter.segment.table import Known
@@ -28,54 +26,39 @@ _MORE = f"""\
 `process` is the client's process id on its host. A client that has had no connection and no fop for
 {AWAY / 60:.0f} minutes is left out."""
 COUNTS = Declared(quantities.COUNTERS, quantities.CLIENT, ("client", "process"), _WHICH)
-HEALTH = Declared(quantities.HEALTH, quantities.CLIENT)
+HEALTH = rows.Health(quantities.CLIENT)
 CONNECTED = Family(
     "glupy_clients_connected",
     "gauge",
     "Tracked clients that have a connection to the brick open.",
 )
-SLOTS = Family("glupy_clients_slots", "gauge", "Slots in the brick's client table, used or free.")
-ERROR_BOUND = Family(
-    "glupy_client_count_error_bound",
-    "gauge",
-    "The most fops by which any exported glupy_client_fops_total of the brick may be too low, as "
-    "fops before a client got its slot are not counted.",
-)
 
 
-class Clients(Collector):
+class Clients(rows.Busiest):
     """The busiest clients, selected as the busiest files are."""
 
     name = "clients"
     help = "the busiest clients of each brick"
-    families = (*COUNTS.families, CONNECTED, *HEALTH.families, SLOTS, ERROR_BOUND)
+    families = (*COUNTS.families, CONNECTED, *HEALTH.families)
     settings = rows.settings(100)
     more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._selector = Selector(self.setting("limit"), activity.ORDERS)
         self._known: Memory[Known[ClientIdentity]] = Memory(dict)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
         segment = brick.segment
         table = segment.client_table()
-        yield from HEALTH.single(segment.health("clients"))
-        yield single(SLOTS, len(table.tags))
         connections, last_seen = table.connections, table.last_seen
         yield single(CONNECTED, sum(map(bool, connections)))
         horizon = time.monotonic_ns() - AWAY * 1e9
         now = time.monotonic()
-        totals = partial(activity.totals, table)
-        slots = self._selector.select(
-            brick.key, table.tags, last_seen, totals, segment.half_life, now
-        )
+        slots = self.selected(brick, table, table.tags, now)
         here = [slot for slot in slots if connections[slot] or last_seen[slot] >= horizon]
         found = table.records(here, self._known.of(brick, now))
         clients = activity.merge(client for _, client in found)
-        yield single(
-            ERROR_BOUND, max((client.activity.error_bound for client in clients), default=0)
-        )
+        yield from HEALTH.of(brick, table, clients)
         labels = [(client.address, client.process) for client in clients]
         yield from COUNTS.rows(labels, rows.columns([each.activity for each in clients]))

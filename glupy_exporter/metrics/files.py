@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterable
-from functools import partial
 from typing import Union
 
 from glupy_exporter.metrics import rows
-from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.declared import Declared
-from glupy_exporter.metrics.family import Block, Family, single
+from glupy_exporter.metrics.family import Block, Family
 from glupy_exporter.node import activity, names
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.memory import Memory
-from glupy_exporter.node.selector import Selector
 from glupy_exporter.schema import quantities
 from glupy_exporter.segment.records import ClientIdentity, File, FileIdentity
 from glupy_exporter.segment.table import FileTable, Known
@@ -32,14 +30,7 @@ anybody who can mount the volume can find the file by its gfid.
 The top client is an estimate. It is right if one client does more than half of the fops; otherwise
 it is any of the busier clients. `glupy_file_top_client_info` has no row while it is not known."""
 COUNTS = Declared(quantities.COUNTERS, quantities.FILE, ("gfid", "path", "type"), _WHICH)
-HEALTH = Declared(quantities.HEALTH, quantities.FILE)
-SLOTS = Family("glupy_files_slots", "gauge", "Slots in the brick's file table, used or free.")
-ERROR_BOUND = Family(
-    "glupy_file_count_error_bound",
-    "gauge",
-    "The most fops by which any exported glupy_file_fops_total of the brick may be too low, as "
-    "fops before a file got its slot are not counted.",
-)
+HEALTH = rows.Health(quantities.FILE)
 TOP_CLIENT = Family(
     "glupy_file_top_client_info",
     "gauge",
@@ -51,18 +42,17 @@ _Version = tuple[int, int, int]  # slot, tag, seq of its name
 _Verdict = Union[bool, File]  # whether a file may be shown, or a file that has no name to judge by
 
 
-class Files(Collector):
+class Files(rows.Busiest):
     """The busiest files; which they are is decided here, from one scrape to the next."""
 
     name = "files"
     help = "the busiest files of each brick"
-    families = (*COUNTS.families, TOP_CLIENT, *HEALTH.families, SLOTS, ERROR_BOUND)
+    families = (*COUNTS.families, TOP_CLIENT, *HEALTH.families)
     settings = rows.settings(50)
     more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._selector = Selector(self.setting("limit"), activity.ORDERS)
         self._known: Memory[Known[FileIdentity]] = Memory(dict)
         self._known_clients: Memory[Known[ClientIdentity]] = Memory(dict)
         self._verdicts: Memory[dict[_Version, _Verdict]] = Memory(dict)
@@ -71,19 +61,14 @@ class Files(Collector):
         """The rows of a brick that runs."""
         segment = brick.segment
         table = segment.file_table()
-        yield from HEALTH.single(segment.health("files"))
-        yield single(SLOTS, len(table.tags))
         now = time.monotonic()
         tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
-        totals = partial(activity.totals, table)
-        slots = self._selector.select(
-            brick.key, tags, table.last_seen, totals, segment.half_life, now
-        )
+        slots = self.selected(brick, table, tags, now)
         # Privacy is asked again: a file may have been renamed since its slot was judged.
         known = table.records(slots, self._known.of(brick, now))
         named = names.complete(brick, known)
         files = activity.merge(filter(self.privacy.shown, named))
-        yield single(ERROR_BOUND, max((file.activity.error_bound for file in files), default=0))
+        yield from HEALTH.of(brick, table, files)
         paths = {file.gfid: self.privacy.path(file) for file in files}
         labels = [(file.gfid, paths[file.gfid], file.type) for file in files]
         yield from COUNTS.rows(labels, rows.columns([file.activity for file in files]))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from glupy_exporter import values
@@ -45,7 +46,7 @@ class OpenBrick:
     siblings: list[OpenBrick] = field(default_factory=list, compare=False, repr=False)
     """The other bricks of its volume that run on this node."""
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str]:
         """The values of the labels ``volume`` and ``brick``; no two bricks of a scrape share it."""
         return (self.about.volume, labels.fitting(self.about.path))

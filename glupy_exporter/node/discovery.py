@@ -20,6 +20,7 @@ from glupy_exporter import atomic, values
 from glupy_exporter.errors import UserError
 from glupy_exporter.node import glusterd
 from glupy_exporter.node.nodestate import Volume
+from glupy_exporter.schema import option_table
 from glupy_exporter.segment.text import escape
 from glupy_exporter.values import Setting, Settings
 
@@ -59,7 +60,6 @@ _PREFIX = "__meta_glusterfs_"
 # CONNECTED_ACCEPTED. A node that was rejected still holds bricks.
 _MEMBERS = {"3", "4", "6", "10"}
 _STARTED = "1"  # of enum glusterd_volume_status (glusterd.h)
-_OPTION = "user.xlator.glupy"
 
 
 class Node(NamedTuple):
@@ -189,7 +189,7 @@ def _volume(directory: Path, here: str) -> Volume | None:
         on_node = frozenset(brick["path"] for brick in bricks if brick["uuid"] == here)
     except (FileNotFoundError, KeyError, ValueError):
         return None
-    return Volume(on_node, info.get("status") == _STARTED, _OPTION in info)
+    return Volume(on_node, info.get("status") == _STARTED, option_table.PREFIX in info)
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ and refuses the next. Such a refusal is retried; every other one is an error.
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -433,6 +434,7 @@ def lines(output: str) -> list[str]:
     return output.split("\n")
 
 
+@functools.cache
 def working_directory() -> str:
     """glusterd's directory, which holds ``vols/VOLUME/*.vol``."""
     return _run(("system::", "getwd")).strip()

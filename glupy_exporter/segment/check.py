@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from glupy_exporter.schema import layout, version1
+from glupy_exporter.schema import layout, option_table, version1
 from glupy_exporter.schema.layout import Span
 from glupy_exporter.segment import naming
 from glupy_exporter.segment.text import escape
@@ -40,6 +40,11 @@ _GROUPS = tuple(
     tuple(name for name, table in _TABLES.items() if dimension in table.shape)
     for dimension in ("fops", "files", "clients")
 )
+# The volume options that bound the slots of a table.
+_SLOTS = {
+    rows: next(option for option in option_table.OPTIONS if option.key == f"{rows[:-1]}-slots")
+    for rows in ("files", "clients")
+}
 
 
 class SegmentError(Exception):
@@ -166,21 +171,18 @@ def _check_counts(spans: Spans) -> None:
         count("io") % directions == 0 and count("io") <= layout.LANES_MAX * directions,
         f"{count('io')} cells of I/O",
     )
-    for name, least, most, option in (
-        ("files", layout.FILE_SLOTS_MIN, layout.FILE_SLOTS_MAX, "file-slots"),
-        ("clients", layout.CLIENT_SLOTS_MIN, layout.CLIENT_SLOTS_MAX, "client-slots"),
-    ):
+    for name, option in _SLOTS.items():
         arrays = [span for table, span in spans.items() if name in _TABLES[table].shape]
         if not arrays:
             continue
         slots = arrays[0].length
         what = f"{slots} {name[:-1]} slots"
         _check(all(span.length == slots for span in arrays), f"arrays of {name} of unequal length")
-        _check(slots >= least, what)
+        _check(slots >= option.least, what)
         _check(
-            slots <= most,
-            f"{what}, more than the {most} that are read: set the volume option "
-            f"user.xlator.glupy.{option} lower",
+            slots <= option.most,
+            f"{what}, more than the {option.most} that are read: set the volume option "
+            f"{option.name} lower",
         )
     for name in ("numbers", "files_health", "clients_health"):
         _check(count(name) <= 1, f"table {name} has {count(name)} elements")

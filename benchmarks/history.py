@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import yaml
+from prometheus_client.utils import floatToGoString
 
 ROOT = Path(__file__).resolve().parents[1]
 WINDOW = 7200  # seconds of a block of Prometheus
@@ -56,7 +57,7 @@ FOPS = {  # a second
     "fallocate": 2.0,
     "setattr": 4.0,
 }
-BOUNDS = [2.0**power * 1e-6 for power in range(4, 25)]
+BOUNDS = [2.0**power for power in range(-16, 5)]
 CHURN = 600
 STABLE, PASSING = 10, 40
 
@@ -157,7 +158,7 @@ def of_fops(writer: Writer, brick: Brick, base: str, dies: int) -> None:
         middle = 5 + place % 9
         for bucket, bound in enumerate(BOUNDS):
             part = 1 / (1 + math.exp((middle - bucket) * 1.2))
-            counted = f'{said},le="{bound:.7g}"'
+            counted = f'{said},le="{floatToGoString(bound)}"'
             writer.counter("glupy_fop_duration_seconds_bucket", counted, rate * part, until=dies)
         writer.counter("glupy_fop_duration_seconds_bucket", f'{said},le="+Inf"', rate, until=dies)
         writer.counter("glupy_fop_duration_seconds_count", said, rate, until=dies)

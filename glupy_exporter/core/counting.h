@@ -43,13 +43,19 @@ glupy_cell(const struct glupy_segment *segment, uint32_t lane, uint32_t fop)
     return &segment->cells[lane * segment->fop_count + fop];
 }
 
-/* The smallest i with ns <= 2^i us, at most the last bucket. */
+/* The smallest i with ns <= 2^(i - GLUPY_LATENCY_SHIFT) s, at most the last bucket. Exact: 2^36 ns
+ * are more than the last bound, and the product of less than that does not overflow. */
 static inline uint32_t
 glupy_latency_bucket(uint64_t ns)
 {
-    uint64_t us = (ns + 999) / 1000;
-    uint32_t bucket = us <= 1 ? 0 : 64 - (uint32_t)__builtin_clzl(us - 1);
+    const uint64_t second = 1000000000;
+    uint64_t units;
+    uint32_t bucket;
 
+    if (ns >> 36)
+        return GLUPY_LATENCY_BUCKETS - 1;
+    units = ((ns << GLUPY_LATENCY_SHIFT) + second - 1) / second;
+    bucket = units <= 1 ? 0 : 64 - (uint32_t)__builtin_clzl(units - 1);
     return bucket < GLUPY_LATENCY_BUCKETS ? bucket : GLUPY_LATENCY_BUCKETS - 1;
 }
 

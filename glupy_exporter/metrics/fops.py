@@ -17,7 +17,7 @@ DURATION = Family(
     "Time from the arrival of a fop at the translator until its answer came back through it, "
     "without network and client, in seconds.",
     ("fop",),
-    tuple(1e-06 * 2**i for i in range(layout.LATENCY_BUCKETS - 1)),
+    layout.LATENCY_BOUNDS,
 )
 ERRORS = Family(
     "glupy_fop_errors_total",
@@ -50,7 +50,9 @@ _MORE = """\
 A fop's duration is the time below the translator in the brick's graph, down to the disk. Every fop
 that was ever called has a row. `glupy_io_bytes_total` counts copies that the brick makes by itself
 (copy_file_range) as writes; `gluster volume profile` has no bytes of those. The buckets of
-`glupy_io_size_bytes` are the block sizes of `gluster volume profile`."""
+`glupy_io_size_bytes` are the block sizes of `gluster volume profile`. While a brick runs a
+translator with layout version 1, quantiles of its durations are up to 4.6 % too low: the bounds of
+its buckets are powers of two of a microsecond, 4.9 % more than the bounds that `le` names."""
 
 # errorcode names some errnos by an alias that neither GlusterFS's log nor strace uses.
 _ERRNO_NAMES = {

@@ -257,12 +257,13 @@ def quantile(q: float, buckets: Sequence[int]) -> float | None:
     rank = q * sum(buckets)
     if not rank:
         return None
-    for index, count in enumerate(buckets[:-1]):
+    low = 0.0
+    for high, count in zip(layout.LATENCY_BOUNDS, buckets):
         if count and rank <= count:
-            low = 2.0 ** (index - 1) if index else 0.0
-            return (low + (2.0**index - low) * rank / count) / 1e6
+            return low + (high - low) * rank / count
+        low = high
         rank -= count
-    return 2.0 ** (len(buckets) - 2) / 1e6
+    return low
 
 
 _RATED = tuple(

@@ -53,9 +53,10 @@ def test_sum_count_and_wall_time_agree(xlator: None) -> None:
     assert wall - inside < 2 * CALLS * 0.005
 
     for fop in fops.values():
-        bounds = [1000 * 2**bucket for bucket in range(layout.LATENCY_BUCKETS)]
+        bounds = [1e9 * bound for bound in layout.LATENCY_BOUNDS]
         most = sum(count * bound for count, bound in zip(fop.buckets, bounds))
         least = sum(count * bound for count, bound in zip(fop.buckets[1:], bounds))
+        assert not fop.buckets[-1]
         assert least <= fop.nanoseconds <= most, fop.name
 
 
@@ -81,7 +82,8 @@ def test_a_known_delay_lands_in_its_bucket(xlator: None) -> None:
         assert in_flight(subject, "fsync") == 0
 
     assert wall > 40 * 0.020
-    # 2**14 us < 20 ms <= 2**15 us
+    # 2**-6 s < 20 ms <= 2**-5 s
+    assert layout.LATENCY_BOUNDS[14:16] == (2**-6, 2**-5)
     assert median_bucket(fops["fsync"]) == 15
     assert sum(fops["fsync"].buckets[:15]) == 0
     assert median_bucket(fops["write"]) < 13

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -38,8 +41,8 @@ def test_counts_are_exact(
 
     assert (read.name, read.started, read.completed, read.errors) == ("read", TOTAL, TOTAL, 0)
     assert read.nanoseconds == TOTAL // 2 * 4000
-    # 1 us is at most 2**0 us, 3 us is at most 2**2 us.
-    assert read.buckets[0] == read.buckets[2] == TOTAL // 2
+    # 1 us is at most 2**-19 s, 3 us is at most 2**-18 s.
+    assert read.buckets[1] == read.buckets[2] == TOTAL // 2
     # 70 s is beyond the last bound.
     assert lookup.buckets[layout.LATENCY_BUCKETS - 1] == lookup.completed == TOTAL
     assert lookup.errors == TOTAL
@@ -72,6 +75,19 @@ def test_counts_are_exact(
     for client in clients.values():
         # Each host has two connections, one of an odd thread, which left.
         assert client.activity.connections == 1
+
+
+def test_buckets_of_latency_are_exact(core_harness: Callable[[str, str], Path]) -> None:
+    bounds = [Fraction(bound) * 10**9 for bound in layout.LATENCY_BOUNDS]
+    edges = [int(bound) + offset for bound in bounds for offset in (-1, 0, 1)]
+    seed = random.Random(1)
+    drawn = [seed.getrandbits(bits) for bits in range(65) for _ in range(20)]
+    times = [*edges, *drawn, 0, 2**36 - 1, 2**36, 2**44, 2**54, 2**64 - 1]
+    harness = core_harness("buckets_harness", "-O2 -fsanitize=undefined")
+    printed = subprocess.run(
+        [harness], input=" ".join(map(str, times)), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    assert list(map(int, printed.split())) == [sum(ns > bound for bound in bounds) for ns in times]
 
 
 def _files(segment: reader.Segment) -> dict[int, File]:

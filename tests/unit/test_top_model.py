@@ -65,7 +65,7 @@ def test_a_fop(tmp_path: Path) -> None:
         ),
         segments.Segment(
             fops={
-                # 100 calls more in the bucket of 513 to 1024 us, 2 of them errors, in 50 ms.
+                # 100 calls more in the bucket of 2**-11 to 2**-10 s, 2 of them errors, in 50 ms.
                 "read": segments.Fop(
                     {0: 7, 10: 100, 27: 5}, nanoseconds=9000 + 50_000_000, errnos={5: 2, 2: 1}
                 ),
@@ -81,7 +81,7 @@ def test_a_fop(tmp_path: Path) -> None:
     assert read.calls_per_second == 25
     assert read.errors_per_second == 0.5
     assert read.mean_seconds == pytest.approx(0.0005)
-    assert read.p99_seconds == pytest.approx((512 + 512 * 0.99) / 1e6)
+    assert read.p99_seconds == pytest.approx((1 + 0.99) * 2**-11)
     assert read.in_flight == 0
     assert (stat.fop, stat.calls_per_second, stat.in_flight) == ("stat", 0, 3)
     assert (stat.mean_seconds, stat.p99_seconds) == (None, None)
@@ -230,9 +230,9 @@ def test_dead_and_broken_bricks_are_named(tmp_path: Path) -> None:
     ("buckets", "seconds"),
     [
         ({}, None),
-        ({0: 100}, 0.99e-6),
-        ({1: 98, 5: 2}, 24e-6),  # rank 99 is half-way from 16 to 32 us
-        ({27: 1}, 2**26 / 1e6),
+        ({0: 100}, 0.99 * 2**-20),
+        ({1: 98, 5: 2}, 1.5 * 2**-16),  # rank 99 is half-way from 2**-16 to 2**-15 s
+        ({27: 1}, 64),
     ],
 )
 def test_quantile(buckets: dict[int, int], seconds: float | None) -> None:

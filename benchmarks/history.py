@@ -232,8 +232,6 @@ def of_clients(writer: Writer, brick: Brick, base: str, dies: int) -> None:
             writer.counter("glupy_client_io_bytes_total", counted, rate * 1e4, until=dies)
         writer.counter("glupy_client_fop_errors_total", said, rate / 50, until=dies)
         writer.gauge("glupy_client_connections", said, 1, until=dies)
-        writer.gauge("glupy_client_first_seen_timestamp_seconds", said, writer.origin)
-        writer.gauge("glupy_client_last_seen_timestamp_seconds", said, writer.now)
     for noun, slots in (("file", 4096), ("client", 512)):
         writer.gauge(f"glupy_{noun}s_tracked", base, slots / 2)
         writer.gauge(f"glupy_{noun}s_slots", base, slots)

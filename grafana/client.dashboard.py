@@ -126,20 +126,8 @@ what = row(
     ),
     tables.clients("Clients", "The chosen ones, by volume."),
     table(
-        "Seen",
+        "Connections by process",
         [
-            Column(
-                "last seen",
-                "max by (cluster, client, process)"
-                " (glupy_client_last_seen_timestamp_seconds{$*}) * 1000",
-                unit.DATE_TIME_FROM_NOW,
-            ),
-            Column(
-                "first seen",
-                "min by (cluster, client, process)"
-                " (glupy_client_first_seen_timestamp_seconds{$*}) * 1000",
-                unit.DATE_TIME_FROM_NOW,
-            ),
             Column(
                 "open",
                 f"sum by (cluster, client, process) ({CONNECTIONS})",
@@ -147,9 +135,9 @@ what = row(
             ),
         ],
         "cluster, client, process",
-        "When a client's last fop came back, and since when it has been counted; open is the number"
-        " of its connections. A process is there only where the volume option client-detail asks"
-        " for it.",
+        "How many connections to bricks a client has open. A process is there only where the volume"
+        " option client-detail asks for it. /api/v1/clients of a node says when each client was"
+        " first and last seen.",
         links={"client": tables.TO_CLIENT},
         hidden=["cluster"],
     ),

@@ -1,8 +1,13 @@
-"""Makes families of the numbers that the schema declares, and their rows."""
+"""Makes families of the numbers that the schema declares, and their rows.
+
+A row has no series of a part that is 0: a file that nobody ever wrote to has no writes. Most files
+and clients do few kinds of work, and each series costs Prometheus the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from glupy_exporter.metrics.family import Block, Family, Labels, Value
 from glupy_exporter.schema.quantities import COUNTER, DURATION, Quantity, Subject
@@ -54,11 +59,22 @@ class Declared:
                 yield Block(self._families[each.metric], (labels,), (values[each.name],))
 
     def rows(
-        self, labels: Sequence[Labels], values: Mapping[str, Sequence[Value]]
+        self, labels: Sequence[Labels], values: Mapping[str, Sequence[Any]]
     ) -> Iterator[Block]:
-        """Every quantity's rows, one for each of ``labels``.
+        """Every quantity's rows: one for each of ``labels``, and for each part that is not 0.
 
-        ``values`` has a column for each quantity, by name, in the order of ``labels``.
+        ``values`` has a column for each quantity, by name, in the order of ``labels``; a quantity
+        with parts has a tuple in each place.
         """
         for each in self._quantities:
-            yield Block(self._families[each.metric], labels, values[each.name])
+            family, column = self._families[each.metric], values[each.name]
+            if each.parts:
+                found = [
+                    ((*label, part), number)
+                    for label, numbers in zip(labels, column)
+                    for part, number in zip(each.parts, numbers)
+                    if number
+                ]
+                yield Block(family, [own for own, _ in found], [number for _, number in found])
+            else:
+                yield Block(family, labels, column)

@@ -44,7 +44,7 @@ def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
 
 def _template(family: Family) -> str:
     """The lines of a row, with a place for their common labels and one for each number."""
-    shared = len(family.label_names) > bool(family.parts)
+    shared = bool(family.label_names)
 
     def line(suffix: str, last: str = "") -> str:
         labels = ",".join(filter(None, (_PLACE * shared, last)))
@@ -53,8 +53,7 @@ def _template(family: Family) -> str:
     if family.type == "histogram":
         buckets = [line("_bucket", f'le="{edge}"') for edge in family.edges]
         return "".join([*buckets, line("_count"), line("_sum")])
-    parts = [f'{family.labels[-1]}="{part}"' for part in family.parts]
-    return "".join(line("", part) for part in parts or ("",))
+    return line("")
 
 
 def _numbers(value: Value) -> float | tuple[float, ...]:
@@ -92,7 +91,7 @@ def _lines(exposed: Exposed, texts: _Texts) -> Iterator[str]:
     """The lines of a family, one text for each brick."""
     family = exposed.family
     template = _template(family)
-    names = family.label_names[: -1 if family.parts else None]
+    names = family.label_names
     for key, block in exposed.blocks:
         numbers = map(_numbers, block.values) if family.type == "histogram" else block.values
         rows = zip(texts.of_rows(names, key, block.labels), numbers)

@@ -35,8 +35,7 @@ class Family:
     bounds: tuple[float, ...] = ()
     """Upper bounds of a histogram's buckets, without the last, infinite one."""
     parts: tuple[str, ...] = ()
-    """Values of the last label, if each row has a value for every one of them; such a row has no
-    value of that label itself."""
+    """The values that the last label may have, if they are declared."""
     of_brick: bool = True
     """Whether it has the labels ``volume`` and ``brick``."""
 
@@ -61,8 +60,8 @@ class Family:
         return [_edge(bound) for bound in (*self.bounds, INF)]
 
 
-Value = Union[float, Histogram, tuple[float, ...]]
-"""A finite number, a histogram, or a finite number for each of the family's parts."""
+Value = Union[float, Histogram]
+"""A finite number or a histogram."""
 Labels = tuple[str, ...]
 """Values of labels, without NUL."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Union
+from typing import Any, Union
 
 from glupy_exporter import values
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.declared import Declared
-from glupy_exporter.metrics.family import Block, Family, Value, single
+from glupy_exporter.metrics.family import Block, Family, single
 from glupy_exporter.node import activity
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.selector import Selector
@@ -40,10 +40,10 @@ def settings(limit: int) -> Settings:
     }
 
 
-def columns(activities: Sequence[Activity] | Sequence[Counts]) -> dict[str, Sequence[Value]]:
+def columns(activities: Sequence[Activity] | Sequence[Counts]) -> dict[str, Sequence[Any]]:
     """A column for each quantity that the activities have, by name; durations in seconds."""
     names = activities[0]._fields if activities else Activity._fields
-    found: dict[str, Sequence[Value]] = {}
+    found: dict[str, Sequence[Any]] = {}
     for each in COUNTERS:
         if each.name not in names:
             continue

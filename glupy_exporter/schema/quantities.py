@@ -149,17 +149,13 @@ COUNTERS = (
     Quantity(
         "first_seen",
         TIME,
-        "glupy_{name}_first_seen_timestamp_seconds",
-        "When {row} got its slot and its counters began at 0, in seconds since the epoch.",
-        exported_of=("client",),
+        help="When {row} got its slot and its counters began at 0, in seconds since the epoch.",
     ),
     # The translator stores it after all else: readers see by it whether the row has changed.
     Quantity(
         "last_seen",
         TIME,
-        "glupy_{name}_last_seen_timestamp_seconds",
-        "When the last fop {of_row} came back, in seconds since the epoch.",
-        exported_of=("client",),
+        help="When the last fop {of_row} came back, in seconds since the epoch.",
     ),
     Quantity(
         "error_bound",

@@ -33,8 +33,6 @@ HOSTILE = (
 HELP = 'A help text with "quotes", a back\\slash and\na second line.'
 COUNTER = Family("glupy_bytes_total", "counter", HELP, ("path", "kind"))
 GAUGE = Family("glupy_seconds", "gauge", HELP, of_brick=False)
-PARTS = Family("glupy_parts_total", "counter", HELP, ("z", "kind"), parts=("read", "write"))
-ALONE = Family("glupy_alone", "gauge", HELP, ("kind",), parts=("a", "b"), of_brick=False)
 ZED = Family("glupy_zed", "histogram", HELP, ("fop", "zed"), (1e-06, 0.5, 1.0, 1e6))
 FOP = Family("glupy_fop", "histogram", HELP, ("fop",), (1.0, 2.0), of_brick=False)
 FLOATS = (0.0, -0.0, 1e-9, 0.1, 1234567.5, 1e300, -2.5)
@@ -56,9 +54,6 @@ def lines(exposed: Exposed) -> Iterator[Sample]:
                 yield Sample(f"{name}_bucket", {**labels, "le": edge}, count)
             yield Sample(f"{name}_count", labels, counts[-1])
             yield Sample(f"{name}_sum", labels, value.sum)
-        elif isinstance(value, tuple):
-            for part, number in zip(exposed.family.parts, value):
-                yield Sample(name, {**labels, names[-1]: part}, number)
         else:
             yield Sample(name, labels, value)
 
@@ -90,22 +85,20 @@ def of_bricks(family: Family, *bricks: tuple[Labels, Mapping[Labels, Value]]) ->
 ROWS = [(text,) for text in HOSTILE]
 """The same list in several blocks, as collectors have it."""
 OTHER = Family("glupy_other", "gauge", HELP, ("other",))
-PARTLY = Family("glupy_partly", "gauge", HELP, ("path", "kind"), parts=("a", "b"))
+ANOTHER = Family("glupy_another", "gauge", HELP, ("path",))
 SOURCE = Source(
     *(
         Exposed(
             family,
             [((volume, "/b"), Block(family, ROWS, [value] * len(ROWS))) for volume in ("v", "w")],
         )
-        for family, value in ((OTHER, 7), (PARTLY, (8, 9)))
+        for family, value in ((OTHER, 7), (ANOTHER, 8))
     ),
     of_bricks(
         COUNTER,
         *((("v", text), {(text, kind): n for kind in "ab"}) for n, text in enumerate(HOSTILE)),
     ),
     Exposed.of_node(GAUGE, {(): 1.5}),
-    of_bricks(PARTS, (("v", "/b"), {(text,): (n, n / 7) for n, text in enumerate(HOSTILE)})),
-    Exposed.of_node(ALONE, {(): (1, 2)}),
     GaugeMetricFamily("other", "of prometheus_client's own", 3),
     of_bricks(
         ZED,

@@ -32,7 +32,8 @@ class Collector:
 
     name: ClassVar[str]
     help: ClassVar[str]
-    families: ClassVar[tuple[Family, ...]]
+    families: tuple[Family, ...]
+    """What it may serve; a setting may change the buckets of its histograms."""
     more: ClassVar[str] = ""
     """Further text for docs/metrics.md."""
     settings: ClassVar[Settings] = {}

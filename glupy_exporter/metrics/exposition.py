@@ -56,12 +56,12 @@ def _template(family: Family) -> str:
     return line("")
 
 
-def _numbers(value: Value) -> float | tuple[float, ...]:
-    """The numbers in the lines of a row."""
-    if not isinstance(value, Histogram):
-        return value
-    counts = tuple(accumulate(value.buckets))
-    return (*counts, counts[-1], value.sum)
+def _numbers(values: Iterable[Value], places: Sequence[int]) -> Iterator[tuple[float, ...]]:
+    """The numbers in the lines of each histogram; ``places`` are those of its classic buckets."""
+    for value in values:
+        assert isinstance(value, Histogram)
+        counts = list(accumulate(value.buckets))
+        yield (*[counts[place] for place in places], counts[-1], value.sum)
 
 
 class _Texts:
@@ -92,8 +92,9 @@ def _lines(exposed: Exposed, texts: _Texts) -> Iterator[str]:
     family = exposed.family
     template = _template(family)
     names = family.label_names
+    places = family.places if family.type == "histogram" else []
     for key, block in exposed.blocks:
-        numbers = map(_numbers, block.values) if family.type == "histogram" else block.values
+        numbers = _numbers(block.values, places) if places else block.values
         rows = zip(texts.of_rows(names, key, block.labels), numbers)
         yield "".join([template.replace(_PLACE, text) % number for text, number in rows])
 

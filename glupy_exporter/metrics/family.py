@@ -34,6 +34,8 @@ class Family:
     """Names of its labels without ``volume`` and ``brick``."""
     bounds: tuple[float, ...] = ()
     """Upper bounds of a histogram's buckets, without the last, infinite one."""
+    served: tuple[float, ...] | None = None
+    """Those of the bounds that have a classic bucket, which is a series; None: all of them."""
     parts: tuple[str, ...] = ()
     """The values that the last label may have, if they are declared."""
     of_brick: bool = True
@@ -55,9 +57,16 @@ class Family:
         return ("volume", "brick", *self.labels) if self.of_brick else self.labels
 
     @property
+    def places(self) -> list[int]:
+        """The index of each classic bucket's bound in ``bounds``; that of the infinite one last."""
+        served = self.bounds if self.served is None else self.served
+        return [*map(self.bounds.index, served), len(self.bounds)]
+
+    @property
     def edges(self) -> list[str]:
         """The values of a histogram's label ``le``."""
-        return [_edge(bound) for bound in (*self.bounds, INF)]
+        bounds = (*self.bounds, INF)
+        return [_edge(bounds[place]) for place in self.places]
 
 
 Value = Union[float, Histogram]

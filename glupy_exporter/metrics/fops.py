@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
 
-from glupy_exporter.metrics.base import Collector
+from glupy_exporter import values
+from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.family import Block, Family, Histogram
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.schema import layout
+from glupy_exporter.values import Setting, Settings
 
 DURATION = Family(
     "glupy_fop_duration_seconds",
@@ -18,6 +22,7 @@ DURATION = Family(
     "without network and client, in seconds.",
     ("fop",),
     layout.LATENCY_BOUNDS,
+    served=layout.LATENCY_BOUNDS[4:25:2],
 )
 ERRORS = Family(
     "glupy_fop_errors_total",
@@ -44,15 +49,23 @@ IO_SIZE = Family(
     "Sizes of successful reads and writes, in bytes.",
     ("direction",),
     tuple(float(2 ** (i + 1) - 1) for i in range(layout.SIZE_BUCKETS - 1)),
+    served=tuple(float(2**k - 1) for k in (9, 12, 13, 14, 16, 17, 18, 20)),
 )
 
 _MORE = """\
 A fop's duration is the time below the translator in the brick's graph, down to the disk. Every fop
 that was ever called has a row. `glupy_io_bytes_total` counts copies that the brick makes by itself
-(copy_file_range) as writes; `gluster volume profile` has no bytes of those. The buckets of
-`glupy_io_size_bytes` are the block sizes of `gluster volume profile`. While a brick runs a
-translator with layout version 1, quantiles of its durations are up to 4.6 % too low: the bounds of
-its buckets are powers of two of a microsecond, 4.9 % more than the bounds that `le` names."""
+(copy_file_range) as writes; `gluster volume profile` has no bytes of those.
+
+The buckets that are served by default have bounds from 2^-16 s (15 us) to 2^4 s (16 s), each four
+times the one before, and sizes just below those that programs and protocols use: 512 bytes, 4, 8,
+16, 64, 128 and 256 KiB, and 1 MiB. An I/O of exactly 4 KiB is in the bucket with `le` 8191. With
+`--collector.fops.buckets=all`, latencies have bounds from 2^-20 s (1 us) to 2^6 s (64 s), each
+twice the one before, and the buckets of sizes are the block sizes of `gluster volume profile`.
+
+While a brick runs a translator with layout version 1, quantiles of its durations are up to 4.6 %
+too low: the bounds of its buckets are powers of two of a microsecond, 4.9 % more than the bounds
+that `le` names."""
 
 # errorcode names some errnos by an alias that neither GlusterFS's log nor strace uses.
 _ERRNO_NAMES = {
@@ -69,13 +82,31 @@ class Fops(Collector):
     help = "fops of each brick: latency, errors, I/O sizes, in flight"
     families = (DURATION, ERRORS, IN_FLIGHT, IO_BYTES, IO_SIZE)
     more = _MORE
+    settings: ClassVar[Settings] = {
+        "buckets": Setting(
+            values.one_of(("few", "all")),
+            "few",
+            "the classic buckets of latencies and I/O sizes to serve, of which each is a series: "
+            "few or all",
+            "WHICH",
+        )
+    }
+
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
+        self._duration, self._io_size = DURATION, IO_SIZE
+        if self.setting("buckets") == "all":
+            self._duration, self._io_size = (
+                replace(family, served=None) for family in (DURATION, IO_SIZE)
+            )
+            self.families = (self._duration, ERRORS, IN_FLIGHT, IO_BYTES, self._io_size)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
         fops = brick.segment.fops()
         names = [(fop.name,) for fop in fops]
         durations = [Histogram(fop.buckets, fop.nanoseconds / 1e9) for fop in fops]
-        yield Block(DURATION, names, durations)
+        yield Block(self._duration, names, durations)
         yield Block(IN_FLIGHT, names, [fop.in_flight for fop in fops])
         errors: Counter[tuple[str, str]] = Counter()
         for name, number, count in brick.segment.errnos():
@@ -85,4 +116,4 @@ class Fops(Collector):
         directions = [(direction,) for direction in moved]
         yield Block(IO_BYTES, directions, [io.bytes for io in moved.values()])
         sizes = [Histogram(io.buckets, io.bytes) for io in moved.values()]
-        yield Block(IO_SIZE, directions, sizes)
+        yield Block(self._io_size, directions, sizes)

@@ -23,6 +23,7 @@ from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.clients import AWAY
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
 from glupy_exporter.metrics.family import single
+from glupy_exporter.metrics.fops import Fops
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node.bricks import REASONS
 from glupy_exporter.node.privacy import Privacy
@@ -701,9 +702,13 @@ def test_internal_origins_are_there_once_seen(tmp_path: Path) -> None:
     }
 
 
+OF_FOPS = ("glupy_fop", "glupy_io")
+
+
 def test_histograms_are_cumulative_and_agree_with_count(tmp_path: Path) -> None:
     with full_segment().live(tmp_path):
-        samples = scrape(scraper(tmp_path))
+        samples = scrape(Scraper(tmp_path, DAY, [Fops(Options({"buckets": "all"}))]))
+        few = scrape(scraper(tmp_path))
     buckets = [
         (float(le), count)
         for (fop, le), count in values(
@@ -720,6 +725,15 @@ def test_histograms_are_cumulative_and_agree_with_count(tmp_path: Path) -> None:
         if direction == "read"
     ]
     assert sizes == [*(2 ** (i + 1) - 1 for i in range(31)), float("inf")]
+    # By default there are fewer, and those count the same.
+    fops = {key: count for key, count in few.items() if key[0].startswith(OF_FOPS)}
+    assert fops.items() <= samples.items()
+    by_le = values(few, "glupy_fop_duration_seconds_bucket", "fop", "le")
+    assert [float(le) for fop, le in by_le if fop == "read"] == [
+        *(4.0**i for i in range(-8, 3)),
+        float("inf"),
+    ]
+    assert len(values(few, "glupy_io_size_bytes_bucket", "direction", "le")) == 2 * 9
 
 
 def test_hostile_label_values_stay_inside_their_labels(tmp_path: Path) -> None:

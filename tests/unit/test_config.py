@@ -48,7 +48,7 @@ def test_defaults() -> None:
         discovery_port=9714,
         discovery_address="*",
         collectors={
-            **{"bricks": {}, "fops": {}, "internal": {}, "exporter": {}},
+            **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
             **{"files": {"limit": 50}, "clients": {"limit": 100}},
         },
         privacy=Privacy(),
@@ -97,7 +97,7 @@ def test_file(file: Path) -> None:
         discovery_port=1234,
         discovery_address="*.example.org",
         collectors={
-            **{"bricks": {}, "fops": {}, "internal": {}, "exporter": {}},
+            **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
             "files": {"limit": 7},
         },
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),

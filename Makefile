@@ -94,6 +94,7 @@ lint: $(BIN)/.dev ## check style, types, the C sources' format and the Prometheu
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	promtool check config prometheus/prometheus.yml
+	promtool check rules prometheus/rules-native/*.yml
 	promtool test rules prometheus/tests/*.yml
 	amtool check-config prometheus/alertmanager.yml
 
@@ -105,11 +106,12 @@ docs: $(BIN)/.runtime ## write docs/metrics.md and docs/settings.md from the cod
 	mv docs/settings.md.new docs/settings.md
 
 .PHONY: dashboards
-dashboards: $(BIN)/.dev ## write grafana/dashboards/*.json from grafana/*.dashboard.py
-	@for source in grafana/*.dashboard.py; do \
-		$(BIN)/python -m grafana $$source \
-			-o grafana/dashboards/$$(basename $$source .dashboard.py).json || exit; \
-	done
+dashboards: $(BIN)/.dev ## write grafana/dashboards*/*.json from grafana/*.dashboard.py
+	$(BIN)/python -m grafana
+
+.PHONY: rules
+rules: $(BIN)/.runtime ## write prometheus/rules-native from prometheus/rules
+	$(BIN)/python -m prometheus
 
 PREVIEW := grafana/preview
 

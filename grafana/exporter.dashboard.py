@@ -148,7 +148,7 @@ series = row(
                 "series",
                 " or ".join(
                     f"label_replace(count by (cluster) ({metric}{{$*}}),"
-                    f' "metric", "{metric}", "", "")'
+                    f' "metric", "{metric.removesuffix("_bucket")}", "", "")'
                     for metric in LARGEST
                 ),
                 unit.SHORT,

@@ -44,7 +44,10 @@ def expanded(expression: str, values: dict[str, str]) -> str:
 
 
 def questions(
-    busiest: dict[str, str], window: str = "5m", interval: str = "5m"
+    busiest: dict[str, str],
+    window: str = "5m",
+    interval: str = "5m",
+    dashboards: Path = DASHBOARDS,
 ) -> Iterator[Question]:
     """All queries with All chosen where that can be, and again with the busiest file and client.
 
@@ -53,8 +56,9 @@ def questions(
             ``client``.
         window: the time range of the page.
         interval: the time over which each point of a graph has a rate.
+        dashboards: their directory.
     """
-    for file in sorted(DASHBOARDS.glob("*.json")):
+    for file in sorted(dashboards.glob("*.json")):
         dashboard: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         variables = dashboard["templating"]["list"]
         all_of = {variable["name"]: _ALL for variable in variables if variable.get("includeAll")}

@@ -35,6 +35,7 @@ GENERATED = {"docs/metrics.md": docs.render, "docs/settings.md": reference.rende
 
 FOREIGN_FLAGS = {
     "--diff": "ansible-playbook",
+    "--enable-feature": "prometheus",
     "--storage.tsdb.path": "prometheus",
     "--syntax-only": "promtool",
     "--max-time": "curl",
@@ -74,7 +75,7 @@ def _names(paths: str, pattern: str) -> set[str]:
     return {name for path in files for name in re.findall(pattern, path.read_text("utf-8"))}
 
 
-RECORDED = _names("prometheus/rules/*.yml", r"record: (\S+)")
+RECORDED = _names("prometheus/rules*/*.yml", r"record: (\S+)")
 ALERTS = _names("prometheus/rules/*.yml", r"alert: (\S+)")
 IDENTIFIERS = {
     *_names("deploy/ansible/site.yml", r"\bglupy_\w+"),

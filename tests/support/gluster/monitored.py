@@ -166,7 +166,9 @@ def hurry(home: Path, change: Callable[[str], str] = hurried) -> None:
 
 
 @contextlib.contextmanager
-def prometheus(home: Path, *wrapper: str | Path) -> Iterator[Prometheus]:
+def prometheus(
+    home: Path, *wrapper: str | Path, features: Sequence[str] = ()
+) -> Iterator[Prometheus]:
     """One that works in ``home``, where its configuration is, run by the command ``wrapper``."""
     address = f"127.0.0.1:{free_port()}"
     command = [
@@ -176,6 +178,7 @@ def prometheus(home: Path, *wrapper: str | Path) -> Iterator[Prometheus]:
         f"--storage.tsdb.path={home / 'data'}",
         f"--web.listen-address={address}",
         "--log.level=error",
+        *(f"--enable-feature={feature}" for feature in features),
     ]
     with service(command, f"http://{address}"):
         yield Prometheus(f"http://{address}")

@@ -1,0 +1,1 @@
+"""Rules for Prometheus: those in ``rules``, and what ``rules-native`` has in their place."""

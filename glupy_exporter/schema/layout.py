@@ -89,6 +89,28 @@ CLIENT_SLOTS_MAX = 1 << 16
 """As many as the exporter can read with the memory that its systemd unit allows."""
 FOPS_MAX = 256
 
+RECORDS_MIN = 8
+SLOW_RECORDS_DEFAULT = 2048
+TRACE_RECORDS_DEFAULT = 8192
+RECORDS_MAX = 1 << 18
+"""The most records of a ring."""
+
+FLIGHTS_MIN = 8
+FLIGHTS_DEFAULT = 1024
+FLIGHTS_MAX = 1 << 15
+"""The most fops that are listed while they are under way."""
+
+HELD_LOCKS_MIN = 8
+HELD_LOCKS_DEFAULT = 1024
+HELD_LOCKS_MAX = 1 << 15
+"""The most granted locks that are listed."""
+
+TRACERS = 8
+"""How many may trace a brick at once."""
+
+TRACER_LEASE = 5_000_000_000
+"""Nanoseconds after which a trace ends whose tracer has not renewed its heartbeat."""
+
 HALF_LIFE_MIN = 1
 HALF_LIFE_DEFAULT = 60
 HALF_LIFE_MAX = 3600
@@ -131,7 +153,37 @@ FILE_PATH_TRUNCATED = 1
 FILE_UNLINKED = 2
 """Flag in :attr:`FileName.flags`: the file is deleted, and the path is the last name it had."""
 
-_u16, _u32, _u64, _i32 = ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32
+CAUSES = ("slow", "sampled", "traced")
+"""Why the brick recorded a fop. Bit ``1 << i`` of :attr:`Record.cause` stands for entry ``i``."""
+
+LOCK_KINDS = ("", "inodelk", "entrylk", "lk", "lease")
+"""Names for :attr:`HeldLock.kind`."""
+
+LOCK_TYPES = ("", "read", "write", "unlock")
+"""Names for the type of a lock, in :attr:`Flight.lock_type` and :attr:`HeldLock.lock_type`."""
+
+MARK_WRITING, MARK_USED, MARK_STATES = 1, 2, 4
+"""States in the low bits of a :attr:`Flight.mark` or a :attr:`HeldLock.mark`; 0: it is free."""
+
+TRACE_CLIENT, TRACE_UID, TRACE_GFID, TRACE_ERRNO = 1, 2, 4, 8
+"""Bits of :attr:`Tracer.filters`, which say by what fields a fop has to pass."""
+
+RECORD_TEXT = 30
+"""Bytes of :attr:`Record.text`; a longer text is cut."""
+
+FLIGHT_TEXT = 32
+"""Bytes of :attr:`Flight.text`; a longer text is cut."""
+
+DOMAIN_SIZE = 48
+"""Bytes of :attr:`HeldLock.domain`; a longer domain is cut."""
+
+_u8, _u16, _u32, _u64, _i32 = (
+    ctypes.c_uint8,
+    ctypes.c_uint16,
+    ctypes.c_uint32,
+    ctypes.c_uint64,
+    ctypes.c_int32,
+)
 
 
 def _fields(quantities: Iterable[Quantity]) -> list[tuple[str, Any]]:
@@ -206,7 +258,7 @@ class FopCell(ctypes.Structure):
         ("started", _u64),
         ("errors", _u64),
         ("nanoseconds", _u64),
-        ("reserved", _u64),
+        ("slow", _u64),  # slower than the threshold of the fop's class
         ("buckets", _u64 * LATENCY_BUCKETS),
     ]
 
@@ -271,10 +323,134 @@ class ClientName(ctypes.Structure):
     ]
 
 
+class Ring(ctypes.Structure):
+    """The head of a ring of records, on a cache line of its own.
+
+    Writers take positions 0, 1, 2, ...; the record of position ``p`` is element ``p`` modulo the
+    length of the ring. A writer that finds its record taken by a slower one drops what it has.
+    """
+
+    _fields_ = [
+        ("position", _u64),  # the next one
+        ("dropped", _u64),
+        ("reserved", _u64 * 6),
+    ]
+
+
+class Record(ctypes.Structure):
+    """A fop that came back. ``mark`` is twice its position plus 1 while it is written, then 2 more.
+
+    ``text`` is the name that a fop on an entry of the directory ``parent`` has given, or the domain
+    of a lock. ``offset`` and ``size`` are those of the request for a lock, otherwise ``size`` is
+    what was moved.
+    """
+
+    _fields_ = [
+        ("mark", _u64),
+        ("ended", _u64),  # monotonic
+        ("ns", _u64),
+        ("client", _u64),  # its tag, 0: not known
+        ("offset", _u64),
+        ("size", _u64),
+        ("gfid", _u8 * 16),
+        ("parent", _u8 * 16),
+        ("uid", _u32),
+        ("gid", _u32),
+        ("pid", _i32),
+        ("error", _u16),  # errno, 0: the fop succeeded
+        ("fop", _u8),
+        ("cause", _u8),  # bits of CAUSES
+        ("tracers", _u8),  # bit i: it passed the filters of tracer i
+        ("text_length", _u8),  # of the whole text, at most 255
+        ("text", _u8 * RECORD_TEXT),
+    ]
+
+
+class Flight(ctypes.Structure):
+    """A fop that is under way. The fields up to ``size`` fill a cache line, which most fops need.
+
+    The high bits of ``mark`` differ with each fop that the entry is for. ``parent`` is valid if
+    there is a text.
+    """
+
+    _fields_ = [
+        ("mark", _u32),
+        ("fop", _u8),
+        ("lock_type", _u8),  # index into LOCK_TYPES
+        ("text_length", _u8),
+        ("reserved", _u8),
+        ("started", _u64),  # monotonic
+        ("client", _u64),
+        ("offset", _u64),  # of a lock: where it starts
+        ("gfid", _u8 * 16),
+        ("uid", _u32),
+        ("gid", _u32),
+        ("pid", _i32),
+        ("size", _u32),  # bytes of data
+        ("length", _u64),  # of a lock, 0: to the end
+        ("owner", _u64),  # of a lock: a hash
+        ("parent", _u8 * 16),
+        ("text", _u8 * FLIGHT_TEXT),
+    ]
+
+
+class HeldLock(ctypes.Structure):
+    """A lock that was granted and not yet given back. ``mark`` is as in :class:`Flight`.
+
+    A lock on entries of a directory has the hash of the entry's name in ``start``, which is 0 for
+    all entries.
+    """
+
+    _fields_ = [
+        ("mark", _u32),
+        ("kind", _u8),  # index into LOCK_KINDS
+        ("lock_type", _u8),  # index into LOCK_TYPES
+        ("domain_length", _u8),
+        ("reserved", _u8),
+        ("granted", _u64),  # monotonic
+        ("client", _u64),
+        ("owner", _u64),
+        ("gfid", _u8 * 16),
+        ("start", _u64),
+        ("length", _u64),  # 0: to the end
+        ("uid", _u32),
+        ("pid", _i32),
+        ("domain", _u8 * DOMAIN_SIZE),
+        ("padding", _u64),
+    ]
+
+
+class Control(ctypes.Structure):
+    """Which tracers trace, a byte each: each can be written alone. Root writes it."""
+
+    _fields_ = [
+        ("active", _u8 * TRACERS),
+        ("reserved", _u64 * 7),
+    ]
+
+
+class Tracer(ctypes.Structure):
+    """What one tracer wants to see. Root writes it."""
+
+    _fields_ = [
+        ("heartbeat", _u64),  # monotonic; the trace ends TRACER_LEASE later
+        ("fops", _u64 * (FOPS_MAX // 64)),  # bit i: fop i passes
+        ("client", _u64),
+        ("least_ns", _u64),  # faster fops do not pass
+        ("gfid", _u8 * 16),
+        ("uid", _u32),
+        ("error", _i32),  # errno, -1: any
+        ("one_in", _u32),  # passes at random, 0 and 1: each
+        ("filters", _u32),  # bits TRACE_*: which of the fields before count
+        ("owner", _u32),  # its process id, for people
+        ("padding", _u32 * 9),
+    ]
+
+
 Dimension = Union[str, int]
 """A count, or one of :data:`DIMENSIONS`, whose count differs from segment to segment."""
 
-DIMENSIONS = ("lanes", "fops", "files", "clients")
+DIMENSIONS = ("lanes", "fops", "files", "clients", "slow", "trace", "flights", "held_locks")
 
 
 class Span(NamedTuple):
@@ -320,6 +496,11 @@ def _busiest(rows: str, name: type[ctypes.Structure]) -> list[Table]:
     ]
 
 
+def _ring(name: str) -> list[Table]:
+    """The tables of a ring of records."""
+    return [Table(f"{name}_ring", Ring), Table(f"{name}_records", Record, (name,))]
+
+
 TABLES = (
     Table("numbers", Numbers),
     Table("fop_names", FopName, ("fops",)),
@@ -329,6 +510,12 @@ TABLES = (
     Table("internal", Activity, (len(ORIGINS),)),
     *_busiest("files", FileName),
     *_busiest("clients", ClientName),
+    Table("control", Control),
+    Table("tracers", Tracer, (TRACERS,)),
+    *_ring("slow"),
+    *_ring("trace"),
+    Table("flights", Flight, ("flights",)),
+    Table("held_locks", HeldLock, ("held_locks",)),
 )
 """The tables in the order in which they lie in the file."""
 
@@ -345,4 +532,10 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Health,
     FileName,
     ClientName,
+    Control,
+    Tracer,
+    Ring,
+    Record,
+    Flight,
+    HeldLock,
 )

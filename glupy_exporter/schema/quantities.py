@@ -104,6 +104,18 @@ NUMBERS = (
         "The most inodes that the brick keeps in its lru list, 0 if there is no limit (volume "
         "option network.inode-lru-limit).",
     ),
+    Quantity(
+        "unlisted_fops",
+        COUNTER,
+        "glupy_brick_unlisted_fops_total",
+        "Fops that the brick did not list while they were under way, as too many others were.",
+    ),
+    Quantity(
+        "unlisted_locks",
+        COUNTER,
+        "glupy_brick_unlisted_locks_total",
+        "Granted locks that the brick did not list, as its table of them was full.",
+    ),
 )
 """Numbers of the whole brick."""
 

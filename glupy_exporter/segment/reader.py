@@ -27,8 +27,9 @@ from pathlib import Path
 
 from glupy_exporter.schema import layout
 from glupy_exporter.schema.quantities import NUMBERS, TIME
-from glupy_exporter.segment import check, naming
+from glupy_exporter.segment import check, naming, recorder
 from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.segment.recorder import Batch, HeldLock, InFlight
 from glupy_exporter.segment.records import Brick, Counts, File, Fop, Io
 from glupy_exporter.segment.table import CLIENTS, FILES, ClientTable, FileTable, Table
 from glupy_exporter.segment.text import escape
@@ -237,8 +238,8 @@ class Segment:
             cells = [cell for start in starts if (cell := copied[start : start + size]) != _IDLE]
             if name and cells:
                 sums = tuple(map(sum, zip(*map(_CELL.unpack, cells))))
-                started, errors, nanoseconds = sums[:3]
-                fops.append(Fop(name, started, errors, nanoseconds, sums[_BUCKETS:]))
+                started, errors, nanoseconds, slow = sums[:_BUCKETS]
+                fops.append(Fop(name, started, errors, nanoseconds, sums[_BUCKETS:], slow))
         return fops
 
     def errnos(self) -> Iterator[tuple[str, int, int]]:
@@ -299,6 +300,51 @@ class Segment:
     def health(self, rows: str) -> dict[str, int]:
         """The numbers of the table of ``files`` or ``clients``, by the names of :data:`HEALTH`."""
         return self._one(f"{rows}_health")
+
+    def fop_names(self) -> tuple[str, ...]:
+        """The name of each fop by its index, empty where there is no such fop."""
+        return tuple(self._names())
+
+    def recorded(self, since: int | None = None, ring: str = recorder.SLOW) -> Batch:
+        """The fops in a ring from the position ``since`` on; None: all that are there.
+
+        The ring ``recorder.SLOW`` has slow fops only, ``recorder.TRACE`` those that are sampled or
+        traced. A slow one may be in both. May wait for a few milliseconds, for a brick that is
+        writing a record.
+        """
+        return recorder.recorded(self, ring, since, len(self._names()))
+
+    def position(self, ring: str = recorder.SLOW) -> int:
+        """The position that the next record of a ring gets; 0 without the ring."""
+        return self._one(f"{ring}_ring").get("position", 0)
+
+    def in_flight(self) -> list[InFlight]:
+        """The fops under way, the oldest first; only live bricks have any."""
+        return recorder.in_flight(self, len(self._names())) if self._locked() else []
+
+    def held_locks(self) -> list[HeldLock]:
+        """The granted locks, the oldest first; only live bricks that count have any."""
+        counting = self.numbers().get("enabled", 0)
+        return recorder.held_locks(self) if counting and self._locked() else []
+
+    def recorder_health(self) -> dict[str, int]:
+        """What the recorder lost, by name; empty where the segment has no recorder.
+
+        ``slow_recorded``, ``trace_recorded``: records so far; ``slow_dropped``, ``trace_dropped``:
+        those of them that could not be written; ``unlisted_fops``, ``unlisted_locks``: fops and
+        locks that found their table full.
+        """
+        health = {}
+        for ring in recorder.RINGS:
+            head = self._one(f"{ring}_ring")
+            if head:
+                health[f"{ring}_recorded"] = head.get("position", 0)
+                health[f"{ring}_dropped"] = head.get("dropped", 0)
+        numbers = self.numbers()
+        for name in ("unlisted_fops", "unlisted_locks"):
+            if name in numbers:
+                health[name] = numbers[name]
+        return health
 
 
 def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:

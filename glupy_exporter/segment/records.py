@@ -43,6 +43,8 @@ class Fop:
     """Sum of the latencies."""
     buckets: tuple[int, ...]
     """Calls by latency, not cumulative; see :data:`layout.LATENCY_BUCKETS`."""
+    slow: int = 0
+    """Calls that were slower than the threshold of their class."""
 
     @property
     def completed(self) -> int:

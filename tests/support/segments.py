@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from glupy_exporter.node import nodestate
 from glupy_exporter.schema import layout
@@ -23,6 +23,7 @@ from glupy_exporter.schema import layout
 FOP_NAMES = ("", "stat", "", "", "unlink", "read", "write", "lookup")
 CREATED_REALTIME = 1_700_000_000_000_000_000
 CREATED_MONOTONIC = 1_000_000_000_000
+_GFID = uuid.UUID(int=1)
 
 
 @dataclass
@@ -72,6 +73,45 @@ class Internal:
 
 
 @dataclass
+class Recorded:
+    """A fop in a ring; ``fields`` override those of the record."""
+
+    fop: str = "read"
+    ns: int = 2_000_000_000
+    gfid: uuid.UUID = _GFID
+    client: int = 0
+    """Slot of a client plus 1, which is the client's tag here."""
+    cause: int = 1
+    text: bytes = b""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Flight:
+    """A fop under way; ``fields`` override those of the entry."""
+
+    fop: str = "read"
+    started: int = CREATED_MONOTONIC + 5_000_000_000
+    gfid: uuid.UUID = _GFID
+    client: int = 0
+    text: bytes = b""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class HeldLock:
+    """A granted lock; ``fields`` override those of the entry."""
+
+    kind: str = "inodelk"
+    type: str = "write"
+    domain: bytes = b""
+    gfid: uuid.UUID = _GFID
+    client: int = 0
+    granted: int = CREATED_MONOTONIC + 5_000_000_000
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Segment:
     """What to write; ``header`` overrides any header field, once all else is filled in."""
 
@@ -86,6 +126,14 @@ class Segment:
     lanes: int = 2
     file_slots: int = 64
     client_slots: int = 16
+    recorder: Mapping[str, int] = field(
+        default_factory=lambda: {"slow": 8, "trace": 16, "flights": 8, "held_locks": 8}
+    )
+    """Lengths of the recorder's tables."""
+    recorded: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
+    """All that was ever recorded, by ring; the ring has the last of them."""
+    flights: Mapping[int, Flight] = field(default_factory=dict)
+    held_locks: Mapping[int, HeldLock] = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
     """Numbers of the brick that differ from the usual ones."""
@@ -126,6 +174,7 @@ class Segment:
                     fops=len(self.names),
                     files=self.file_slots,
                     clients=self.client_slots,
+                    **self.recorder,
                 ),
             )
             end = entry.offset + entry.element_size * entry.count
@@ -162,6 +211,15 @@ class Segment:
                 struct.pack_into("I", data, entries[f"{kind}_seqs"].offset + slot * 4, 2)
                 element(f"{kind}_counters", slot, _counters(row))
                 element(f"{kind}_names", slot, _name(row))
+        for ring, recorded in self.recorded.items():
+            element(f"{ring}_ring", 0, layout.Ring(position=len(recorded)))
+            for position, made in enumerate(recorded):
+                index = position % self.recorder[ring]
+                element(f"{ring}_records", index, self._record(position, made))
+        for slot, flight in self.flights.items():
+            element("flights", slot, self._flight(flight))
+        for slot, lock in self.held_locks.items():
+            element("held_locks", slot, _held_lock(lock))
         for name, entry in entries.items():
             for key, value in self.entries.get(name, {}).items():
                 setattr(entry, key, value)
@@ -196,6 +254,32 @@ class Segment:
                 io.buckets[bucket] = count
             index = layout.DIRECTIONS.index(direction)
             put(data, entries["io"].offset + index * ctypes.sizeof(io), io)
+
+    def _record(self, position: int, made: Recorded) -> layout.Record:
+        record = layout.Record(
+            mark=2 * position + 2,
+            ended=CREATED_MONOTONIC + 7_000_000_000 + position,
+            ns=made.ns,
+            client=made.client,
+            fop=self.names.index(made.fop),
+            cause=made.cause,
+            text_length=len(made.text),
+        )
+        record.gfid[:] = made.gfid.bytes
+        _fill_bytes(record.text, made.text)
+        return _set(record, made.fields)
+
+    def _flight(self, made: Flight) -> layout.Flight:
+        flight = layout.Flight(
+            mark=7 * layout.MARK_STATES + layout.MARK_USED,
+            started=made.started,
+            client=made.client,
+            fop=self.names.index(made.fop),
+            text_length=len(made.text),
+        )
+        flight.gfid[:] = made.gfid.bytes
+        _fill_bytes(flight.text, made.text)
+        return _set(flight, made.fields)
 
     @property
     def name(self) -> str:
@@ -252,6 +336,33 @@ def offset(data: bytes | bytearray, table: str, slot: int = 0, field: Any = None
         if entry.name == table.encode():
             return int(entry.offset + slot * entry.element_size + (field.offset if field else 0))
     raise KeyError(table)
+
+
+_S = TypeVar("_S", bound=ctypes.Structure)
+
+
+def _set(structure: _S, fields: Mapping[str, Any]) -> _S:
+    for name, value in fields.items():
+        setattr(structure, name, value)
+    return structure
+
+
+def _fill_bytes(target: ctypes.Array[Any], text: bytes) -> None:
+    target[: len(text[: len(target)])] = text[: len(target)]
+
+
+def _held_lock(made: HeldLock) -> layout.HeldLock:
+    lock = layout.HeldLock(
+        mark=7 * layout.MARK_STATES + layout.MARK_USED,
+        kind=layout.LOCK_KINDS.index(made.kind),
+        lock_type=layout.LOCK_TYPES.index(made.type),
+        granted=made.granted,
+        client=made.client,
+        domain_length=len(made.domain),
+    )
+    lock.gfid[:] = made.gfid.bytes
+    _fill_bytes(lock.domain, made.domain)
+    return _set(lock, made.fields)
 
 
 def _fill_counts(

@@ -1,0 +1,259 @@
+"""Reads the flight recorder of a brick: fops that came back, fops under way, granted locks.
+
+The brick writes while this module reads. A record has a mark that tells its position and whether it
+is complete; entries of the other tables have a mark that changes with their contents. The reader
+copies the marks, then the data, then the marks again, and takes what had the same mark both times.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from glupy_exporter.schema import layout
+from glupy_exporter.schema.layout import Span
+
+SLOW, TRACE = RINGS = ("slow", "trace")
+"""The rings: of slow fops, and of those that are sampled or traced."""
+
+CAUSE_SLOW, CAUSE_SAMPLED, CAUSE_TRACED = (1 << bit for bit in range(len(layout.CAUSES)))
+"""Bits of :attr:`Fop.cause`."""
+
+_RECORD = struct.Struct(f"=6Q16s16sIIiHBBBB{layout.RECORD_TEXT}s")
+_FLIGHT = struct.Struct(f"=IBBBBQQQ16sIIiIQQ16s{layout.FLIGHT_TEXT}s")
+_LOCK = struct.Struct(f"=IBBBBQQQ16sQQIi{layout.DOMAIN_SIZE}sQ")
+_NO_GFID = bytes(16)
+_WAITS = 5  # for records that are being written
+_WAIT = 0.001  # seconds; a writer needs less than a microsecond, unless it has lost its processor
+_FRESH = 256  # the last positions of a ring, which may be being written
+
+
+class Fop(NamedTuple):
+    """A fop that came back."""
+
+    position: int
+    """Where it stands in its ring; grows by one with each record."""
+    ended: int
+    """Nanoseconds on the monotonic clock; :meth:`Segment.realtime` turns it into wall time."""
+    ns: int
+    """How long it took."""
+    fop: int
+    """Index into :meth:`Segment.fop_names`."""
+    errno: int
+    """0: it succeeded."""
+    gfid: bytes
+    """16 bytes, zeros if the file is not known."""
+    client: int
+    """Tag of the client in the table of clients; 0: unknown."""
+    uid: int
+    gid: int
+    pid: int
+    """Of the process on the client; negative for GlusterFS's own clients."""
+    offset: int
+    size: int
+    """Bytes of data that were moved; for a lock, its length."""
+    cause: int
+    """Bits: ``CAUSE_SLOW``, ``CAUSE_SAMPLED``, ``CAUSE_TRACED``."""
+    tracers: int = 0
+    """Bit ``i`` is set if it passed the filters of tracer ``i``."""
+    parent: bytes = _NO_GFID
+    """The directory in which ``name`` is; zeros if the fop named no entry."""
+    name: bytes = b""
+    """The entry that the fop named, or the domain of a lock; cut at ``layout.RECORD_TEXT``."""
+    cut: bool = False
+    """Whether ``name`` was longer."""
+
+
+class Batch(NamedTuple):
+    """What a ring held."""
+
+    fops: list[Fop]
+    next: int
+    """The position to go on from."""
+    lost: int
+    """Records since the position asked for that were overwritten, or could not be written."""
+
+
+class InFlight(NamedTuple):
+    """A fop under way. Fields are as in :class:`Fop`."""
+
+    started: int
+    """Nanoseconds on the monotonic clock."""
+    fop: int
+    gfid: bytes
+    client: int
+    uid: int
+    gid: int
+    pid: int
+    offset: int
+    """Of a lock: where its range starts; for one on a directory's entries, the hash of the name."""
+    size: int
+    domain: bytes
+    """Of a lock; cut at ``layout.FLIGHT_TEXT``. Empty for other fops."""
+    type: int
+    """Index into ``layout.LOCK_TYPES``, 0 if the fop is about no lock."""
+    length: int
+    """Of a lock's range, 0: to the end."""
+    owner: int
+    """A hash of the lock's owner."""
+    parent: bytes
+    name: bytes
+    """The entry that the fop named, cut; empty for locks."""
+
+
+class HeldLock(NamedTuple):
+    """A lock that was granted."""
+
+    gfid: bytes
+    domain: bytes
+    """Cut at ``layout.DOMAIN_SIZE``; empty for locks of applications (``lk``)."""
+    kind: int
+    """Index into ``layout.LOCK_KINDS``."""
+    client: int
+    """Tag; 0: unknown, as for GlusterFS's own clients."""
+    granted: int
+    """Nanoseconds on the monotonic clock."""
+    type: int
+    """Index into ``layout.LOCK_TYPES``."""
+    start: int
+    """Of the range; for a lock on a directory's entries the hash of the name, 0: all entries."""
+    length: int
+    """0: to the end."""
+    owner: int
+    """A hash of the lock's owner, as in :class:`InFlight`."""
+    uid: int
+    pid: int
+
+
+class Tables(Protocol):
+    """An open segment."""
+
+    spans: Mapping[str, Span]
+
+    def elements(self, table: str, first: int = 0, count: int | None = None) -> memoryview:
+        """A copy of elements of a table."""
+
+
+def recorded(segment: Tables, ring: str, since: int | None, fops: int) -> Batch:
+    """The records of a ring from ``since`` on. ``fops`` is the number of fops that have names.
+
+    A ``since`` that the brick has not reached yet is of an earlier segment: all records are new.
+    """
+    head, records = (segment.spans.get(f"{ring}_{table}") for table in ("ring", "records"))
+    if not head or not records or not head.length or not records.length:
+        return Batch([], 0, 0)
+    position = _position(segment, ring)
+    oldest = max(0, position - records.length)
+    first = oldest if since is None or since > position else max(since, oldest)
+    lost = 0 if since is None or since > position else first - since
+    found: list[Fop] = []
+    waits = _WAITS
+    while first < position:
+        batch = list(_read(segment, f"{ring}_records", records.length, first, position))
+        ready = len(batch)
+        if waits:
+            fresh = range(max(0, ready - _FRESH), ready)
+            ready = next((index for index in fresh if batch[index] is _UNWRITTEN), ready)
+        kept = [each for each in batch[:ready] if isinstance(each, Fop) and each.fop < fops]
+        found += kept
+        lost += ready - len(kept)
+        first += ready
+        if first < position:
+            waits -= 1
+            time.sleep(_WAIT)
+    return Batch(found, position, lost)
+
+
+def _position(segment: Tables, ring: str) -> int:
+    return int(layout.Ring.from_buffer_copy(segment.elements(f"{ring}_ring")).position)
+
+
+_UNWRITTEN = object()
+"""Stands for a record that has not been written yet."""
+
+
+def _read(segment: Tables, table: str, length: int, first: int, end: int) -> Iterator[object]:
+    """A Fop for each position from ``first`` to ``end``; otherwise ``_UNWRITTEN`` or None."""
+    while first < end:
+        start = first % length
+        count = min(end - first, length - start)
+        before = segment.elements(table, start, count).cast("Q")[:: _RECORD.size // 8].tolist()
+        copied = segment.elements(table, start, count)
+        after = segment.elements(table, start, count).cast("Q")[:: _RECORD.size // 8].tolist()
+        for position, old, new, fields in zip(
+            range(first, first + count), before, after, _RECORD.iter_unpack(copied)
+        ):
+            wanted = 2 * position + 2
+            if old == new == wanted:
+                yield _fop(position, fields)
+            else:
+                yield _UNWRITTEN if new <= wanted else None
+        first += count
+
+
+def _fop(position: int, fields: tuple[Any, ...]) -> Fop:
+    (_, ended, ns, client, offset, size, gfid, parent) = fields[:8]
+    (uid, gid, pid, error, fop, cause, tracers, length, text) = fields[8:]
+    return Fop(
+        *(position, ended, ns, fop, error, gfid, client, uid, gid, pid, offset, size),
+        *(cause, tracers),
+        parent=parent if length else _NO_GFID,
+        name=_text(text, length),
+        cut=length > layout.RECORD_TEXT,
+    )
+
+
+def _text(text: bytes, length: int) -> bytes:
+    return text[: min(length, len(text))]
+
+
+def _used(segment: Tables, table: str, fields: struct.Struct) -> Iterator[tuple[Any, ...]]:
+    """The entries of a table that are in use and did not change while they were copied."""
+    span = segment.spans.get(table)
+    if not span or not span.length:
+        return
+    words = fields.size // 4
+    before = segment.elements(table).cast("I")[::words].tolist()
+    copied = segment.elements(table)
+    after = segment.elements(table).cast("I")[::words].tolist()
+    for old, new, entry in zip(before, after, fields.iter_unpack(copied)):
+        if old == new == entry[0] and new % layout.MARK_STATES == layout.MARK_USED:
+            yield entry
+
+
+def in_flight(segment: Tables, fops: int) -> list[InFlight]:
+    """The fops under way, the oldest first. ``fops`` is the number of fops that have names."""
+    found = []
+    for entry in _used(segment, "flights", _FLIGHT):
+        (_, fop, lock_type, text_length, _, started, client, offset, gfid) = entry[:9]
+        (uid, gid, pid, size, length, owner, parent, text) = entry[9:]
+        if fop >= fops or lock_type >= len(layout.LOCK_TYPES):
+            continue
+        text, named = _text(text, text_length), text_length and not lock_type
+        found.append(
+            InFlight(
+                *(started, fop, gfid, client, uid, gid, pid, offset, size),
+                *(text if lock_type else b"", lock_type, length if lock_type else 0),
+                owner if lock_type else 0,
+                *((parent, text) if named else (_NO_GFID, b"")),
+            )
+        )
+    return sorted(found)
+
+
+def held_locks(segment: Tables) -> list[HeldLock]:
+    """The granted locks, the oldest first."""
+    found = []
+    for entry in _used(segment, "held_locks", _LOCK):
+        (_, kind, lock_type, domain_length, _, granted, client, owner, gfid) = entry[:9]
+        (start, length, uid, pid, domain, _) = entry[9:]
+        if 0 < kind < len(layout.LOCK_KINDS) and 0 < lock_type < len(layout.LOCK_TYPES):
+            found.append(
+                HeldLock(
+                    *(gfid, _text(domain, domain_length), kind, client, granted, lock_type),
+                    *(start, length, owner, uid, pid),
+                )
+            )
+    return sorted(found, key=lambda lock: lock.granted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import grp
 import logging
 import math
 import os
@@ -31,6 +32,7 @@ from glupy_exporter.operate import (
     unfinished,
 )
 from glupy_exporter.segment import reader
+from glupy_exporter.state import learn
 from glupy_exporter.top.model import Sampler
 from glupy_exporter.top.once import report
 from glupy_exporter.top.text import printable
@@ -38,6 +40,8 @@ from glupy_exporter.top.view import VIEWS, State, sort_by
 from glupy_exporter.web import server
 
 LOG = logging.getLogger(__name__)
+
+_STANDARD_OUTPUT = Path("-")
 
 
 def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
@@ -132,21 +136,35 @@ def top(args: argparse.Namespace) -> int:
     return 0
 
 
-def discover(args: argparse.Namespace) -> int:
-    """Print the nodes of the trusted pool as Prometheus's targets, or write them to ``--file``.
+def state(args: argparse.Namespace) -> int:
+    """Learn this node's state and the pool's nodes, and write them to files for the exporter.
 
-    ``--state`` also writes the state file about this node's bricks.
+    ``-`` for a file is standard output, where the state goes if no file is named at all.
     """
-    found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
-    content = discovery.render(found)
-    if args.file:
-        discovery.write(args.file, content)
-    else:
-        _write(content)
-    if args.state:
-        known = nodestate.NodeState(time.time(), discovery.volumes())
-        discovery.write(args.state, nodestate.render(known))
+    with contextlib.suppress(KeyError, OSError):  # the group is the packages' and the unit's
+        group = grp.getgrnam(nodestate.GROUP).gr_gid
+        if os.getegid() != group:
+            os.setegid(group)
+    if args.targets:
+        found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
+        _put(args.targets, discovery.render(found), 0o644)
+    if args.file or not args.targets:
+        learned = nodestate.render(learn.learn())
+        _put(args.file or _STANDARD_OUTPUT, learned, nodestate.MODE)
     return 0
+
+
+def _put(path: Path, content: bytes, mode: int) -> None:
+    if path == _STANDARD_OUTPUT:
+        _write(content)
+    else:
+        discovery.write(path, content, mode)
+
+
+def discover(args: argparse.Namespace) -> int:
+    """What ``state`` was called in the previous release, with other names for its flags."""
+    args.targets, args.file = args.file or _STANDARD_OUTPUT, args.state
+    return state(args)
 
 
 def xlator_build(args: argparse.Namespace) -> int:
@@ -281,6 +299,55 @@ def _add_top(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=top)
 
 
+def _add_state(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="write the state to this file, which the exporter's --state.file names; - for "
+        "standard output",
+    )
+    command.add_argument(
+        "--targets",
+        type=Path,
+        metavar="FILE",
+        help="write the pool's nodes to this file as Prometheus's targets; - for standard output",
+    )
+    _add_targets(command)
+    command.set_defaults(run=state)
+
+
+def _add_discover(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--file", type=Path, metavar="FILE", help="see `state --targets`")
+    command.add_argument("--state", type=Path, metavar="FILE", help="see `state --file`")
+    _add_targets(command)
+    command.set_defaults(run=discover)
+
+
+def _add_targets(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cluster",
+        type=values.argument(discovery.SETTINGS["discovery.cluster"].check),
+        default=discovery.CLUSTER,
+        metavar="NAME",
+        help="name of the cluster in the targets (default: %(default)s)",
+    )
+    command.add_argument(
+        "--port",
+        type=values.argument(discovery.SETTINGS["discovery.port"].check),
+        default=discovery.PORT,
+        metavar="PORT",
+        help="port on which the exporters listen (default: %(default)s)",
+    )
+    command.add_argument(
+        "--address",
+        default=discovery.ADDRESS,
+        metavar="GLOB",
+        help="pattern for the address of a node: of the node's names that match, the one that most "
+        "of its bricks have is taken (default: %(default)s)",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="glupy-exporter",
@@ -299,43 +366,18 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_top(commands.add_parser("top", help="show what bricks do, live", allow_abbrev=False))
 
-    command = commands.add_parser(
-        "discover", help="list this cluster's nodes as Prometheus's targets", allow_abbrev=False
+    _add_state(
+        commands.add_parser(
+            "state",
+            help="learn this node's state from glusterd's files, for the exporter and for /sd",
+            allow_abbrev=False,
+        )
     )
-    command.add_argument(
-        "--file",
-        type=Path,
-        metavar="FILE",
-        help="write the targets to this file instead of printing them",
+    _add_discover(
+        commands.add_parser(
+            "discover", help="the former name of `state --targets`", allow_abbrev=False
+        )
     )
-    command.add_argument(
-        "--state",
-        type=Path,
-        metavar="FILE",
-        help="also write this file, which tells the exporter which bricks this node has",
-    )
-    command.add_argument(
-        "--cluster",
-        type=values.argument(discovery.SETTINGS["discovery.cluster"].check),
-        default=discovery.CLUSTER,
-        metavar="NAME",
-        help="name of the cluster (default: %(default)s)",
-    )
-    command.add_argument(
-        "--port",
-        type=values.argument(discovery.SETTINGS["discovery.port"].check),
-        default=discovery.PORT,
-        metavar="PORT",
-        help="port on which the exporters listen (default: %(default)s)",
-    )
-    command.add_argument(
-        "--address",
-        default=discovery.ADDRESS,
-        metavar="GLOB",
-        help="pattern for the address of a node: of the node's names that match, the one that most "
-        "of its bricks have is taken (default: %(default)s)",
-    )
-    command.set_defaults(run=discover)
 
     xlator = commands.add_parser("xlator", help="build, install and insert the translator")
     actions = xlator.add_subparsers(dest="action", required=True, metavar="ACTION")

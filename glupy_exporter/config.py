@@ -40,9 +40,9 @@ class Config:
     segment_expiry: float
     """Seconds after its last heartbeat until a dead brick is no longer served."""
     state_file: Path
-    """The file that `discover` writes about this node's bricks; it may be missing."""
+    """The file that `state` writes about this node; it may be missing."""
     discovery_file: Path
-    """The file that `discover` writes for /sd; if it is missing, /sd reads glusterd's files."""
+    """The file that `state` writes for /sd; if it is missing, /sd reads glusterd's files."""
     discovery_cluster: str
     discovery_port: int
     discovery_address: str

@@ -10,6 +10,7 @@ from prometheus_client.core import Metric
 
 from glupy_exporter.metrics.family import Block, Exposed, Family
 from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.nodestate import NodeState
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.values import Settings
 
@@ -57,6 +58,6 @@ class Collector:
         """The rows of a brick whose process is gone but whose segment is not."""
         return ()
 
-    def node(self) -> Iterable[Exposed | Metric]:
-        """Metrics that belong to no brick."""
+    def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
+        """Metrics that belong to no segment; ``state`` is that of the node, None if not known."""
         return ()

@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from glupy_exporter import __version__
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.family import Exposed, Family
+from glupy_exporter.node.nodestate import NodeState
 
 BUILD_INFO = Family(
     "glupy_exporter_build_info",
@@ -58,6 +59,26 @@ CONFIGURED = Family(
     ("volume",),
     of_brick=False,
 )
+STATE_TIME = Family(
+    "glupy_state_timestamp_seconds",
+    "gauge",
+    "When root's timer learned what is in the state file, in seconds since the epoch; absent if "
+    "there is no state file.",
+    of_brick=False,
+)
+STATE_DURATION = Family(
+    "glupy_state_duration_seconds",
+    "gauge",
+    "Time that it took to learn what is in the state file, in seconds.",
+    of_brick=False,
+)
+STATE_PART = Family(
+    "glupy_state_part_success",
+    "gauge",
+    "1 if all of a part of the state could be learned, 0 if some of it is missing.",
+    ("part",),
+    of_brick=False,
+)
 DURATION = Family(
     "glupy_collector_duration_seconds",
     "gauge",
@@ -76,6 +97,9 @@ SUCCESS = Family(
 SCRAPE_FAMILIES = (
     RELOADED,
     RELOAD_TIME,
+    STATE_TIME,
+    STATE_DURATION,
+    STATE_PART,
     STARTED,
     CONFIGURED,
     SEGMENT_ERRORS,
@@ -90,10 +114,13 @@ No flag switches these off.
 The exporter reads its configuration at the start and on SIGHUP. The web config file is not part of
 it: the exporter reads that file whenever it changes, and lets nobody in while it is wrong.
 
+The state file is written by `glupy-state.timer`. If it is older than ten minutes, or from the
+future, everything that comes from it is absent but `glupy_state_timestamp_seconds`. The exporter
+logs why a part of the state is missing (`glupy_state_part_success`).
+
 `glupy_volume_started` and `glupy_volume_translator_configured` have rows for the volumes with
-bricks on this node, and only while `glupy-exporter discover --state` runs each minute. The option
-`user.xlator.glupy` puts the translator into the volfiles of a volume's bricks. A brick that runs
-the translator without that option ignores `gluster volume set`.
+bricks on this node. The option `user.xlator.glupy` puts the translator into the volfiles of a
+volume's bricks. A brick that runs the translator without that option ignores `gluster volume set`.
 
 A missing segment directory (reason `no_directory`) is an error only if bricks with the translator
 are known to be started. Segments beyond the limit of open files (reason `descriptors`) count as one
@@ -114,7 +141,7 @@ class Exporter(Collector):
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
 
-    def node(self) -> Iterable[Exposed | Metric]:
-        """Metrics that belong to no brick."""
+    def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
+        """The exporter's own metrics."""
         yield Exposed.of_node(BUILD_INFO, {(__version__,): 1})
         yield from self._registry.collect()

@@ -18,18 +18,22 @@ from glupy_exporter.metrics.exporter import (
     RELOADED,
     SEGMENT_ERRORS,
     STARTED,
+    STATE_DURATION,
+    STATE_PART,
+    STATE_TIME,
     SUCCESS,
 )
 from glupy_exporter.metrics.family import Block, Exposed, Family, Labels, Value
 from glupy_exporter.node import nodestate
 from glupy_exporter.node.bricks import REASONS, OpenBrick, Problem, open_bricks
+from glupy_exporter.node.nodestate import Known, NodeState
 from glupy_exporter.segment.check import SegmentError
 
 LOG = logging.getLogger(__name__)
 
 
 def _run(
-    collector: Collector, bricks: Sequence[OpenBrick]
+    collector: Collector, bricks: Sequence[OpenBrick], state: NodeState | None
 ) -> tuple[list[Exposed | Metric], list[Problem]]:
     """The collector's metrics, and a problem for each brick that is missing from them."""
     blocks: dict[Family, list[tuple[Labels, Block]]] = {family: [] for family in collector.families}
@@ -48,7 +52,7 @@ def _run(
             if block.labels:
                 blocks[block.family].append((brick.key, block))
     exposed = [Exposed(family, of_bricks) for family, of_bricks in blocks.items() if of_bricks]
-    return [*exposed, *collector.node()], problems
+    return [*exposed, *collector.node(state)], problems
 
 
 class Scraper:
@@ -75,6 +79,7 @@ class Scraper:
         self._lock = threading.Lock()
         self._errors = dict.fromkeys(REASONS, 0)
         self._states: dict[Path, str] = {}
+        self._missing: dict[str, str] = {}
         self._idle = False  # there is no segment directory, and none is expected
 
     def collect(self) -> list[Exposed | Metric]:
@@ -82,33 +87,55 @@ class Scraper:
         metrics: list[Exposed | Metric] = []
         durations: dict[Labels, Value] = {}
         successes: dict[Labels, Value] = {}
-        state = nodestate.read(self._state_file) if self._state_file else None
+        known = nodestate.look(self._state_file) if self._state_file else Known(None, None)
+        state = known.state
         with self._lock, open_bricks(self._directory, self._expiry, state) as (bricks, problems):
             idle = not bricks and not problems and not self._directory.exists()
             for collector in self._collectors:
                 started = time.perf_counter()
-                found, failures = _run(collector, bricks)
+                found, failures = _run(collector, bricks, state)
                 metrics += found
                 problems += failures
                 durations[collector.name,] = time.perf_counter() - started
                 successes[collector.name,] = int(not failures)
             self._note(problems, idle)
+            self._note_parts(state)
             errors: dict[Labels, Value] = {
                 (reason,): count for reason, count in self._errors.items()
             }
         volumes = state.here if state else {}
+        parts = state.parts if state else {}
+        learned = [Exposed.of_node(STATE_TIME, {(): known.time})] if known.time is not None else []
+        if state and state.version > 1:
+            learned.append(Exposed.of_node(STATE_DURATION, {(): state.seconds}))
         started_volumes: dict[Labels, Value] = {(n,): int(v.started) for n, v in volumes.items()}
         configured: dict[Labels, Value] = {(n,): int(v.translator) for n, v in volumes.items()}
         return [
             *metrics,
             Exposed.of_node(RELOADED, {(): int(not self.reload_failed)}),
             Exposed.of_node(RELOAD_TIME, {(): self._configured}),
+            *learned,
+            Exposed.of_node(STATE_PART, {(part,): int(not why) for part, why in parts.items()}),
             Exposed.of_node(STARTED, started_volumes),
             Exposed.of_node(CONFIGURED, configured),
             Exposed.of_node(SEGMENT_ERRORS, errors),
             Exposed.of_node(DURATION, durations),
             Exposed.of_node(SUCCESS, successes),
         ]
+
+    def _note_parts(self, state: NodeState | None) -> None:
+        """Log which parts of the state are missing, if that has changed since the last scrape."""
+        if state is None:
+            return
+        missing = {part: why for part, why in state.parts.items() if why}
+        for part, why in missing.items():
+            if self._missing.get(part) != why:
+                LOG.warning(
+                    "part of the state is missing: %s", why, extra={"fields": {"part": part}}
+                )
+        for part in self._missing.keys() - missing.keys():
+            LOG.info("part of the state is complete again", extra={"fields": {"part": part}})
+        self._missing = missing
 
     def _note(self, problems: Sequence[Problem], idle: bool) -> None:
         """Count the problems of a scrape, and log what has changed since the one before."""

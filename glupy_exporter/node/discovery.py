@@ -19,9 +19,6 @@ from typing import Any, NamedTuple
 from glupy_exporter import atomic, values
 from glupy_exporter.errors import UserError
 from glupy_exporter.node import glusterd
-from glupy_exporter.node.nodestate import Volume
-from glupy_exporter.schema import option_table
-from glupy_exporter.segment.text import escape
 from glupy_exporter.values import Setting, Settings
 
 PORT = 9714
@@ -32,7 +29,7 @@ SETTINGS: Settings = {
     "discovery.file": Setting(
         values.absolute,
         "/run/glupy-exporter/targets.json",
-        "file with the pool's nodes for /sd, as `discover --file` writes it; if it is missing, "
+        "file with the pool's nodes for /sd, as `state --targets` writes it; if it is missing, "
         "/sd reads glusterd's own files, which takes root",
         "FILE",
     ),
@@ -58,8 +55,7 @@ _PREFIX = "__meta_glusterfs_"
 
 # Of enum glusterd_friend_sm_state (glusterd-sm.h): BEFRIENDED, REQ_ACCEPTED, REJECTED and
 # CONNECTED_ACCEPTED. A node that was rejected still holds bricks.
-_MEMBERS = {"3", "4", "6", "10"}
-_STARTED = "1"  # of enum glusterd_volume_status (glusterd.h)
+MEMBERS = {"3", "4", "6", "10"}
 
 
 class Node(NamedTuple):
@@ -77,28 +73,20 @@ class Node(NamedTuple):
         return self.names[0]
 
 
-def _values(path: Path) -> dict[str, str]:
-    """The KEY=VALUE lines of one of glusterd's files, escaped as labels are.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    lines = map(escape, path.read_bytes().split(b"\n"))
-    return {key: value for key, equals, value in (line.partition("=") for line in lines) if equals}
-
-
 def _hosts_and_volumes(directory: Path) -> Iterator[tuple[str, str, str]]:
     """The node's UUID, the host and the volume of every brick."""
     for path in sorted(directory.glob("vols/*/bricks/*")):
+        if path.name.endswith(glusterd.TEMPORARY):
+            continue
         try:
-            brick = _values(path)
+            brick = glusterd.record(path)
         except FileNotFoundError:  # the volume has just been deleted
             continue
         yield brick.get("uuid", ""), brick.get("hostname", ""), path.parts[-3]
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
     """Raise UserError if reading glusterd's files fails."""
     try:
         yield
@@ -109,11 +97,25 @@ def _readable() -> Iterator[None]:
         raise UserError(f"{why}; run this as root") from error
 
 
-def _peers(directory: Path) -> dict[str, tuple[str, list[str]]]:
+def own_uuid(directory: Path) -> str:
+    """The UUID of this node's glusterd.
+
+    Raises:
+        OSError: glusterd's file cannot be read.
+    """
+    return glusterd.record(directory / "glusterd.info").get("UUID", "")
+
+
+def peers(directory: Path) -> dict[str, tuple[str, list[str]]]:
     """The state and the names of every peer, by UUID; glusterd's own name for it comes first."""
     found = {}
     for path in directory.glob("peers/*"):
-        peer = _values(path)
+        if path.name.endswith(glusterd.TEMPORARY):
+            continue
+        try:
+            peer = glusterd.record(path)
+        except FileNotFoundError:  # the peer has just been detached
+            continue
         names = [peer[key] for key in sorted(peer) if key.startswith("hostname") and peer[key]]
         found[peer.get("uuid", "")] = peer.get("state", ""), names
     return found
@@ -149,13 +151,13 @@ def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
         UserError: glusterd's files cannot be read.
     """
     directory = directory or glusterd.working_directory()
-    with _readable():
-        here = _values(directory / "glusterd.info").get("UUID", "")
-        peers = _peers(directory)
+    with readable():
+        here = own_uuid(directory)
+        others = peers(directory)
         bricks = list(_hosts_and_volumes(directory))
     owners = {owner for owner, _, _ in bricks if owner}
     # A peer that holds bricks is a node of the pool, even while it still joins or leaves.
-    known = {u: names for u, (state, names) in peers.items() if u in owners or state in _MEMBERS}
+    known = {u: names for u, (state, names) in others.items() if u in owners or state in MEMBERS}
     if here in owners or not owners:
         known[here] = [socket.gethostname()]
     found = []
@@ -166,30 +168,6 @@ def nodes(directory: Path | None = None, address: str = ADDRESS) -> list[Node]:
         if ranked:
             found.append(Node(uuid, ranked, tuple(volumes)))
     return sorted(found, key=lambda node: node.host)
-
-
-def volumes(directory: Path | None = None) -> dict[str, Volume | None]:
-    """All volumes of the pool by name; None for a volume that glusterd is changing.
-
-    Raises:
-        UserError: glusterd's files cannot be read.
-    """
-    directory = directory or glusterd.working_directory()
-    with _readable():
-        here = _values(directory / "glusterd.info").get("UUID", "")
-        found = sorted(directory.glob("vols/*/info"))
-        return {path.parent.name: _volume(path.parent, here) for path in found}
-
-
-def _volume(directory: Path, here: str) -> Volume | None:
-    try:
-        info = _values(directory / "info")
-        names = [info[f"brick-{number}"] for number in range(int(info["count"]))]
-        bricks = [_values(directory / "bricks" / name) for name in names]
-        on_node = frozenset(brick["path"] for brick in bricks if brick["uuid"] == here)
-    except (FileNotFoundError, KeyError, ValueError):
-        return None
-    return Volume(on_node, info.get("status") == _STARTED, option_table.PREFIX in info)
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -222,20 +200,22 @@ def render(found: Sequence[Mapping[str, Any]]) -> bytes:
     return json.dumps(found, indent=2).encode() + b"\n"
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replace a file that everybody may read; a reader sees the old content or the new one.
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace a file, which everybody may read unless ``mode`` says otherwise.
+
+    A reader sees the old content or the new one.
 
     Raises:
         UserError: it cannot be written.
     """
     try:
-        atomic.replace(path, content, 0o644)
+        atomic.replace(path, content, mode)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The groups of targets in a file that ``discover`` wrote.
+    """The groups of targets in a file that ``state`` wrote.
 
     Raises:
         UserError: it cannot be read, or holds something else.
@@ -249,5 +229,5 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(
         isinstance(group, dict) and isinstance(group.get("targets"), list) for group in found
     ):
-        raise UserError(f"{path} holds no groups of targets; `glupy-exporter discover` writes them")
+        raise UserError(f"{path} holds no groups of targets; `glupy-exporter state` writes them")
     return found

@@ -1,19 +1,26 @@
-"""The state file: what glusterd has on record of this node's bricks.
+"""The state file: what glusterd and the node's own disks have on record of this node.
 
-`discover --state` runs as root and writes the file once a minute for the exporter. If the file is
-missing, old or malformed, the exporter judges bricks by their segments alone.
+`state` runs as root and writes the file once a minute for the exporter. If the file is missing, old
+or malformed, the exporter judges bricks by their segments alone.
+
+Version 1 of the file, which `discover --state` of the previous release wrote, had the time and the
+first three fields of a volume. Their names and meanings are the same in version 2, so each release
+reads the file of the other; what version 1 lacks has its default here.
 """
 
 from __future__ import annotations
 
+import collections.abc
 import json
+import math
 import os
 import re
 import stat
 import time
+import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from glupy_exporter import values
 from glupy_exporter.values import Setting, Settings
@@ -22,18 +29,64 @@ SETTINGS: Settings = {
     "state.file": Setting(
         values.absolute,
         "/run/glupy-exporter/state.json",
-        "file with this node's bricks, as `discover --state` writes it; it tells a brick that was "
-        "removed from a brick that is down",
+        "file with the state of this node, as `state --file` writes it: volumes, peers and more; "
+        "it also tells a brick that was removed from a brick that is down",
         "FILE",
     ),
 }
 
+VERSION = 2
 MAX_AGE = 600.0
 """Seconds after which a state is too old to be used."""
 MAX_SIZE = 4 * 2**20
 """The most bytes of the file."""
+_EXPENDABLE = ("peers",)  # fields that are left out of a file that would be too long, in order
+GROUP = "gluster"
+"""The group that may read the file, as it may the segments (GLUPY_READERS in core/glupy.h)."""
+MODE = 0o640
+"""Of the file: paths in it are nobody's business but that of group gluster."""
 
 _NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
+_UNFIT = re.compile("[\0\ud800-\udfff]")  # in labels: NUL, and halves of characters
+
+
+OPTIONS = {
+    "shard": "features.shard",
+    "quota": "features.quota",
+    "bitrot": "features.bitrot",
+    "uss": "features.uss",
+    "read_only": "features.read-only",
+    "worm": "features.worm",
+    "client_ssl": "client.ssl",
+    "server_ssl": "server.ssl",
+    "quorum_type": "cluster.quorum-type",
+    "quorum_count": "cluster.quorum-count",
+    "server_quorum": "cluster.server-quorum-type",
+    "self_heal": "cluster.self-heal-daemon",
+    "brick_multiplex": "cluster.brick-multiplex",
+}
+"""The options of a volume, or of the pool, that are in the state, by their labels. glusterd's file
+of a volume also has passwords, and the names of those who may mount it; they never are."""
+
+BEFRIENDED = "befriended"
+"""The state of a peer with which all is well."""
+
+
+class Brick(NamedTuple):
+    """A brick on this node."""
+
+    path: str
+    """Escaped as labels are."""
+    host: str
+    """This node's name in the volume."""
+    port: int
+    """0: glusterd has none on record."""
+    set: int
+    """Index of its replica or disperse set; a set is one brick if the volume has neither."""
+    place: int
+    """Its place in the set."""
+    online: bool
+    """Whether the process that glusterd has on record for it ran."""
 
 
 class Volume(NamedTuple):
@@ -44,15 +97,54 @@ class Volume(NamedTuple):
     started: bool
     translator: bool
     """Whether it has the option that puts the translator into its bricks."""
+    type: str = ""
+    """As `gluster volume info` calls it; empty in a state of version 1, which has nothing more."""
+    id: str = ""
+    transport: str = ""
+    distribute: int = 0
+    """Number of sets."""
+    replica: int = 0
+    """Bricks of a set that hold the same files, arbiters included; 0 if it is not replicated."""
+    arbiter: int = 0
+    disperse: int = 0
+    redundancy: int = 0
+    quorum: int = 0
+    """Bricks of a set that have to run so that files of the set can be written."""
+    options: Mapping[str, str] = {}
+    """By the labels of :data:`OPTIONS`; empty if it was not set. No other option is in here."""
+    here: tuple[Brick, ...] = ()
+    """Its bricks on this node."""
+
+    @property
+    def set_bricks(self) -> int:
+        """The number of bricks of each set."""
+        return self.disperse or self.replica or 1
+
+
+class Peer(NamedTuple):
+    """Another node of the pool."""
+
+    name: str
+    """The first of the names that glusterd has for it."""
+    state: str
+    """glusterd's state of the friendship, such as `befriended`."""
 
 
 class NodeState(NamedTuple):
-    """What glusterd had on record at one time."""
+    """What was on record at one time."""
 
     time: float
     """Seconds since the epoch, taken before the record was read."""
-    volumes: Mapping[str, Volume | None]
+    volumes: Mapping[str, Optional[Volume]]  # noqa: UP045 (Python 3.9 evaluates it)
     """Volumes by name; None for a volume that glusterd was changing."""
+    version: int = 1
+    seconds: float = 0.0
+    """Time that it took to learn all this."""
+    parts: Mapping[str, str] = {}
+    """For each part that was looked at, what went wrong; empty if nothing did."""
+    nodes: int = 0
+    """Nodes of the pool, this one included."""
+    peers: tuple[Peer, ...] = ()
 
     def obsolete(self, volume: str, brick: str, ended: float) -> bool:
         """Whether the segment of a brick that ended at ``ended`` is of no use any more.
@@ -81,60 +173,128 @@ class NodeState(NamedTuple):
         return {name: volume for name, volume in volumes if volume and volume.bricks}
 
 
+class Known(NamedTuple):
+    """What the state file tells now."""
+
+    state: NodeState | None
+    """None if there is no state, or it is too old or from the future."""
+    time: float | None
+    """The time of the state in the file, however old; None if there is none."""
+
+
 def render(state: NodeState) -> bytes:
-    """The state as JSON. A reader ignores keys that it does not know."""
-    volumes = {
-        name: volume and {**volume._asdict(), "bricks": sorted(volume.bricks)}
-        for name, volume in state.volumes.items()
-    }
-    return json.dumps({"time": state.time, "volumes": volumes}, indent=2).encode() + b"\n"
+    """The state as JSON, in at most :data:`MAX_SIZE` bytes.
+
+    A reader ignores keys that it does not know. If all of it is too long, parts are left out and
+    named in ``parts``.
+    """
+    content = _json(state)
+    for part in _EXPENDABLE:
+        if len(content) <= MAX_SIZE:
+            break
+        parts = {**state.parts, part: "too long for the state file"}
+        state = state._replace(parts=parts, **{part: NodeState._field_defaults[part]})
+        content = _json(state)
+    return content
+
+
+def _json(state: NodeState) -> bytes:
+    return json.dumps(_plain(state), separators=(",", ":")).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in JSON's types."""
+    if hasattr(value, "_asdict"):
+        return {key: _plain(each) for key, each in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+_seen: dict[Path, tuple[tuple[int, ...], NodeState | None]] = {}
+# The state that a file held, and the marks of that file: it changes once a minute.
+
+
+def look(path: Path) -> Known:
+    """What the state file tells now; parsed only if it was replaced since the last look."""
+    try:
+        with open(path, "rb", opener=_opened) as file:
+            status = os.fstat(file.fileno())
+            marks = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            seen = _seen.get(path)
+            if not seen or seen[0] != marks:
+                seen = _seen[path] = marks, _parsed(file, status)
+    except OSError:
+        return Known(None, None)
+    state = seen[1]
+    if state is None:
+        return Known(None, None)
+    return Known(state if 0 <= time.time() - state.time <= MAX_AGE else None, state.time)
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO must not hold up the scrape
 
 
 def read(path: Path) -> NodeState | None:
     """The state in a file; None if it is missing, too old, from the future, or not a state."""
+    return look(path).state
+
+
+def _parsed(file: typing.IO[bytes], status: os.stat_result) -> NodeState | None:
     try:
-        # float: an int of a million digits would take long to parse.
-        state = _checked(json.loads(_content(path), parse_int=float))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return state if 0 <= time.time() - state.time <= MAX_AGE else None
-
-
-def _content(path: Path) -> bytes:
-    # O_NONBLOCK: a FIFO must not hold up the scrape.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("not a regular file")
+        if not stat.S_ISREG(status.st_mode):
+            return None
         content = file.read(MAX_SIZE + 1)
-    if len(content) > MAX_SIZE:
-        raise ValueError("too long")
-    return content
-
-
-def _checked(value: Any) -> NodeState:
-    found = _of(dict, value)
-    return NodeState(
-        _of(float, found.get("time")),
-        {_name(name): _volume(volume) for name, volume in _of(dict, found.get("volumes")).items()},
-    )
-
-
-def _volume(value: Any) -> Volume | None:
-    if value is None:
+        if len(content) > MAX_SIZE:
+            return None
+        # float: an int of a million digits would take long to parse.
+        state: NodeState = _checked(NodeState, json.loads(content, parse_int=float))
+    except (ValueError, RecursionError):
         return None
-    found = _of(dict, value)
-    return Volume(
-        frozenset(_of(str, brick) for brick in _of(list, found.get("bricks"))),
-        _of(bool, found.get("started")),
-        _of(bool, found.get("translator")),
-    )
+    return state if all(map(_NAME.fullmatch, state.volumes)) else None
 
 
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is no volume's name")
-    return value
+_HINTS = {each: typing.get_type_hints(each) for each in (NodeState, Volume, Brick, Peer)}
+
+
+def _checked(kind: Any, value: Any) -> Any:
+    """``value``, which comes from JSON, as a value of the type ``kind``.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if kind in _HINTS:
+        _of(dict, value)
+        hints = _HINTS[kind]
+        missing = hints.keys() - value.keys() - kind._field_defaults.keys()
+        if missing:
+            raise ValueError(f"no {', '.join(sorted(missing))}")
+        return kind(
+            **{key: _checked(hints[key], value[key]) for key in hints.keys() & value.keys()}
+        )
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Union:
+        return None if value is None else _checked(inner[0], value)
+    if origin is collections.abc.Mapping:
+        found = _of(dict, value).items()
+        return {_checked(str, key): _checked(inner[1], each) for key, each in found}
+    if origin in (tuple, frozenset):
+        return origin(_checked(inner[0], each) for each in _of(list, value))
+    if kind is int:
+        number = _of(float, value)
+        if not number.is_integer() or abs(number) >= 2**63:
+            raise ValueError(f"{number!r} is no whole number")
+        return int(number)
+    if kind is float and not math.isfinite(_of(float, value)):
+        raise ValueError(f"{value!r} is no number")
+    if kind is str and _UNFIT.search(_of(str, value)):
+        raise ValueError(f"{value!r:.60} is not a text for labels")
+    return _of(kind, value)
 
 
 def _of(kind: type, value: Any) -> Any:

@@ -16,7 +16,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Targets:
-    """The nodes of the cluster, from the file that ``discover`` writes or from glusterd's."""
+    """The nodes of the cluster, from the file that ``state`` writes or from glusterd's."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

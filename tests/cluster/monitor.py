@@ -42,7 +42,7 @@ def faster(text: str) -> str:
 
 
 def _drop_in(node: Machine) -> Path:
-    return node.path / "etc/systemd/system/glupy-discover.timer.d/faster.conf"
+    return node.path / "etc/systemd/system/glupy-state.timer.d/faster.conf"
 
 
 def leave_timer(node: Machine) -> None:
@@ -58,7 +58,7 @@ def hurry_timer(node: Machine) -> None:
     seconds = 60 // SPEED
     drop_in.write_text(f"[Timer]\nOnUnitActiveSec=\nOnUnitActiveSec={seconds}\nAccuracySec=1\n")
     node.run("systemctl", "daemon-reload")
-    node.run("systemctl", "restart", "glupy-discover.timer")
+    node.run("systemctl", "restart", "glupy-state.timer")
 
 
 class Monitor(Prometheus):

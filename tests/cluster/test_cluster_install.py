@@ -51,7 +51,7 @@ def use_address(node: Machine) -> None:
 
 def test_the_units_run(installed: Pool) -> None:
     for node in installed.nodes:
-        for unit in ("glusterd.service", SERVICE, "glupy-discover.timer"):
+        for unit in ("glusterd.service", SERVICE, "glupy-state.timer"):
             assert state(node, unit) == "active"
         assert node.failed_units("gl*") == []
         assert node.journal("--unit=glupy-*", "--priority=warning") == []

@@ -18,7 +18,7 @@ from tests.support.gluster.volumes import wait_for
 def known(pool: Pool) -> None:
     """Have each node look now at what glusterd has on record, as it does once a minute."""
     for node in pool.nodes:
-        node.run("systemctl", "start", "glupy-discover.service")
+        node.run("systemctl", "start", "glupy-state.service")
 
 
 def add(made: Volume, *places: str) -> None:

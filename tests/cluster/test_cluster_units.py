@@ -27,7 +27,7 @@ from tests.support.gluster.volumes import wait_for
 from tests.support.roots import NAMES, newer
 
 UNITS = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
-DISCOVER = "glupy-discover.service"
+DISCOVER = "glupy-state.service"
 LISTEN = (
     "import socket; s = socket.create_server(('', 9714)); print('listens', flush=True); input()"
 )

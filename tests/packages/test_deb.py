@@ -11,7 +11,7 @@ from tests.support.roots import NAMES, Root, newer
 XLATOR = "glusterfs-xlator-glupy"
 CONFIG = "etc/glupy-exporter/config.yml"
 UNIT = "etc/systemd/system/multi-user.target.wants/glupy-exporter.service"
-TIMER = "etc/systemd/system/timers.target.wants/glupy-discover.timer"
+TIMER = "etc/systemd/system/timers.target.wants/glupy-state.timer"
 SOCKET = "etc/systemd/system/sockets.target.wants/glupy-exporter.socket"
 
 

@@ -29,7 +29,7 @@ from glupy_exporter.node.bricks import REASONS
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming
-from tests.support import scrapes, segments
+from tests.support import scrapes, segments, states
 
 DAY = 86400.0
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
@@ -40,6 +40,7 @@ VOLATILE = (
     "glupy_collector_duration",
     "glupy_exporter_config_last_reload_success_time",
     "glupy_segment_heartbeat",
+    "glupy_state_timestamp",
     "process_",
     "python_",
 )
@@ -153,6 +154,7 @@ def test_a_translator_that_does_not_know_later_fields(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def golden_directory(directory: Path) -> Iterator[Path]:
+    states.write(directory / "state.json", states.full())
     with full_segment().live(directory):
         dead = segments.Segment(
             volume="v1", brick="/bricks/b1", fops={"read": segments.Fop({0: 1})}
@@ -162,16 +164,20 @@ def golden_directory(directory: Path) -> Iterator[Path]:
         yield directory
 
 
+def golden(directory: Path) -> Scraper:
+    return scraper(directory, state_file=directory / "state.json")
+
+
 def test_golden_output(tmp_path: Path) -> None:
     with golden_directory(tmp_path):
-        text = stable(scrapes.text(scraper(tmp_path)))
+        text = stable(scrapes.text(golden(tmp_path)))
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
 def test_openmetrics_says_the_same_as_text(tmp_path: Path) -> None:
     with golden_directory(tmp_path):
-        text = scrapes.text(scraper(tmp_path))
-        other = scrapes.openmetrics(scraper(tmp_path))
+        text = scrapes.text(golden(tmp_path))
+        other = scrapes.openmetrics(golden(tmp_path))
     assert other.endswith("# EOF\n")
     families = {family.name: family for family in parse_openmetrics(other)}
     assert families["glupy_fop_duration_seconds"].unit == "seconds"
@@ -191,7 +197,7 @@ def test_openmetrics_says_the_same_as_text(tmp_path: Path) -> None:
 def test_promtool_has_no_complaint(tmp_path: Path, need: Callable[[object, str], None]) -> None:
     need(shutil.which("promtool"), "promtool")
     with golden_directory(tmp_path):
-        text = scrapes.text(scraper(tmp_path)).encode()
+        text = scrapes.text(golden(tmp_path)).encode()
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
     )
@@ -203,7 +209,7 @@ def test_every_family_is_declared_once_and_documented(tmp_path: Path) -> None:
     names = [family.name for family in (*declared, *SCRAPE_FAMILIES)]
     assert len(names) == len(set(names))
     with golden_directory(tmp_path):
-        served = {family.name for family in parse_text(scrapes.text(scraper(tmp_path)))}
+        served = {family.name for family in parse_text(scrapes.text(golden(tmp_path)))}
     known = {family.base for family in (*declared, *SCRAPE_FAMILIES)}
     assert known <= served
     assert all(name.startswith(("process_", "python_")) for name in served - known)

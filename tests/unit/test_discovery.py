@@ -19,6 +19,7 @@ import pytest
 from glupy_exporter import config
 from glupy_exporter.errors import UserError
 from glupy_exporter.node import discovery
+from glupy_exporter.state import records, volumes
 from glupy_exporter.web.targets import Targets
 from tests.support.exporters import COMMAND, ask, exporter
 
@@ -134,7 +135,7 @@ def test_glusterd_may_have_another_directory(
     volume(glusterd / "vols" / "v", 1)
     if moved:
         assert [node.volumes for node in discovery.nodes()] == [("v",)]
-        assert list(discovery.volumes()) == ["v"]
+        assert list(volumes.volumes(records.load())) == ["v"]
     else:
         with pytest.raises(UserError, match=r"usual/glusterd.info is missing"):
             discovery.nodes()
@@ -189,6 +190,12 @@ def volume(directory: Path, status: int, *lines: str) -> None:
     (directory / "info").write_text("\n".join(lines) + "\n")
 
 
+def known(directory: Path) -> dict[str, tuple[frozenset[str], bool, bool] | None]:
+    """What version 1 of the state has of each volume."""
+    found = volumes.volumes(records.load(directory, directory / "run"))
+    return {name: each and each[:3] for name, each in found.items()}
+
+
 def test_volumes(glusterd: Path) -> None:
     for name in ("v1", "v2"):
         for uuid in (HERE, PEER):
@@ -199,7 +206,7 @@ def test_volumes(glusterd: Path) -> None:
     snapshot = glusterd / "snaps" / "s" / "0123abcd"
     shutil.copytree(glusterd / "vols" / "v1", snapshot)
     (snapshot.parent / "info").write_text("snap-id=0\n")
-    assert discovery.volumes(glusterd) == {
+    assert known(glusterd) == {
         "v1": (frozenset({"/b"}), True, True),
         "v2": (frozenset({"/b", "/other"}), False, False),
     }
@@ -210,13 +217,13 @@ def test_a_volume_that_is_being_changed_is_not_known(glusterd: Path, missing: st
     brick(glusterd, "v", HERE, "1")
     directory = glusterd / "vols" / "v"
     volume(directory, 1)
-    assert discovery.volumes(glusterd) == {"v": (frozenset({"/b"}), True, False)}
+    assert known(glusterd) == {"v": (frozenset({"/b"}), True, False)}
     for file in (directory / missing, directory / "info", directory / "bricks" / "1:-b"):
         if file == directory / missing:
             file.unlink(missing_ok=True)
         elif file.exists():
             file.write_text(file.read_text().replace(f"{missing}=", "other="))
-    assert discovery.volumes(glusterd) == {"v": None}
+    assert known(glusterd) == {"v": None}
 
 
 def test_paths_of_bricks_are_as_in_labels(glusterd: Path) -> None:
@@ -225,9 +232,7 @@ def test_paths_of_bricks_are_as_in_labels(glusterd: Path) -> None:
         f"uuid={HERE}\npath=/a\\b=\xff\t\xe2\x80\xa8c\n".encode("latin-1")
     )
     volume(glusterd / "vols" / "v", 1)
-    assert discovery.volumes(glusterd) == {
-        "v": (frozenset({"/a\\\\b=\\xff\\x09\u2028c"}), True, False)
-    }
+    assert known(glusterd) == {"v": (frozenset({"/a\\\\b=\\xff\\x09\u2028c"}), True, False)}
 
 
 def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:

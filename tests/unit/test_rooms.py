@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "core": set(),
     "builder": {*TOOLS, "core", "schema"},
     "node": {*TOOLS, "schema", "segment"},
+    "state": {*TOOLS, "node", "schema", "segment"},
     "metrics": {*TOOLS, "node", "schema", "segment"},
     "top": {*TOOLS, "node", "schema", "segment"},
     "operate": {*TOOLS, "builder", "node", "schema", "segment"},

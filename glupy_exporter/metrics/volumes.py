@@ -1,0 +1,117 @@
+"""Volumes and this node's bricks as glusterd has them on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.core import Metric
+
+from glupy_exporter.metrics.base import Collector
+from glupy_exporter.metrics.family import Exposed, Family, Labels, Value
+from glupy_exporter.node.labels import fitting
+from glupy_exporter.node.nodestate import OPTIONS, NodeState, Volume
+
+
+def _family(name: str, help_text: str, *more: str) -> Family:
+    return Family(f"glupy_{name}", "gauge", help_text, ("volume", *more), of_brick=False)
+
+
+INFO = _family(
+    "volume_info",
+    "Always 1; the labels have the volume's type as `gluster volume info` names it, its transport "
+    "and its id.",
+    *("type", "transport", "volume_id"),
+)
+OPTIONS_INFO = _family(
+    "volume_options_info",
+    "Always 1; each label has the value of an option of the volume or of the pool as it was set, "
+    "empty if it was not.",
+    *OPTIONS,
+)
+SETS = _family(
+    "volume_sets",
+    "Number of the volume's replica or disperse sets, or of its bricks if it has neither.",
+)
+SET_BRICKS = _family(
+    "volume_set_bricks", "Number of bricks of each set of the volume, arbiters included."
+)
+QUORUM = _family(
+    "volume_set_quorum_bricks",
+    "Number of bricks of a set that have to run so that files of the set can be written, by the "
+    "volume's type and its options of quorum.",
+)
+REPLICAS = _family(
+    "volume_replica_bricks",
+    "Number of bricks of a set that hold the same files, arbiters included; replicated volumes "
+    "only.",
+)
+ARBITERS = _family(
+    "volume_arbiter_bricks",
+    "Number of bricks of a set that hold names and attributes only; volumes with an arbiter only.",
+)
+REDUNDANCY = _family(
+    "volume_redundancy_bricks",
+    "Number of bricks of a set that may be lost without loss of data; dispersed volumes only.",
+)
+BRICK = _family(
+    "brick_config_info",
+    "Always 1; the labels have the brick's host and port on record (0 if there is none), the index "
+    "of its set (subvolume) and its place in the set.",
+    *("brick", "hostname", "port", "subvolume", "place"),
+)
+ONLINE = _family(
+    "brick_online",
+    "1 if the process that glusterd has on record for the brick ran when the state was learned, 0 "
+    "if not.",
+    *("brick", "subvolume"),
+)
+
+_MORE = """\
+All of it is from the state file, up to a minute old, and absent if that is missing or older than
+ten minutes. There are rows for volumes with bricks on this node, so each of these nodes has the
+same rows of a volume: `max by (cluster, volume)` folds them. The rows of a brick are its own
+node's. `glupy_brick_online` also knows bricks without the translator, and of other bricks less than
+`glupy_brick_up`, which is as new as the scrape.
+
+Where half of the bricks of a set of an even number are enough
+(`cluster.quorum-type: auto`), GlusterFS also wants the first brick among them.
+`glupy_volume_set_quorum_bricks` does not."""
+
+
+class Volumes(Collector):
+    """Volumes by glusterd's record."""
+
+    name = "volumes"
+    help = "type, sets, quorum and options of volumes, and the bricks that glusterd has on record"
+    families = (
+        *(INFO, OPTIONS_INFO, SETS, SET_BRICKS, QUORUM, REPLICAS, ARBITERS, REDUNDANCY),
+        *(BRICK, ONLINE),
+    )
+    more = _MORE
+
+    def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
+        """The families of all volumes with bricks here."""
+        rows: dict[Family, dict[Labels, Value]] = {family: {} for family in self.families}
+        known: Mapping[str, Volume] = state.here if state else {}
+        for name, volume in known.items():
+            if not volume.type:
+                continue
+            rows[INFO][name, volume.type, volume.transport, volume.id] = 1
+            values = tuple(volume.options.get(label, "") for label in OPTIONS)
+            rows[OPTIONS_INFO][(name, *values)] = 1
+            rows[SETS][name,] = volume.distribute
+            rows[SET_BRICKS][name,] = volume.set_bricks
+            rows[QUORUM][name,] = volume.quorum
+            for family, number in (
+                (REPLICAS, volume.replica),
+                (ARBITERS, volume.arbiter),
+                (REDUNDANCY, volume.redundancy),
+            ):
+                if number:
+                    rows[family][name,] = number
+            for brick in volume.here:
+                path, subvolume = fitting(brick.path), str(brick.set)
+                about = brick.host, str(brick.port), subvolume, str(brick.place)
+                rows[BRICK][(name, path, *about)] = 1
+                rows[ONLINE][name, path, subvolume] = int(brick.online)
+        return [Exposed.of_node(family, found) for family, found in rows.items() if found]

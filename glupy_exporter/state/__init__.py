@@ -1,0 +1,1 @@
+"""What root's timer learns about a node from files and /proc, for the exporter's state file."""

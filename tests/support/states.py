@@ -1,0 +1,77 @@
+"""A state file with everything in it, and glusterd's files as glusterd 10.3 wrote them."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+from pathlib import Path
+
+from glupy_exporter.node import nodestate
+from glupy_exporter.node.nodestate import Brick, NodeState, Peer, Volume
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+HERE = "8eaf3074-aa12-4ee4-a35b-45e97ce2a877"
+"""The node of whose glusterd the files are."""
+
+
+def glusterd(directory: Path) -> Path:
+    """The working directory of a glusterd 10.3, unpacked in ``directory``.
+
+    One node has the volumes rep (2 x 2, quotas, shards, a geo-replication session), arb (2 + 1), ec
+    (2 + 1), dist (3 bricks after a rebalance; bitrot and user-serviceable snapshots) and stopped,
+    which was never started. volume-info-10.3.xml has what `gluster volume info --xml` said.
+    """
+    with tarfile.open(FIXTURES / "glusterd-10.3.tgz") as archive:
+        archive.extractall(directory)
+    return directory / "glusterd"
+
+
+def full(now: float | None = None) -> NodeState:
+    """A state that gives a row to every family of metrics from it."""
+    options = {**dict.fromkeys(nodestate.OPTIONS, ""), "shard": "on", "quorum_type": "auto"}
+    bricks = (
+        Brick("/bricks/b0", "node1", 49152, 0, 0, True),
+        Brick("/bricks/b1", "node1", 0, 1, 2, False),
+    )
+    replicated = Volume(
+        frozenset({"/bricks/b0", "/bricks/b1"}),
+        *(True, True, "Distributed-Replicate", "0-1", "tcp"),
+        distribute=2,
+        replica=3,
+        arbiter=1,
+        quorum=2,
+        options=options,
+        here=bricks,
+    )
+    dispersed = Volume(
+        frozenset({"/bricks/e0"}),
+        *(False, True, "Disperse", "0-2", "tcp"),
+        distribute=1,
+        disperse=6,
+        redundancy=2,
+        quorum=4,
+        options=options,
+        here=(Brick("/bricks/e0", "node1", 49153, 0, 5, False),),
+    )
+    return NodeState(
+        time=time.time() if now is None else now,
+        volumes={
+            "v0": replicated,
+            "v1": dispersed._replace(bricks=frozenset({"/bricks/b1"}), here=()),
+            "ec": dispersed,
+            "changing": None,
+            "elsewhere": replicated._replace(bricks=frozenset(), here=()),
+        },
+        version=nodestate.VERSION,
+        seconds=0.25,
+        parts={"volumes": "files of changing are incomplete", "peers": ""},
+        nodes=3,
+        peers=(Peer("node2", "befriended"), Peer("node3", "rejected")),
+    )
+
+
+def write(path: Path, state: NodeState) -> Path:
+    """Put a state into a file."""
+    path.write_bytes(nodestate.render(state))
+    return path

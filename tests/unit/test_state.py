@@ -1,0 +1,282 @@
+"""What root's timer learns from glusterd's files, which glusterd 10.3 wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.node import nodestate
+from glupy_exporter.node.nodestate import Brick, NodeState, Peer, Volume
+from glupy_exporter.state import learn, processes, records
+from tests.support import states
+from tests.support.exporters import COMMAND
+
+
+@pytest.fixture
+def glusterd(tmp_path: Path) -> Path:
+    return states.glusterd(tmp_path)
+
+
+def learned(directory: Path) -> NodeState:
+    return learn.learn(directory, directory / "run")
+
+
+def volume(directory: Path, name: str) -> Volume:
+    found = learned(directory).volumes[name]
+    assert found
+    return found
+
+
+def change(path: Path, fields: dict[str, str]) -> None:
+    """Give fields of one of glusterd's files other values, or new ones."""
+    lines = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in fields]
+    lines += [f"{key}={value}" for key, value in fields.items()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_volumes_are_as_gluster_shows_them(glusterd: Path) -> None:
+    told = ElementTree.parse(states.FIXTURES / "volume-info-10.3.xml")
+    expected = {}
+    for each in told.iterfind("volInfo/volumes/volume"):
+
+        def number(tag: str, each: ElementTree.Element = each) -> int:
+            return int(each.findtext(tag, ""))
+
+        replicated = number("replicaCount") > 1
+        expected[each.findtext("name")] = (
+            each.findtext("typeStr"),
+            each.findtext("id"),
+            each.findtext("statusStr") == "Started",
+            number("distCount"),
+            number("replicaCount") if replicated else 0,
+            number("arbiterCount"),
+            number("disperseCount"),
+            number("redundancyCount"),
+            frozenset(b.findtext("name", "").partition(":")[2] for b in each.iter("brick")),
+        )
+    found = {
+        name: (
+            *(each.type, each.id, each.started, each.distribute, each.replica, each.arbiter),
+            *(each.disperse, each.redundancy, each.bricks),
+        )
+        for name, each in learned(glusterd).volumes.items()
+        if each
+    }
+    assert len(expected) == 5
+    assert found == expected
+
+
+def test_bricks_of_this_node(glusterd: Path) -> None:
+    path = "/var/tmp/glupystaterec/r"
+    assert volume(glusterd, "rep").here == (
+        Brick(f"{path}1", "vm", 57964, 0, 0, False),
+        Brick(f"{path}2", "vm", 51239, 0, 1, False),
+        Brick(f"{path}3", "vm", 59392, 1, 0, False),
+        Brick(f"{path}4", "vm", 56483, 1, 1, False),
+    )
+    change(glusterd / "vols/rep/bricks/vm:-var-tmp-glupystaterec-r2", {"uuid": "another"})
+    left = [brick.path for brick in volume(glusterd, "rep").here]
+    assert left == [f"{path}{number}" for number in (1, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "quorum"),
+    [
+        ("rep", {}, 1),
+        ("rep", {"cluster.quorum-type": "auto"}, 1),
+        ("rep", {"cluster.quorum-type": "fixed", "cluster.quorum-count": "2"}, 2),
+        ("rep", {"cluster.quorum-type": "none", "cluster.quorum-count": "2"}, 1),
+        ("arb", {}, 2),
+        ("arb", {"cluster.quorum-type": "none"}, 1),
+        ("arb", {"cluster.quorum-type": "fixed", "cluster.quorum-count": "9"}, 3),
+        ("ec", {}, 2),
+        ("ec", {"disperse.quorum-count": "3"}, 3),
+        ("ec", {"disperse.quorum-count": "1"}, 2),
+        ("dist", {}, 1),
+    ],
+)
+def test_quorum(glusterd: Path, name: str, options: dict[str, str], quorum: int) -> None:
+    change(glusterd / "vols" / name / "info", options)
+    assert volume(glusterd, name).quorum == quorum
+
+
+def test_four_replicas_need_half(glusterd: Path) -> None:
+    change(glusterd / "vols/rep/info", {"replica_count": "4"})
+    found = volume(glusterd, "rep")
+    assert (found.type, found.distribute, found.set_bricks, found.quorum) == ("Replicate", 1, 4, 2)
+
+
+def test_options_are_a_few_and_secrets_none_of_them(glusterd: Path) -> None:
+    state = learned(glusterd)
+    rep = state.volumes["rep"]
+    assert rep
+    set_there = {label: value for label, value in rep.options.items() if value}
+    assert set_there == {"shard": "on", "quota": "on"}
+    text = nodestate.render(state).decode()
+    info = records.load(glusterd, glusterd).volumes["rep"]
+    assert info
+    for key in ("username", "password", "auth.allow"):
+        assert len(info[key]) > 8
+        assert info[key] not in text
+
+
+def test_options_of_the_pool(glusterd: Path) -> None:
+    (glusterd / "options").write_text("global-option-version=1\ncluster.brick-multiplex=on\n")
+    assert volume(glusterd, "dist").options["brick_multiplex"] == "on"
+
+
+def test_peers(glusterd: Path) -> None:
+    assert (learned(glusterd).nodes, learned(glusterd).peers) == (1, ())
+    for number, state in enumerate((3, 6, 5, 99), 2):
+        text = f"uuid=u{number}\nstate={state}\nhostname1=node{number}\nhostname2=10.0.0.{number}\n"
+        (glusterd / "peers" / f"u{number}").write_text(text)
+    (glusterd / "peers" / "u9.tmp").write_text("uuid=u9\nsta")
+    found = learned(glusterd)
+    assert found.peers == (
+        Peer("node2", "befriended"),
+        Peer("node3", "rejected"),
+        Peer("node4", "request sent and received"),
+        Peer("node5", "unknown"),
+    )
+    assert found.nodes == 3
+
+
+BROKEN = {
+    "half of it": lambda path: path.write_bytes(path.read_bytes()[:120]),
+    "nothing": lambda path: path.write_bytes(b""),
+    "a megabyte and more": lambda path: path.write_bytes(path.read_bytes() + b"#" * 2**20),
+    "a link": lambda path: (path.rename(path.with_name("other")), path.symlink_to("other")),
+    "a FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a directory": lambda path: (path.unlink(), path.mkdir()),
+    "no number": lambda path: change(path, {"count": "many"}),
+    "sets of nothing but spares": lambda path: change(
+        path, {"type": "4", "disperse_count": "3", "redundancy_count": "3"}
+    ),
+    "a way out": lambda path: change(
+        path, {"brick-0": "../../rep/bricks/vm:-var-tmp-glupystaterec-r1"}
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
+@pytest.mark.timeout(20)
+def test_a_broken_file_costs_one_volume(glusterd: Path, spoil: Callable[[Path], object]) -> None:
+    spoil(glusterd / "vols/stopped/info")
+    state = learned(glusterd)
+    assert state.volumes["stopped"] is None
+    assert state.parts["volumes"] == "files of stopped are incomplete"
+    assert all(state.volumes[name] for name in ("rep", "arb", "ec", "dist"))
+
+
+def test_names_of_odd_bytes(glusterd: Path) -> None:
+    """A brick's file is found by its bytes, and its path is escaped as in labels."""
+    name = os.fsencode(glusterd) + b"/vols/dist/bricks/vm:-od\xffd"
+    first = glusterd / "vols/dist/bricks/vm:-var-tmp-glupystaterec-d1"
+    content = first.read_bytes().replace(b"/var/tmp/glupystaterec/d1", b"/od\xffd")
+    Path(os.fsdecode(name)).write_bytes(content)
+    info = glusterd / "vols/dist/info"
+    info.write_bytes(
+        info.read_bytes().replace(b"brick-0=vm:-var-tmp-glupystaterec-d1", b"brick-0=vm:-od\xffd")
+    )
+    assert "/od\\xffd" in volume(glusterd, "dist").bricks
+
+
+def test_no_glusterd(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"glusterd.info is missing; run this where glusterd runs"):
+        learned(tmp_path)
+
+
+@contextlib.contextmanager
+def running(*words: str) -> Iterator[int]:
+    """The pid of a process that calls itself what ``words`` say, and sleeps."""
+    sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    with subprocess.Popen(
+        [words[0], *sleep[1:], *words[1:]], executable=sleep[0], stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout
+        child.stdout.readline()
+        try:
+            yield child.pid
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("/usr/sbin/glusterfsd", "--process-name", "brick"), True),
+        (("/usr/sbin/glusterfsd", "--process-name", "snapd"), False),
+        (("/usr/sbin/glusterfsd",), False),
+        (("/bin/sleep", "--process-name", "brick"), False),
+    ],
+)
+def test_a_brick_is_online_if_the_process_of_its_pid_file_is_a_brick(
+    glusterd: Path, words: tuple[str, ...], said: bool
+) -> None:
+    pid_file = glusterd / "run/vols/dist/vm-var-tmp-glupystaterec-d2.pid"
+    pid_file.parent.mkdir(parents=True)
+
+    def online() -> list[bool]:
+        return [brick.online for brick in volume(glusterd, "dist").here]
+
+    assert online() == [False] * 3
+    with running(*words) as pid:
+        pid_file.write_text(f"{pid}\n")
+        assert online() == [False, said, False]
+    assert online() == [False] * 3
+
+
+@pytest.mark.parametrize("content", ["", "-1", "0", "junk", "9" * 40, "99999999"])
+def test_a_pid_file_may_hold_anything(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x.pid"
+    path.write_text(content)
+    assert processes.of_pid_file(path) is None
+
+
+def test_a_state_that_is_too_long_loses_parts() -> None:
+    peers = tuple(Peer("n" * 1000, "befriended") for _ in range(5000))
+    content = nodestate.render(states.full()._replace(peers=peers))
+    assert len(content) <= nodestate.MAX_SIZE
+    found = json.loads(content)
+    assert (found["peers"], found["parts"]["peers"]) == ([], "too long for the state file")
+    assert found["volumes"]["v0"]["type"] == "Distributed-Replicate"
+
+
+def test_the_commands_write_what_they_print(glusterd: Path, tmp_path: Path) -> None:
+    """The former name of the command writes the same files."""
+    script = (
+        "from pathlib import Path; from glupy_exporter.node import glusterd;"
+        f"glusterd.WORKING_DIRECTORY = Path({str(glusterd)!r});"
+        f"glusterd.RUN_DIRECTORY = Path({str(glusterd / 'run')!r});"
+        "glusterd.VOLFILE = Path('/nonexistent');"
+        "from glupy_exporter import cli; import sys; sys.exit(cli.main())"
+    )
+
+    def run(*words: str) -> str:
+        command = [COMMAND[0], "-c", script, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    state, targets = tmp_path / "state.json", tmp_path / "targets.json"
+    printed = json.loads(run("state"))
+    assert run("state", f"--file={state}", f"--targets={targets}") == ""
+    assert json.loads(state.read_text())["volumes"] == printed["volumes"]
+    assert state.stat().st_mode & 0o777 == 0o640
+    assert targets.stat().st_mode & 0o777 == 0o644
+    assert run("state", "--targets=-") == targets.read_text() == run("discover")
+    assert json.loads(targets.read_text())[0]["labels"]["__meta_glusterfs_node"] == states.HERE
+    state.unlink()
+    targets.unlink()
+    assert run("discover", f"--file={targets}", f"--state={state}") == ""
+    found = nodestate.read(state)
+    assert found
+    assert found.version == nodestate.VERSION
+    assert targets.exists()

@@ -211,7 +211,7 @@ def time_of(expression: str, instant: bool) -> float:
 
 def dashboards() -> None:
     """Print how long the queries of each dashboard take, one after the other."""
-    files = "cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m"
+    files = "cluster_volume_gfid_path_type:glupy_file_fops:rate5m"
     clients = "cluster_volume_client_kind:glupy_client_fops:rate5m"
     choice = {"file": busiest("gfid", files), "client": busiest("client", clients)}
     volume, host = busiest("volume", files), busiest("host", "glupy_brick_up")

@@ -71,7 +71,7 @@ class Pages:
 
     def requests(self) -> dict[tuple[str, str], list[Request]]:
         """Those of each page, by a panel's or a selector's name."""
-        files = "cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m"
+        files = "cluster_volume_gfid_path_type:glupy_file_fops:rate5m"
         clients = "cluster_volume_client_kind:glupy_client_fops:rate5m"
         chosen = {
             "file": self.busiest("gfid", files),

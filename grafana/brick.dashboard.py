@@ -9,7 +9,7 @@ from grafana.blocks.links import field_label, to
 from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
 from grafana.blocks.queries import of_busiest, or_zero, rate, top
 
-FOPS = "cluster_host_volume_brick_fop:glupy_fops:rate5m{$*}"
+FOPS = "glupy_fop_duration_seconds_count{$*}"
 BRICK_FOPS = "cluster_host_volume_brick:glupy_fops:rate5m{$*}"
 READ = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
@@ -90,7 +90,7 @@ state = row(
     ),
     shared.under_way(rate(SECONDS)),
     *shared.work(
-        (FOPS, "Fops that came to the bricks, those of GlusterFS's own clients included."),
+        (rate(FOPS), "Fops that came to the bricks, those of GlusterFS's own clients included."),
         (READ, "Bytes of file data that reads returned."),
         (WRITTEN, "Bytes of file data that writes stored."),
         width=8,
@@ -163,7 +163,7 @@ latency = row(
     gauges(
         "Median latency by fop",
         f"sort_desc(histogram_quantile(0.5, sum by (fop, le) ({BUCKETS_OF_ALL}))"
-        f" and on (fop) topk(10, sum by (fop) (avg_over_time({FOPS}[$__range]))))",
+        f" and on (fop) topk(10, sum by (fop) (rate({FOPS}[$__range]))))",
         unit.SECONDS,
         "Half of each of the ten busiest fops took no longer, over the time range. A click chooses"
         " the fop.",

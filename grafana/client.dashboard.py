@@ -6,13 +6,13 @@ from grafana.blocks import shared, tables
 from grafana.blocks.board import board, row
 from grafana.blocks.links import field_label, to
 from grafana.blocks.panels import Column, areas, lines, stat, table
-from grafana.blocks.queries import of_busiest, or_zero, top, with_cluster
+from grafana.blocks.queries import Folded, of_busiest, or_zero, rate, top, with_cluster
 
 FOPS = "cluster_volume_client_kind:glupy_client_fops:rate5m{$*}"
-SECONDS = "cluster_volume_client_kind:glupy_client_fop_seconds:rate5m{$*}"
+SECONDS = Folded("glupy_client_fop_seconds_total", "kind")
 READ = 'cluster_volume_client_direction:glupy_client_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_volume_client_direction:glupy_client_io_bytes:rate5m{$*,direction="write"}'
-ERRORS = "cluster_volume_client:glupy_client_fop_errors:rate5m{$*}"
+ERRORS = "glupy_client_fop_errors_total{$*}"
 CONNECTIONS = "glupy_client_connections{$*}"
 
 TO_VOLUME = to("volume", "Volume", cluster=field_label("cluster"), volume=field_label("volume"))
@@ -21,28 +21,28 @@ TO_BRICK = to("brick", "Brick", host=field_label("host"), brick=field_label("bri
 now = row(
     "Now",
     *shared.work(
-        (FOPS, "Fops that the chosen clients ask for, a write to all replicas counted once."),
-        (READ, "Bytes that their reads returned."),
-        (WRITTEN, "Bytes that their writes stored, all replicas counted once."),
+        (FOPS, "Fops that the client asks for, a write to all replicas counted once."),
+        (READ, "Bytes that its reads returned."),
+        (WRITTEN, "Bytes that its writes stored, all replicas counted once."),
         known=FOPS,
     ),
     stat(
         "Mean time",
         f"sum({SECONDS}) / (sum({FOPS}) > 0)",
         unit.SECONDS,
-        "Time that one of their fops takes in the bricks, without the network.",
+        "Time that one of its fops takes in the bricks, without the network.",
     ),
     stat(
         "Errors",
-        or_zero(f"sum({ERRORS})", FOPS),
+        or_zero(f"sum({rate(ERRORS)})", FOPS),
         unit.OPS_PER_SEC,
-        "Their fops that were answered with an error, ENOENT of a lookup included.",
+        "Its fops that were answered with an error, ENOENT of a lookup included.",
     ),
     stat(
         "Connections",
         or_zero(f"sum({CONNECTIONS})", FOPS),
         unit.SHORT,
-        "Their open connections to bricks: one for each mount and brick.",
+        "Its open connections to bricks: one for each mount and brick.",
     ),
 )
 
@@ -52,15 +52,8 @@ course = row(
         "Operations by volume",
         [("{{name}}", with_cluster(top(FOPS, "cluster, volume")))],
         unit.OPS_PER_SEC,
-        "Which volumes the chosen clients work on. A click leads to the volume.",
+        "Which volumes the client works on. A click leads to the volume.",
         links=[TO_VOLUME],
-    ),
-    areas(
-        "Operations by client",
-        [("{{name}}", top(FOPS, "client"))],
-        unit.OPS_PER_SEC,
-        "The ten busiest of the chosen clients, and all others. A click chooses the client.",
-        links=[to("client", "This client", client=field_label("client"))],
     ),
     areas(
         "Operations by kind",
@@ -72,7 +65,7 @@ course = row(
         "Time a second by kind",
         [("{{kind}}", f"sum by (kind) ({SECONDS})")],
         unit.SECONDS,
-        "Time that their fops take in the bricks: 2 s a second are two fops at any moment.",
+        "Time that its fops take in the bricks: 2 s a second are two fops at any moment.",
     ),
     shared.throughput(
         READ,
@@ -84,7 +77,7 @@ course = row(
         "Errors by volume",
         [("{{name}}", or_zero(with_cluster(top(ERRORS, "cluster, volume")), FOPS, name="none"))],
         unit.OPS_PER_SEC,
-        "Their fops that were answered with an error, by each replica.",
+        "Its fops that were answered with an error, by each replica.",
     ),
 )
 
@@ -94,7 +87,7 @@ where = row(
         "Operations by brick",
         [("{{name}}", top("glupy_client_fops_total{$*}", "host, brick"))],
         unit.OPS_PER_SEC,
-        "Which bricks the chosen clients work on, every replica's work counted. A click leads to"
+        "Which bricks the client works on, every replica's work counted. A click leads to"
         " the brick.",
         links=[TO_BRICK],
     ),
@@ -118,13 +111,13 @@ where = row(
 )
 
 what = row(
-    "Files and clients",
+    "Files and volumes",
     tables.files(
         "Files",
-        "Those on which one of the chosen clients is the one that does most.",
+        "Those on which this client is the one that does most.",
         among=" and on (cluster, volume, gfid) glupy_file_top_client_info{$*}",
     ),
-    tables.clients("Clients", "The chosen ones, by volume."),
+    tables.clients("Volumes", "What the client does on each volume.", "volume"),
     table(
         "Connections by process",
         [

@@ -8,12 +8,12 @@ from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import RUNBOOKS, column, field_label, to
 from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
-from grafana.blocks.queries import of_busiest, or_zero, rate, top, with_cluster
+from grafana.blocks.queries import WAITING, of_busiest, or_zero, rate, top, with_cluster
 
 FOPS = "cluster_volume_kind:glupy_fops:rate5m{$*}"
 READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
-BUCKETS = "cluster_volume_kind_le:glupy_fop_duration_seconds_bucket:rate5m{$*}"
+BUCKETS = f'cluster_volume_fop_le:glupy_fop_duration_seconds_bucket:rate5m{{$*,fop!~"{WAITING}"}}'
 P99 = "cluster_volume_kind:glupy_fop_duration_seconds:p99_rate5m{$*}"
 ERRORS = "cluster_volume_errno:glupy_fop_errors:rate5m{$*}"
 HOST_BYTES = "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m"

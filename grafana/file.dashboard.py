@@ -6,14 +6,13 @@ from grafana.blocks import shared, tables
 from grafana.blocks.board import board, row
 from grafana.blocks.links import field_label, to
 from grafana.blocks.panels import Column, areas, lines, stat, table
-from grafana.blocks.queries import named, or_zero, rate
+from grafana.blocks.queries import Folded, named, or_zero, rate
 
-INFO = "cluster_volume_gfid:glupy_file:info{$*}"
-FOPS = "cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{$*}"
-SECONDS = "cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{$*}"
-BYTES = "cluster_volume_gfid_path_type_direction:glupy_file_io_bytes:rate5m"
-READ = f'{BYTES}{{$*,direction="read"}}'
-WRITTEN = f'{BYTES}{{$*,direction="write"}}'
+INFO = "cluster_volume_gfid_path_type:glupy_file_fops:rate5m{$*}"
+FOPS = Folded("glupy_file_fops_total", "kind")
+SECONDS = Folded("glupy_file_fop_seconds_total", "kind")
+BYTES = Folded("glupy_file_io_bytes_total", "direction")
+READ, WRITTEN = BYTES.reads(), BYTES.others()
 
 ON_BRICK = rate("glupy_file_fops_total{$*}")
 BYTES_ON_BRICK = rate("glupy_file_io_bytes_total{$*}")
@@ -72,7 +71,7 @@ which = row(
 now = row(
     "Now",
     *shared.work(
-        (FOPS, "Fops on the file, a write to all replicas counted once."),
+        (str(FOPS), "Fops on the file, a write to all replicas counted once."),
         (READ, "Bytes that reads of the file returned."),
         (WRITTEN, "Bytes that writes to the file stored, all replicas counted once."),
         known=INFO,

@@ -46,7 +46,7 @@ NOT_FED = {
 
 BUSIEST = (
     "topk(10, sum by (gfid, path) "
-    "(cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m"
+    "(cluster_volume_gfid_path_type:glupy_file_fops:rate5m"
     f'{{volume="{machine.VOLUME}",path!=""}}))'
 )
 BUSIEST_CLIENT = (
@@ -82,7 +82,8 @@ def report(exporter: str, prometheus: monitoring.Prometheus) -> None:
     print(f"  metrics         {exporter}/metrics")
     print(f"  busiest files   {prometheus.graph(BUSIEST)}")
     print(f"  fops            {prometheus.graph(f'cluster_volume_fop:glupy_fops:rate5m{volume}')}")
-    latency = f"cluster_volume_fop:glupy_fop_duration_seconds:p99_rate5m{volume}"
+    buckets = f"cluster_volume_fop_le:glupy_fop_duration_seconds_bucket:rate5m{volume}"
+    latency = f"histogram_quantile(0.99, {buckets})"
     print(f"  p99 latency     {prometheus.graph(latency)}")
     print(f"  alerts          {prometheus.pages}/alerts", flush=True)
 

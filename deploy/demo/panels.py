@@ -49,7 +49,7 @@ def questions(
     interval: str = "5m",
     dashboards: Path = DASHBOARDS,
 ) -> Iterator[Question]:
-    """All queries with All chosen where that can be, and again with the busiest file and client.
+    """All queries, with All chosen where that can be, else the busiest file or client.
 
     Args:
         busiest: the gfid of the busiest file and the address of the busiest client, as ``file`` and
@@ -61,20 +61,16 @@ def questions(
     for file in sorted(dashboards.glob("*.json")):
         dashboard: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         variables = dashboard["templating"]["list"]
-        all_of = {variable["name"]: _ALL for variable in variables if variable.get("includeAll")}
-        names = {variable["name"] for variable in variables}
-        chosen = {name: _escaped(value) for name, value in busiest.items() if name in names}
-        choices = [all_of] if "file" not in names else []
-        choices += [{**all_of, **chosen}] if chosen else []
-        for values in choices:
-            for panel in dashboard["panels"]:
-                for target in panel.get("targets", []):
-                    expression = expanded(target["expr"], values)
-                    expression = expression.replace("$__range", window)
-                    expression = expression.replace("$__rate_interval", interval)
-                    instant = target.get("instant", False)
-                    points = panel.get("maxDataPoints")
-                    yield Question(file.stem, panel["title"], expression, instant, points)
+        names = [variable["name"] for variable in variables]
+        values = {name: _escaped(busiest[name]) if name in busiest else _ALL for name in names}
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                expression = expanded(target["expr"], values)
+                expression = expression.replace("$__range", window)
+                expression = expression.replace("$__rate_interval", interval)
+                instant = target.get("instant", False)
+                points = panel.get("maxDataPoints")
+                yield Question(file.stem, panel["title"], expression, instant, points)
 
 
 def unanswered(prometheus: Prometheus, asked: list[Question]) -> list[Question]:

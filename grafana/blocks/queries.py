@@ -11,6 +11,7 @@ the brick's volfile. A file's name may have one, so a file is chosen by its gfid
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 # The selectors and their labels. Each selector is narrowed by those before it on the same page.
 SELECTORS = {
@@ -24,6 +25,9 @@ SELECTORS = {
 }
 
 RANGE = "$__rate_interval"
+WAITING = "lk|f?inodelk|f?entrylk|lease"
+"""The fops that may wait for another client's lock."""
+SET = "cluster_host_volume_brick:glupy_brick:set"
 _TOP = 10
 
 _OF_NODE = ("cluster", "host")
@@ -118,9 +122,53 @@ def top(series: str, by: str) -> str:
 
 
 def of_busiest(value: str, series: str, by: str) -> str:
-    """`value` of the ten with the highest recorded rate `series`, for the legend {{name}}."""
-    most = f"topk({_TOP}, sum by ({by}) (avg_over_time({series}[$__range] @ end())))"
+    """`value` of the ten with the highest `series`, as `top` takes it, for the legend {{name}}."""
+    function = "avg_over_time" if ":" in series else "rate"
+    most = f"topk({_TOP}, sum by ({by}) ({function}({series}[$__range] @ end())))"
     return named(f"{value} and on ({by}) {most}", by.split(", ")[-1])
+
+
+class Folded(NamedTuple):
+    """The rates of a counter of files or clients by `part` of the work and by `by`.
+
+    Replicas are folded as in prometheus/rules/recording.yml, which tells why. `chosen` has
+    matchers, `among` is a condition on the counter's series.
+    """
+
+    metric: str
+    part: str  # the label "kind" or "direction"
+    chosen: str = "$*"
+    by: str = ""
+    among: str = ""
+
+    def _rate(self, *matchers: str) -> str:
+        return (
+            rate(f"{self.metric}{{{','.join(filter(None, [self.chosen, *matchers]))}}}")
+            + self.among
+        )
+
+    def _labels(self, *but: str) -> str:
+        labels = [*self.by.split(", "), self.part] if self.by else [self.part]
+        return ", ".join(label for label in labels if label not in but)
+
+    def reads(self) -> str:
+        """Only what was read, which is from one replica each time."""
+        return f"""sum by ({self._labels()}) ({self._rate(f'{self.part}="read"')})"""
+
+    def others(self) -> str:
+        """All else, which goes to all replicas of a set, and to all sets if it is a directory's."""
+        other, more = f'{self.part}!="read"', self._labels("cluster", "volume")
+        directories = files = ""
+        if self.metric.startswith("glupy_file_"):
+            rates = self._rate(other, 'type="directory"')
+            directories, files = f"max by ({self._labels()}) ({rates}) or ", 'type!="directory"'
+        on_brick = f"sum by (cluster, host, volume, brick, {more}) ({self._rate(other, files)})"
+        in_set = f"on (cluster, host, volume, brick) group_left (set) {SET}"
+        of_set = f"max by (cluster, volume, set, {more}) ({on_brick} * {in_set})"
+        return f"({directories}sum by ({self._labels()}) ({of_set}))"
+
+    def __str__(self) -> str:
+        return f"({self.reads()} or {self.others()})"
 
 
 def named(expr: str, label: str) -> str:

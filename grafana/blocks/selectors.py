@@ -23,15 +23,21 @@ _SOURCES = {
     "volume": "glupy_brick_info{$*}",
     "host": "glupy_brick_info{$*}",
     "brick": "glupy_brick_info{$*}",
-    "fop": "cluster_host_volume_brick_fop:glupy_fops:rate5m{$*}",
-    "client": "cluster_volume_client:glupy_client_fop_errors:rate5m{$*}",
+    "fop": "cluster_volume_fop:glupy_fops:rate5m{$*}",
 }
-_FILES = (
-    "query_result(sort_desc(topk(200, sum by (gfid, path)"
-    " (cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{$*}))))"
-)
-# Matches {gfid="...",path="..."} VALUE TIME, in which nothing is escaped.
-_GFID_AND_PATH = r'/^\{gfid="(?<value>[^"]+)",path="(?<text>[^]*)"\} /'
+# Where one value of many is chosen: the busiest come first, and one of them if none is named. The
+# patterns match {gfid="...",path="..."} VALUE TIME and the like, in which nothing is escaped.
+_BUSIEST = "query_result(sort_desc(topk(200, sum by ({}) ({}))))"
+_ONE = {
+    "file": (
+        _BUSIEST.format("gfid, path", "cluster_volume_gfid_path_type:glupy_file_fops:rate5m{$*}"),
+        r'/^\{gfid="(?<value>[^"]+)",path="(?<text>[^]*)"\} /',
+    ),
+    "client": (
+        _BUSIEST.format("client", "cluster_volume_client_kind:glupy_client_fops:rate5m{$*}"),
+        r'/^\{client="(?<value>(?<text>[^"]+))"\} /',
+    ),
+}
 
 
 def _datasource() -> Json:
@@ -57,8 +63,9 @@ def _selector(name: str, page: tuple[str, ...]) -> Json:
     names = list(SELECTORS)
     before = tuple(other for other in names[: names.index(name)] if other in page)
     label = SELECTORS[name]
+    one, pattern = _ONE.get(name, ("", ""))
     query = expand(
-        _FILES if name == "file" else f"label_values({_SOURCES[name]}, {label})",
+        one or f"label_values({_SOURCES[name]}, {label})",
         tuple(other for other in before if other not in ("fop", "client")),
     )
     said = {
@@ -71,15 +78,15 @@ def _selector(name: str, page: tuple[str, ...]) -> Json:
         "sort": 0,
         "type": "query",
     }
-    if name == "file":
-        # One file, the busiest if none is named. If the list were read again with each refresh of
-        # the page, it would replace a file that a link names and that the list lacks.
+    if one:
+        # If the list were read again with each refresh of the page, it would replace a value that a
+        # link names and that the list lacks.
         return {
             **said,
             "includeAll": False,
             "multi": False,
             "refresh": core.REFRESH_ON_DASHBOARD_LOAD,
-            "regex": _GFID_AND_PATH,
+            "regex": pattern,
         }
     return {
         **said,

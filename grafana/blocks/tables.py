@@ -7,6 +7,7 @@ from grafanalib import formatunits as unit
 from grafana.blocks.form import Panel
 from grafana.blocks.links import column, to
 from grafana.blocks.panels import Column, table
+from grafana.blocks.queries import Folded, rate
 
 _ROWS = 20
 _OF_VOLUME = {"cluster": column("cluster"), "volume": column("volume")}
@@ -16,35 +17,27 @@ TO_FILE = to("file", "File", **_OF_VOLUME, file=column("gfid"))
 TO_CLIENT = to("client", "Client", cluster=column("cluster"), client=column("client"))
 
 
-def _busiest(
-    by: str, fops: str, moved: str, these_by: str, chosen: str = "$*"
-) -> tuple[str, list[Column]]:
-    """A condition that keeps only series of the busiest rows, and the columns of their work."""
-    busiest = f"topk({_ROWS}, {by} ({fops}) > 0)"
-    these = f"and on ({these_by}) {busiest}"
-    return these, [
-        Column("operations", busiest, unit.OPS_PER_SEC),
-        Column("read", f'{by} ({moved}{{{chosen},direction="read"}}) {these}', unit.BYTES_SEC_IEC),
-        Column(
-            "written", f'{by} ({moved}{{{chosen},direction="write"}}) {these}', unit.BYTES_SEC_IEC
-        ),
-    ]
-
-
 def files(title: str, description: str, chosen: str = "$*", among: str = "") -> Panel:
     """The files with most operations; `chosen` has matchers, `among` a condition on the series."""
-    by = "sum by (cluster, volume, gfid, path, type)"
-    seconds = f"cluster_volume_gfid_path_type_kind:glupy_file_fop_seconds:rate5m{{{chosen}}}"
-    these, work = _busiest(
-        by,
-        f"cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{{chosen}}}{among}",
-        "cluster_volume_gfid_path_type_direction:glupy_file_io_bytes:rate5m",
-        "cluster, volume, gfid",
-        chosen,
-    )
+    by = "cluster, volume, gfid"
+    fops = f"cluster_volume_gfid_path_type:glupy_file_fops:rate5m{{{chosen}}}"
+    busiest = f"topk({_ROWS}, {fops}{among} > 0)"
+    rows = ("$cluster,$volume", by, f" and on ({by}) {busiest}")
+
+    def column(name: str, expr: str, of: str) -> Column:
+        named = f"* on ({by}) group_left (path, type) (0 * {busiest} + 1)"
+        return Column(name, f"sum by ({by}) ({expr}) {named}", of)
+
+    moved = Folded("glupy_file_io_bytes_total", "direction", *rows)
+    seconds = Folded("glupy_file_fop_seconds_total", "kind", *rows)
     return table(
         title,
-        [*work, Column("time/s", f"{by} ({seconds}) {these}", unit.SECONDS)],
+        [
+            Column("operations", busiest, unit.OPS_PER_SEC),
+            column("read", moved.reads(), unit.BYTES_SEC_IEC),
+            column("written", moved.others(), unit.BYTES_SEC_IEC),
+            column("time/s", str(seconds), unit.SECONDS),
+        ],
         "cluster, volume, path, type, gfid",
         f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
         " is what their fops took in the bricks. A click on a path leads to the file.",
@@ -53,28 +46,28 @@ def files(title: str, description: str, chosen: str = "$*", among: str = "") -> 
     )
 
 
-def clients(title: str, description: str) -> Panel:
-    """The clients with most operations."""
-    by = "sum by (cluster, volume, client)"
-    these, work = _busiest(
-        by,
-        "cluster_volume_client_kind:glupy_client_fops:rate5m{$*}",
-        "cluster_volume_client_direction:glupy_client_io_bytes:rate5m",
-        "cluster, volume, client",
-    )
-    seconds = f"{by} (cluster_volume_client_kind:glupy_client_fop_seconds:rate5m{{$*}}) {these}"
-    errors = f"{by} (cluster_volume_client:glupy_client_fop_errors:rate5m{{$*}}) {these}"
+def clients(title: str, description: str, linked: str = "client") -> Panel:
+    """The clients with most operations on each volume; a click on the label `linked` leads on."""
+    by = "cluster, volume, client"
+    fops = f"sum by ({by}) (cluster_volume_client_kind:glupy_client_fops:rate5m{{$*}})"
+    busiest = f"topk({_ROWS}, {fops} > 0)"
+    rows = ("$cluster,$volume,$client", by, f" and on ({by}) {busiest}")
+    moved = Folded("glupy_client_io_bytes_total", "direction", *rows)
+    seconds = Folded("glupy_client_fop_seconds_total", "kind", *rows)
+    errors = f"{rate('glupy_client_fop_errors_total{$cluster,$volume,$client}')}{rows[-1]}"
     return table(
         title,
         [
-            *work,
-            Column("time/s", seconds, unit.SECONDS),
-            Column("errors", errors, unit.OPS_PER_SEC),
+            Column("operations", busiest, unit.OPS_PER_SEC),
+            Column("read", f"sum by ({by}) ({moved.reads()})", unit.BYTES_SEC_IEC),
+            Column("written", f"sum by ({by}) ({moved.others()})", unit.BYTES_SEC_IEC),
+            Column("time/s", f"sum by ({by}) ({seconds})", unit.SECONDS),
+            Column("errors", f"sum by ({by}) ({errors})", unit.OPS_PER_SEC),
         ],
-        "cluster, volume, client",
+        by,
         f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
-        " is what their fops took in the bricks. A click on a client leads to what it does.",
-        links={"client": TO_CLIENT},
+        f" is what their fops took in the bricks. A click on a {linked} leads to it.",
+        links={linked: {"client": TO_CLIENT, "volume": TO_VOLUME}[linked]},
         hidden=["cluster"],
     )
 
@@ -82,12 +75,9 @@ def clients(title: str, description: str) -> Panel:
 def bricks(title: str, description: str) -> Panel:
     """The bricks with most operations."""
     by = "sum by (cluster, volume, host, brick)"
-    these, work = _busiest(
-        by,
-        "cluster_host_volume_brick:glupy_fops:rate5m{$*}",
-        "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m",
-        "cluster, volume, host, brick",
-    )
+    busiest = f"topk({_ROWS}, {by} (cluster_host_volume_brick:glupy_fops:rate5m{{$*}}) > 0)"
+    these = f"and on (cluster, volume, host, brick) {busiest}"
+    moved = "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m"
     slowest = (
         "max by (cluster, volume, host, brick)"
         f" (cluster_host_volume_brick_kind:glupy_fop_duration_seconds:p99_rate5m{{$*}}) {these}"
@@ -95,7 +85,11 @@ def bricks(title: str, description: str) -> Panel:
     return table(
         title,
         [
-            *work,
+            Column("operations", busiest, unit.OPS_PER_SEC),
+            Column("read", f'{by} ({moved}{{$*,direction="read"}}) {these}', unit.BYTES_SEC_IEC),
+            Column(
+                "written", f'{by} ({moved}{{$*,direction="write"}}) {these}', unit.BYTES_SEC_IEC
+            ),
             Column("p99", slowest, unit.SECONDS),
         ],
         "cluster, volume, host, brick",

@@ -84,8 +84,8 @@ IDENTIFIERS = {
     "glupy_exporter",  # the Python package
 }
 """Names that begin like a metric's and are variables of Ansible's roles, or of the C core."""
-GONE = _names("docs/migration.md", r"(?m)^\| `(glupy_\w+)` \|")
-"""Metrics that earlier releases had."""
+GONE = _names("docs/migration.md", r"(?m)^\| `([\w:]+)` \|")
+"""Metrics and recorded series that earlier releases had."""
 OF_THE_PAST = ("CHANGELOG.md", "migration.md")
 """Documents that may name them."""
 

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from glupy_exporter.schema.quantities import FOPS_OF_KIND
+from prometheus import native
 from tests.unit import promql
 
 ROOT = Path(__file__).resolve().parents[2]
+PROMETHEUS = ROOT / "prometheus"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 URL = "https://github.com/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
 
@@ -44,6 +46,12 @@ def test_a_rule_names_what_exists(rule: dict[str, Any]) -> None:
 )
 def test_what_does_not_exist_is_found(expression: str, problem: str) -> None:
     assert promql.problems(expression) == [problem]
+
+
+def test_rules_for_native_histograms_are_what_is_made() -> None:
+    for source in (PROMETHEUS / "rules").iterdir():
+        made = (PROMETHEUS / "rules-native" / source.name).read_text()
+        assert made.partition("\n")[2] == native.rules(source.read_text()), "run make rules"
 
 
 def test_names_of_rules_say_their_labels() -> None:

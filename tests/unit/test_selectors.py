@@ -66,8 +66,7 @@ def quoted(value: str) -> str:
 def samples(now: int) -> Iterator[str]:
     for gfid, path in FILES.items():
         said = f'cluster="c",volume="v",gfid="{gfid}",path={quoted(path)},type="file"'
-        yield f"cluster_volume_gfid:glupy_file:info{{{said}}} 1 {now}"
-        yield f"cluster_volume_gfid_path_type_kind:glupy_file_fops:rate5m{{{said}}} 5 {now}"
+        yield f"cluster_volume_gfid_path_type:glupy_file_fops:rate5m{{{said}}} 5 {now}"
     for number, brick in enumerate(NAMES):
         said = f'cluster="c",volume="v",host="h",brick={quoted(brick)}'
         yield f"glupy_brick_up{{{said}}} {number + 1} {now}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from glupy_exporter import log, values, yamlfile
 from glupy_exporter.errors import UserError
-from glupy_exporter.metrics import COLLECTORS
+from glupy_exporter.metrics import COLLECTORS, exposition
 from glupy_exporter.metrics.base import Collector
 from glupy_exporter.node import bricks, discovery, nodestate, privacy
 from glupy_exporter.node.privacy import Privacy
@@ -49,6 +49,8 @@ class Config:
     """A pattern for the names by which Prometheus reaches the nodes."""
     collectors: Mapping[str, Mapping[str, Any]]
     """The collectors that are on, by name, each with the values of its own settings."""
+    openmetrics_created: bool
+    """Whether OpenMetrics has the start times of counters and histograms."""
     privacy: Privacy
     log_level: str
     log_format: str
@@ -63,6 +65,7 @@ def settings() -> Settings:
         **bricks.SETTINGS,
         **nodestate.SETTINGS,
         **discovery.SETTINGS,
+        **exposition.SETTINGS,
         **privacy.SETTINGS,
         **log.SETTINGS,
     }
@@ -155,6 +158,7 @@ def load(args: argparse.Namespace) -> Config:
             for collector in COLLECTORS
             if chosen[f"collector.{collector.name}"]
         },
+        openmetrics_created=chosen["openmetrics.created"],
         privacy=Privacy.of(chosen),
         log_level=chosen["log.level"],
         log_format=chosen["log.format"],

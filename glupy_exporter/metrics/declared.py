@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from glupy_exporter.metrics.family import Block, Family, Labels, Value
+from glupy_exporter.metrics.family import Block, Family, Labels, Started, Value
 from glupy_exporter.schema.quantities import COUNTER, DURATION, Quantity, Subject
 
 
@@ -51,12 +51,13 @@ class Declared:
         """The family of the quantity that is called ``name``."""
         return next(self._families[q.metric] for q in self._quantities if q.name == name)
 
-    def single(self, values: Mapping[str, Value]) -> Iterator[Block]:
+    def single(self, values: Mapping[str, Value], started: Started = None) -> Iterator[Block]:
         """The single row of each quantity that has a value in ``values``, by name."""
         for each in self._quantities:
             if each.name in values:
                 labels = tuple(value for _, value in each.labels)
-                yield Block(self._families[each.metric], (labels,), (values[each.name],))
+                family, value = self._families[each.metric], values[each.name]
+                yield Block(family, (labels,), (value,), started)
 
     def rows(
         self, labels: Sequence[Labels], values: Mapping[str, Sequence[Any]]
@@ -64,17 +65,18 @@ class Declared:
         """Every quantity's rows: one for each of ``labels``, and for each part that is not 0.
 
         ``values`` has a column for each quantity, by name, in the order of ``labels``; a quantity
-        with parts has a tuple in each place.
+        with parts has a tuple in each place. The counts of a row began at its ``first_seen``.
         """
+        started = values["first_seen"]
         for each in self._quantities:
             family, column = self._families[each.metric], values[each.name]
             if each.parts:
                 found = [
-                    ((*label, part), number)
-                    for label, numbers in zip(labels, column)
+                    ((*label, part), number, start)
+                    for label, numbers, start in zip(labels, column, started)
                     for part, number in zip(each.parts, numbers)
                     if number
                 ]
-                yield Block(family, [own for own, _ in found], [number for _, number in found])
+                yield Block(family, *(zip(*found) if found else ((), (), ())))
             else:
-                yield Block(family, labels, column)
+                yield Block(family, labels, column, started)

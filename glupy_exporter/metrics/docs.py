@@ -23,6 +23,49 @@ seconds, all sizes in bytes. The translator counts where `user/glupy` stands in 
 profile`.
 """
 
+_FORMATS = """\
+## Formats, native histograms and start times
+
+The exporter serves what the client asks for in `Accept`: protobuf to clients that name it as
+Prometheus does (`application/vnd.google.protobuf;
+proto=io.prometheus.client.MetricFamily; encoding=delimited`), OpenMetrics 1.0.0 to clients that
+name that, and Prometheus's text format to all others. All three have the same families.
+
+In protobuf, `glupy_fop_duration_seconds` is a native histogram as well. It has schema 0 and all
+buckets that the translator counts, whatever `collector.fops.buckets` says. Its zero bucket has the
+fops of at most 2^-20 s, and the bucket from 64 to 128 s also has all slower fops.
+`glupy_io_size_bytes` is not native. Its bounds are one byte below powers of two, since an I/O of
+4096 bytes belongs to the block size 4096 of `gluster volume profile`. A native histogram would
+count it among those of 2049 to 4096 bytes.
+
+| Prometheus | what it keeps of `glupy_fop_duration_seconds` |
+| --- | --- |
+| any, as it comes | the classic buckets, from OpenMetrics |
+| 2.40 to 2.44 with `--enable-feature=native-histograms` | the native histogram only |
+| 2.45 to 3.7 with that flag | the native histogram; with `scrape_classic_histograms` (from 3.0 on \
+`always_scrape_classic_histograms`) the classic buckets as well |
+| 3.8 and later with `scrape_native_histograms` | the same; the flag has no effect any more |
+| 2.50 to 3.7 with `created-timestamp-zero-ingestion` but without native histograms | **nothing \
+of use**, unless the classic buckets are asked for as above: it asks for protobuf, and then drops \
+native histograms together with their classic buckets |
+
+The last row is a fault of Prometheus that 3.8 does not have. So switch both features on, or set
+`always_scrape_classic_histograms`. The rules and dashboards work with classic and with native
+histograms; see [scale.md](scale.md).
+
+The start time of a counter or histogram tells Prometheus that the first value that it sees has
+grown from 0 since then. Without it, `rate()` and `increase()` begin at that first value, and what a
+file, client or error did before its first scrape is lost to them. The counters of a brick began
+when its segment was created (`glupy_segment_created_timestamp_seconds`), and those of a file or
+client when it got its slot. Prometheus 2.50 and later uses start times if it has
+`--enable-feature=created-timestamp-zero-ingestion`, which also makes it ask for protobuf. Native
+histograms with that feature take Prometheus 3.0: earlier ones add the zero to a native histogram as
+a plain number, which `rate()` cannot use. Protobuf always has the start times. In OpenMetrics each
+is a sample `_created` of its own, which every Prometheus without that feature stores as one more
+series for each counter. So OpenMetrics has them only with `--openmetrics.created`, for other
+clients that want them.
+"""
+
 
 def _table(families: Iterable[Family]) -> Iterable[str]:
     yield "| metric | type | labels | meaning |"
@@ -47,7 +90,7 @@ def render() -> str:
             lines += ["", collector.more]
         lines += ["", *_table(collector.families), ""]
     lines += ["## Every scrape", "", SCRAPE_MORE, ""]
-    lines += _table(SCRAPE_FAMILIES)
+    lines += [*_table(SCRAPE_FAMILIES), "", _FORMATS.rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 

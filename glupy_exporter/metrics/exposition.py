@@ -9,14 +9,25 @@ template, filled in. Tests compare the output with what prometheus_client writes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
-from typing import Protocol
+from itertools import accumulate, repeat
+from typing import Any, AnyStr, Generic, NamedTuple, Protocol
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from glupy_exporter.metrics.family import Exposed, Family, Histogram, Labels, Value
+from glupy_exporter import values
+from glupy_exporter.metrics.family import Exemplar, Exposed, Family, Histogram, Labels, Value
+from glupy_exporter.values import Setting, Settings
+
+SETTINGS: Settings = {
+    "openmetrics.created": Setting(
+        values.switch,
+        False,
+        "add `_created` samples with the start times of counters and histograms to OpenMetrics "
+        "text; a Prometheus that does not know their meaning keeps each as a series",
+    )
+}
 
 
 class Source(Protocol):
@@ -29,73 +40,109 @@ class Source(Protocol):
 _PLACE = "\0"  # marks where in a template the labels go that differ from row to row
 
 
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
+def _escape(text: str, quotes: bool = False) -> str:
+    escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return escaped.replace('"', '\\"') if quotes else escaped
 
 
 def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
     """Labels as text for a template; each ``%`` is doubled, as the template is formatted later."""
     pairs = []
     for name, value in zip(names, values):
-        escaped = _escape(value).replace('"', '\\"').replace("%", "%%")
+        escaped = _escape(value, quotes=True).replace("%", "%%")
         pairs.append(f'{name}="{escaped}"')
     return ",".join(pairs)
 
 
-def _template(family: Family) -> str:
+def _template(family: Family, created: bool) -> str:
     """The lines of a row, with a place for their common labels and one for each number."""
     shared = bool(family.label_names)
 
-    def line(suffix: str, last: str = "") -> str:
+    def line(name: str, last: str = "") -> str:
         labels = ",".join(filter(None, (_PLACE * shared, last)))
-        return f"{family.name}{suffix}{{{labels}}} %s\n".replace("{}", "")
+        return f"{name}{{{labels}}} %s\n".replace("{}", "")
 
+    lines = [line(family.name)]
     if family.type == "histogram":
-        buckets = [line("_bucket", f'le="{edge}"') for edge in family.edges]
-        return "".join([*buckets, line("_count"), line("_sum")])
-    return line("")
+        lines = [line(f"{family.name}_bucket", f'le="{edge}"') for edge in family.edges]
+        lines += [line(f"{family.name}_count"), line(f"{family.name}_sum")]
+    if created:
+        lines.append(line(f"{family.base}_created"))
+    return "".join(lines)
 
 
-def _numbers(values: Iterable[Value], places: Sequence[int]) -> Iterator[tuple[float, ...]]:
-    """The numbers in the lines of each histogram; ``places`` are those of its classic buckets."""
+def _numbers(
+    values: Iterable[Value], places: Sequence[int], exemplars: bool
+) -> Iterator[tuple[float | str, ...]]:
+    """What is in the lines of each histogram; ``places`` are those of its classic buckets."""
     for value in values:
         assert isinstance(value, Histogram)
         counts = list(accumulate(value.buckets))
-        yield (*[counts[place] for place in places], counts[-1], value.sum)
+        buckets: list[float | str] = [counts[place] for place in places]
+        if exemplars and value.exemplars:
+            for index, exemplar in value.served(places).items():
+                buckets[index] = f"{buckets[index]} {_exemplar(exemplar)}"
+        yield (*buckets, counts[-1], value.sum)
 
 
-class _Texts:
-    """Texts of labels for templates, each made once: families and bricks have many in common."""
+def _exemplar(exemplar: Exemplar) -> str:
+    """What follows the count of a bucket in OpenMetrics."""
+    pairs = ",".join(f'{name}="{_escape(value, quotes=True)}"' for name, value in exemplar.labels)
+    return f"# {{{pairs}}} {exemplar.value} {exemplar.timestamp}"
 
-    def __init__(self) -> None:
-        self._own: dict[tuple[Labels, Labels], str] = {}
-        self._of_blocks: dict[tuple[Labels, Labels, int], tuple[Sequence[Labels], list[str]]] = {}
 
-    def of_rows(self, names: Labels, key: Labels, labels: Sequence[Labels]) -> list[str]:
-        """The text of each row's labels: ``names``, with the values of ``key`` and of the row."""
+class LabelCache(Generic[AnyStr]):
+    """Encoded labels, each made once in a scrape: families and bricks have many in common.
+
+    ``encode`` encodes the labels of some names and values, and ``separator`` goes between them.
+    """
+
+    def __init__(
+        self, encode: Callable[[Iterable[str], Iterable[str]], AnyStr], separator: AnyStr
+    ) -> None:
+        self._encode: Callable[[Iterable[str], Iterable[str]], AnyStr] = encode
+        self._separator: AnyStr = separator
+        self._own: dict[tuple[Labels, Labels], AnyStr] = {}
+        self._of_blocks: dict[
+            tuple[Labels, Labels, int], tuple[Sequence[Labels], list[AnyStr]]
+        ] = {}
+
+    def of_rows(self, names: Labels, key: Labels, labels: Sequence[Labels]) -> list[AnyStr]:
+        """The labels of each row: ``names``, with the values of ``key`` and of the row."""
         which = names, key, id(labels)
         if which not in self._of_blocks:
-            of_brick, own = _pairs(names, key), names[len(key) :]
-            separator = "," if of_brick and own else ""
-            texts = [f"{of_brick}{separator}{self._pairs(own, values)}" for values in labels]
-            self._of_blocks[which] = labels, texts  # holding labels keeps their id from reuse
+            start, own = self._encode(names, key), names[len(key) :]
+            if start and own:
+                start += self._separator
+            encoded = [start + self._pairs(own, values) for values in labels]
+            self._of_blocks[which] = labels, encoded  # holding labels keeps their id from reuse
         return self._of_blocks[which][1]
 
-    def _pairs(self, names: Labels, values: Labels) -> str:
+    def _pairs(self, names: Labels, values: Labels) -> AnyStr:
         if (names, values) not in self._own:
-            self._own[names, values] = _pairs(names, values)
+            self._own[names, values] = self._encode(names, values)
         return self._own[names, values]
 
 
-def _lines(exposed: Exposed, texts: _Texts) -> Iterator[str]:
+def _lines(exposed: Exposed, cache: LabelCache[str], style: _Style) -> Iterator[str]:
     """The lines of a family, one text for each brick."""
     family = exposed.family
-    template = _template(family)
+    without, with_created = _template(family, created=False), _template(family, created=True)
     names = family.label_names
     places = family.places if family.type == "histogram" else []
     for key, block in exposed.blocks:
-        numbers = _numbers(block.values, places) if places else block.values
-        rows = zip(texts.of_rows(names, key, block.labels), numbers)
+        numbers: Iterable[Any] = block.values
+        if places:
+            numbers = _numbers(block.values, places, style.exemplars)
+        template = without
+        if style.created and block.started is not None:
+            template = with_created
+            starts = block.started if isinstance(block.started, Sequence) else repeat(block.started)
+            numbers = (
+                (*(number if places else (number,)), start)
+                for number, start in zip(numbers, starts)
+            )
+        rows = zip(cache.of_rows(names, key, block.labels), numbers)
         yield "".join([template.replace(_PLACE, text) % number for text, number in rows])
 
 
@@ -105,7 +152,7 @@ def _text_head(family: Family) -> str:
 
 def _openmetrics_head(family: Family) -> str:
     unit = f"# UNIT {family.base} {family.unit}\n" if family.unit else ""
-    documentation = _escape(family.help).replace('"', '\\"')
+    documentation = _escape(family.help, quotes=True)
     return f"# HELP {family.base} {documentation}\n# TYPE {family.base} {family.type}\n{unit}"
 
 
@@ -120,26 +167,36 @@ class _Others:
         return self._metrics
 
 
-def _render(
-    source: Source, head: Callable[[Family], str], encode: Callable[[_Others], bytes]
-) -> Iterator[bytes]:
-    texts = _Texts()
+class _Style(NamedTuple):
+    """How the two text formats differ."""
+
+    head: Callable[[Family], str]
+    others: Callable[[_Others], bytes]
+    exemplars: bool = False
+    created: bool = False
+
+
+def _render(source: Source, style: _Style) -> Iterator[bytes]:
+    cache = LabelCache(_pairs, ",")
     others: list[Metric] = []
     for metric in source.collect():
         if isinstance(metric, Exposed):
-            yield head(metric.family).encode()
-            for lines in _lines(metric, texts):
+            yield style.head(metric.family).encode()
+            for lines in _lines(metric, cache, style):
                 yield lines.encode()
         else:
             others.append(metric)
-    yield encode(_Others(others))
+    yield style.others(_Others(others))
 
 
 def text(source: Source) -> Iterator[bytes]:
     """One scrape in Prometheus's text format 0.0.4, as pieces in UTF-8."""
-    return _render(source, _text_head, generate_latest)
+    return _render(source, _Style(_text_head, generate_latest))
 
 
-def openmetrics(source: Source) -> Iterator[bytes]:
-    """One scrape in OpenMetrics 1.0.0, as pieces in UTF-8."""
-    return _render(source, _openmetrics_head, generate_openmetrics)
+def openmetrics(source: Source, created: bool = False) -> Iterator[bytes]:
+    """One scrape in OpenMetrics 1.0.0, as pieces in UTF-8.
+
+    ``created`` adds the start times of counters and histograms.
+    """
+    return _render(source, _Style(_openmetrics_head, generate_openmetrics, True, created))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
 from prometheus_client.utils import INF, floatToGoString
@@ -15,12 +16,34 @@ def _edge(bound: float) -> str:
     return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
 
 
+class Exemplar(NamedTuple):
+    """One observation of a bucket."""
+
+    labels: tuple[tuple[str, str], ...]
+    """Names and values, of at most 128 characters in all, as OpenMetrics demands."""
+    value: float
+    timestamp: float
+    """When it was observed, in seconds since the epoch."""
+
+
 @dataclass(frozen=True)
 class Histogram:
     """The value of a histogram: observations by bucket, not cumulative, and the sum of them."""
 
     buckets: Sequence[int]
     sum: float
+    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
+    """Exemplars by the index of their bucket."""
+
+    def served(self, places: Sequence[int]) -> dict[int, Exemplar]:
+        """The latest exemplar of each classic bucket, by its index in ``places``, which are those
+        of :attr:`Family.places`."""
+        found: dict[int, Exemplar] = {}
+        for bucket, exemplar in self.exemplars.items():
+            index = bisect_left(places, bucket)
+            if index not in found or found[index].timestamp < exemplar.timestamp:
+                found[index] = exemplar
+        return found
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, often
@@ -36,6 +59,10 @@ class Family:
     """Upper bounds of a histogram's buckets, without the last, infinite one."""
     served: tuple[float, ...] | None = None
     """Those of the bounds that have a classic bucket, which is a series; None: all of them."""
+    native: bool = False
+    """Whether each bound is twice the one before and a power of two, so that the buckets are those
+    of a native histogram with schema 0, whose zero bucket is the first one. The last bucket then
+    stands for the one that ends at twice the last bound."""
     parts: tuple[str, ...] = ()
     """The values that the last label may have, if they are declared."""
     of_brick: bool = True
@@ -75,6 +102,11 @@ Labels = tuple[str, ...]
 """Values of labels, without NUL."""
 
 
+Started = Union[None, float, Sequence[float]]
+"""A time for all rows or for each, in seconds since the epoch; None if it is not known. Only
+counters and histograms have one."""
+
+
 class Block(NamedTuple):
     """Rows of one brick, as two columns. Families with the same rows share the first column."""
 
@@ -82,6 +114,8 @@ class Block(NamedTuple):
     labels: Sequence[Labels]
     """The values of the family's own labels, without ``volume`` and ``brick``."""
     values: Sequence[Value]
+    started: Started = None
+    """When the counts of the rows began at 0."""
 
 
 def single(family: Family, value: Value, *labels: str) -> Block:
@@ -99,6 +133,8 @@ class Exposed:
     """Blocks, each with the values of ``volume`` and ``brick`` if the family has these labels."""
 
     @classmethod
-    def of_node(cls, family: Family, rows: Mapping[Labels, Value]) -> Exposed:
+    def of_node(
+        cls, family: Family, rows: Mapping[Labels, Value], started: Started = None
+    ) -> Exposed:
         """A family that belongs to no brick, with its value by labels."""
-        return cls(family, [((), Block(family, list(rows), list(rows.values())))])
+        return cls(family, [((), Block(family, list(rows), list(rows.values()), started))])

@@ -23,6 +23,7 @@ DURATION = Family(
     ("fop",),
     layout.LATENCY_BOUNDS,
     served=layout.LATENCY_BOUNDS[4:25:2],
+    native=True,
 )
 ERRORS = Family(
     "glupy_fop_errors_total",
@@ -106,14 +107,15 @@ class Fops(Collector):
         fops = brick.segment.fops()
         names = [(fop.name,) for fop in fops]
         durations = [Histogram(fop.buckets, fop.nanoseconds / 1e9) for fop in fops]
-        yield Block(self._duration, names, durations)
+        created = brick.about.created
+        yield Block(self._duration, names, durations, created)
         yield Block(IN_FLIGHT, names, [fop.in_flight for fop in fops])
         errors: Counter[tuple[str, str]] = Counter()
         for name, number, count in brick.segment.errnos():
             errors[name, _ERRNO_NAMES.get(number, "other")] += count
-        yield Block(ERRORS, list(errors), list(errors.values()))
+        yield Block(ERRORS, list(errors), list(errors.values()), created)
         moved = brick.segment.io()
         directions = [(direction,) for direction in moved]
-        yield Block(IO_BYTES, directions, [io.bytes for io in moved.values()])
+        yield Block(IO_BYTES, directions, [io.bytes for io in moved.values()], created)
         sizes = [Histogram(io.buckets, io.bytes) for io in moved.values()]
-        yield Block(self._io_size, directions, sizes)
+        yield Block(self._io_size, directions, sizes, created)

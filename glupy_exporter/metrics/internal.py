@@ -30,4 +30,5 @@ class Internal(Collector):
         """The rows of a brick that runs."""
         seen = brick.segment.internal()
         origins = [(origin,) for origin in seen]
-        return COUNTS.rows(origins, rows.columns(list(seen.values())))
+        columns = rows.columns(list(seen.values()))
+        return COUNTS.rows(origins, {**columns, "first_seen": [brick.about.created] * len(seen)})

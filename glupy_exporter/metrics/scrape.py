@@ -118,7 +118,7 @@ class Scraper:
             Exposed.of_node(STATE_PART, {(part,): int(not why) for part, why in parts.items()}),
             Exposed.of_node(STARTED, started_volumes),
             Exposed.of_node(CONFIGURED, configured),
-            Exposed.of_node(SEGMENT_ERRORS, errors),
+            Exposed.of_node(SEGMENT_ERRORS, errors, self._configured),
             Exposed.of_node(DURATION, durations),
             Exposed.of_node(SUCCESS, successes),
         ]

@@ -248,8 +248,9 @@ class Metrics(Handler):
 
     async def body(self) -> list[bytes]:
         """The metrics in the format and compression that the client prefers."""
-        encoder, content_type = negotiation.encoder(self.request.headers.get("Accept", ""))
         app = self.application
+        accept, created = self.request.headers.get("Accept", ""), app.config.openmetrics_created
+        encoder, content_type = negotiation.encoder(accept, created)
         body = await self.compressed(app.scrapes, encoder, app.scraper)
         self.set_header("Content-Type", content_type)
         self.set_header("Vary", "Accept, Accept-Encoding")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
-from glupy_exporter.metrics import exposition
+from glupy_exporter.metrics import exposition, protobuf
 
 _QUALITY = re.compile(r"[01](?:\.[0-9]{0,3})?")
 _OPENMETRICS = "application/openmetrics-text"
 _OPENMETRICS_VERSIONS = ("", "0.0.1", "1.0.0")
+_PROTOBUF = "application/vnd.google.protobuf"
+_FAMILY = "io.prometheus.client.MetricFamily"
 
 Encoder = Callable[[exposition.Source], Iterator[bytes]]
 
@@ -41,20 +44,34 @@ def gzip_accepted(accept_encoding: str) -> bool:
     return _quality(accept_encoding, "gzip", "x-gzip", "*") > 0
 
 
-def encoder(accept: str) -> tuple[Encoder, str]:
-    """The encoder of metrics for this Accept header, and the content type of what it makes.
-
-    A client gets OpenMetrics if it names it and does not prefer the text format. All others get the
-    text format, whatever they accept.
-    """
-    openmetrics = max(
+def _named(accept: str, name: str, accepted: Mapping[str, tuple[str, ...]]) -> float:
+    """The quality of the media type ``name`` if the header has it with ``accepted`` parameters; a
+    parameter that is not there counts as empty."""
+    return max(
         (
             quality
-            for name, parameters, quality in _choices(accept)
-            if name == _OPENMETRICS and parameters.get("version", "") in _OPENMETRICS_VERSIONS
+            for found, parameters, quality in _choices(accept)
+            if found == name
+            and all(parameters.get(each, "") in values for each, values in accepted.items())
         ),
         default=0.0,
     )
-    if openmetrics > 0 and openmetrics >= _quality(accept, "text/plain", "text/*", "*/*"):
-        return exposition.openmetrics, f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
+
+
+def encoder(accept: str, created: bool = False) -> tuple[Encoder, str]:
+    """The encoder of metrics for this Accept header, and the content type of what it makes.
+
+    A client gets protobuf or OpenMetrics if it names it and prefers no other format; of formats
+    with the same quality it gets the one with more in it. All others get the text format, whatever
+    they accept. ``created`` is for :func:`exposition.openmetrics`.
+    """
+    delimited = _named(accept, _PROTOBUF, {"proto": (_FAMILY,), "encoding": ("delimited",)})
+    openmetrics = _named(accept, _OPENMETRICS, {"version": _OPENMETRICS_VERSIONS})
+    text = _quality(accept, "text/plain", "text/*", "*/*")
+    if delimited > 0 and delimited >= max(openmetrics, text):
+        return protobuf.protobuf, f"{_PROTOBUF}; proto={_FAMILY}; encoding=delimited"
+    if openmetrics > 0 and openmetrics >= text:
+        with_created = partial(exposition.openmetrics, created=True)
+        encode = with_created if created else exposition.openmetrics
+        return encode, f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
     return exposition.text, "text/plain; version=0.0.4; charset=utf-8"

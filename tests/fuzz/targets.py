@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from glupy_exporter import config
 from glupy_exporter.errors import UserError
-from glupy_exporter.metrics import COLLECTORS, exposition
+from glupy_exporter.metrics import COLLECTORS, exposition, protobuf
 from glupy_exporter.metrics.exporter import SEGMENT_ERRORS
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node import labels
@@ -34,7 +34,7 @@ from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming
 from glupy_exporter.web import api, negotiation, resources
 from glupy_exporter.web.toolkit import webconfig
-from tests.support import segments
+from tests.support import client_model, segments
 
 CUT = 255
 
@@ -94,7 +94,7 @@ def _name(data: bytes) -> str:
 
 
 def segment(data: bytes) -> None:
-    """Both formats have to be well-formed, and no collector may fail on an alive or dead brick."""
+    """All formats have to be well-formed, and no collector may fail on an alive or dead brick."""
     directory = _home / "segments"
     directory.mkdir(exist_ok=True)
     changed = change(_GOOD, data)
@@ -116,6 +116,7 @@ def segment(data: bytes) -> None:
             assert failures == [0], "a collector failed"
             other = b"".join(exposition.openmetrics(scraper)).decode()
             assert list(openmetrics_parser.text_string_to_metric_families(other))
+            client_model.check(client_model.decode(b"".join(protobuf.protobuf(scraper))))
             answer(b"sort=seconds", directory)
     path.unlink()
 
@@ -165,7 +166,8 @@ def request(data: bytes) -> None:
     with segments.locked(path):
         answer(query, directory)
     encode, content_type = negotiation.encoder(header.decode("latin-1"))
-    assert encode in (exposition.text, exposition.openmetrics) and content_type
+    encoders = exposition.text, exposition.openmetrics, protobuf.protobuf
+    assert encode in encoders and content_type
     negotiation.gzip_accepted(header.decode("latin-1"))
 
 

@@ -53,6 +53,7 @@ def test_defaults() -> None:
             **{"files": {"limit": 50}, "clients": {"limit": 100}},
         },
         privacy=Privacy(),
+        openmetrics_created=False,
         log_level="info",
         log_format="logfmt",
     )
@@ -103,6 +104,7 @@ def test_file(file: Path) -> None:
             "files": {"limit": 7},
         },
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),
+        openmetrics_created=False,
         log_level="debug",
         log_format="json",
     )

@@ -34,7 +34,7 @@ from glupy_exporter.web import app as web
 from glupy_exporter.web import server
 from glupy_exporter.web.toolkit import answers, connections
 from glupy_exporter.web.toolkit.turns import MAX_WAITING, MAX_WAITING_OF_HOST
-from tests.support import segments
+from tests.support import client_model, segments
 from tests.support.exporters import COMMAND, ask, exporter
 
 pytestmark = pytest.mark.timeout(60)
@@ -87,6 +87,53 @@ def test_openmetrics(port: int) -> None:
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; ")
     names = {family.name for family in parse_openmetrics(body.decode())}
     assert {"glupy_fop_duration_seconds", "glupy_brick_up", "process_cpu_seconds"} <= names
+
+
+PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+)
+
+
+def test_protobuf(port: int) -> None:
+    answer, body = ask(port, "/metrics", Accept=PROTOBUF)
+    assert answer.headers["Content-Type"] == PROTOBUF.replace(";", "; ")
+    assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+    families = client_model.decode(body)
+    client_model.check(families)
+    by_name = {family.name: family for family in families}
+    (metric,) = by_name["glupy_fop_duration_seconds"].metric
+    assert client_model.native(metric.histogram) == {2**-17: 7}
+    created = segments.CREATED_REALTIME // 10**9
+    assert metric.histogram.created_timestamp.seconds == created
+    assert by_name["process_cpu_seconds_total"].metric[0].counter.value > 0
+    # Whatever the method and the compression, it is the same.
+    answer, nothing = ask(port, "/metrics", method="HEAD", Accept=PROTOBUF)
+    assert (answer.headers["Content-Type"], nothing) == (PROTOBUF.replace(";", "; "), b"")
+    assert abs(int(answer.headers["Content-Length"]) - len(body)) < 100
+    answer, packed = ask(port, "/metrics", Accept=PROTOBUF, Accept_Encoding="gzip")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    again = {family.name for family in client_model.decode(gzip.decompress(packed))}
+    assert again == by_name.keys()
+
+
+@pytest.mark.parametrize(
+    "accept", ['\t;="', f"{PROTOBUF};q=1e9", ";" * 9000, f"{PROTOBUF};q=0," * 99, "\xff\xfe/\xfd"]
+)
+def test_hostile_accept_headers(port: int, accept: str) -> None:
+    answer, body = ask(port, "/metrics", Accept=accept)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"glupy_brick_up" in body
+
+
+def test_start_times_in_openmetrics(directory: Path) -> None:
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}")
+    with exporter(*flags, "--openmetrics.created") as running:
+        accept, port = "application/openmetrics-text;version=1.0.0", running.port()
+        _, body = ask(port, "/metrics", Accept=accept)
+        assert b"\nglupy_fop_duration_seconds_created{" in body
+        assert list(parse_openmetrics(body.decode()))
+        assert b"_created{" not in ask(port, "/metrics")[1]
 
 
 def test_gzip(port: int) -> None:

@@ -40,7 +40,10 @@ MAX_AGE = 600.0
 """Seconds after which a state is too old to be used."""
 MAX_SIZE = 4 * 2**20
 """The most bytes of the file."""
-_EXPENDABLE = ("peers",)  # fields that are left out of a file that would be too long, in order
+_EXPENDABLE = (
+    "peers",
+    "geo_replication",
+)  # fields that are left out of a file that would be too long, in order
 GROUP = "gluster"
 """The group that may read the file, as it may the segments (GLUPY_READERS in core/glupy.h)."""
 MODE = 0o640
@@ -130,6 +133,77 @@ class Peer(NamedTuple):
     """glusterd's state of the friendship, such as `befriended`."""
 
 
+class Daemon(NamedTuple):
+    """A daemon of GlusterFS on this node."""
+
+    name: str
+    volume: str
+    """Empty for a daemon of all volumes."""
+    up: bool
+    cpu: float = 0.0
+    """Seconds of processor time since it started."""
+    resident: int = 0
+    """Bytes of memory."""
+    started: float = 0.0
+    """Seconds since the epoch; 0 if it does not run."""
+
+
+class Rebalance(NamedTuple):
+    """The last rebalance of a volume, as far as this node did it."""
+
+    status: str
+    """As `gluster volume rebalance status` says it."""
+    files: int = 0
+    """Files that were moved."""
+    bytes: int = 0
+    scanned: int = 0
+    failures: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether it is in progress, so that there are no figures."""
+        return self.status.endswith("in progress")
+
+
+class Snapshots(NamedTuple):
+    """The snapshots of a volume."""
+
+    total: int
+    active: int
+    oldest: int
+    """Seconds since the epoch."""
+    limit: int
+    """Number at which glusterd refuses another one."""
+    soft_limit: int
+
+
+class Worker(NamedTuple):
+    """What geo-replication does for one brick of this node."""
+
+    brick: str
+    status: str
+    crawl: str = ""
+    synced: float = 0.0
+    """Up to when changes are on the secondary, in seconds since the epoch; 0 if unknown."""
+    entry: int = 0
+    data: int = 0
+    meta: int = 0
+    failures: int = 0
+
+
+class GeoReplication(NamedTuple):
+    """A geo-replication session of a volume with bricks here."""
+
+    volume: str
+    secondary: str
+    """HOST::VOLUME."""
+    status: str
+    """The state that was ordered, such as `Started`."""
+    workers: tuple[Worker, ...] = ()
+
+
 class NodeState(NamedTuple):
     """What was on record at one time."""
 
@@ -145,6 +219,10 @@ class NodeState(NamedTuple):
     nodes: int = 0
     """Nodes of the pool, this one included."""
     peers: tuple[Peer, ...] = ()
+    daemons: tuple[Daemon, ...] = ()
+    rebalances: Mapping[str, Rebalance] = {}
+    snapshots: Mapping[str, Snapshots] = {}
+    geo_replication: tuple[GeoReplication, ...] = ()
 
     def obsolete(self, volume: str, brick: str, ended: float) -> bool:
         """Whether the segment of a brick that ended at ``ended`` is of no use any more.
@@ -259,7 +337,8 @@ def _parsed(file: typing.IO[bytes], status: os.stat_result) -> NodeState | None:
     return state if all(map(_NAME.fullmatch, state.volumes)) else None
 
 
-_HINTS = {each: typing.get_type_hints(each) for each in (NodeState, Volume, Brick, Peer)}
+_RECORDS = (NodeState, Volume, Brick, Peer, Daemon, Rebalance, Snapshots, GeoReplication, Worker)
+_HINTS = {each: typing.get_type_hints(each) for each in _RECORDS}
 
 
 def _checked(kind: Any, value: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,40 +14,88 @@ PROC = Path("/proc")
 _MAX_PID_FILE = 32
 _MAX_COMMAND = 2**16
 _PROGRAMS = {b"glusterd", b"glusterfs", b"glusterfsd"}
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Process(NamedTuple):
-    """A process of GlusterFS that runs."""
+    """A process that runs."""
 
     pid: int
     command: tuple[bytes, ...]
     """Its program and arguments."""
 
-    def has(self, *words: bytes) -> bool:
-        """Whether its arguments contain ``words``, one after the other."""
-        pairs = range(len(self.command) - len(words) + 1)
-        return any(self.command[at : at + len(words)] == words for at in pairs)
+    @property
+    def gluster(self) -> str:
+        """The name of its program if that is one of GlusterFS, or else nothing."""
+        program = self.command[0].rpartition(b"/")[2]
+        return program.decode() if program in _PROGRAMS else ""
+
+    def called(self, name: str) -> bool:
+        """Whether glusterd started it under this name (``--process-name``)."""
+        pairs = zip(self.command, self.command[1:])
+        return bool(self.gluster) and (b"--process-name", name.encode()) in pairs
+
+
+class Use(NamedTuple):
+    """What a process has used."""
+
+    cpu: float
+    """Seconds of processor time."""
+    resident: int
+    """Bytes of memory."""
+    started: float
+    """Seconds since the epoch."""
 
 
 def of_pid_file(path: Path) -> Process | None:
-    """The process of GlusterFS with the pid that a file holds; None if there is none.
+    """The process with the pid that a file holds; None if there is none.
 
-    Another program may have got the pid after the process ended, so callers also look at the
-    arguments.
+    Another program may have got the pid after the process ended: look at its command.
     """
     try:
         pid = int(glusterd.content(path, _MAX_PID_FILE))
     except (OSError, ValueError):
         return None
-    found = command(pid) if pid > 0 else ()
-    program = found[0].rpartition(b"/")[2] if found else b""
-    return Process(pid, found) if program in _PROGRAMS else None
+    return of_pid(pid) if pid > 0 else None
 
 
-def command(pid: int) -> tuple[bytes, ...]:
-    """The program and arguments of a process; empty if it has ended."""
+def of_pid(pid: int) -> Process | None:
+    """The process with a pid; None if it has ended."""
     try:
         with (PROC / str(pid) / "cmdline").open("rb") as file:
-            return tuple(file.read(_MAX_COMMAND).split(b"\0")[:-1])
+            command = tuple(file.read(_MAX_COMMAND).split(b"\0")[:-1])
     except OSError:
-        return ()
+        return None
+    return Process(pid, command) if command else None
+
+
+def every() -> Iterator[Process]:
+    """All processes of this namespace, without those of containers."""
+    here = _namespace("self")
+    for entry in os.scandir(PROC):
+        if entry.name.isdigit() and _namespace(entry.name) == here:
+            process = of_pid(int(entry.name))
+            if process:
+                yield process
+
+
+def _namespace(pid: str) -> str:
+    try:
+        return str((PROC / pid / "ns" / "pid").readlink())
+    except OSError:
+        return ""
+
+
+def use(process: Process) -> Use | None:
+    """What a process has used; None if it has ended."""
+    try:
+        text = (PROC / str(process.pid) / "stat").read_bytes()
+        uptime = float((PROC / "uptime").read_text().split()[0])
+        # The name of the program is in parentheses and may hold any bytes.
+        fields = text[text.rindex(b")") + 2 :].split()
+        ran = (int(fields[11]) + int(fields[12])) / _TICKS
+        started = time.time() - uptime + int(fields[19]) / _TICKS
+        return Use(ran, int(fields[21]) * _PAGE, round(started, 1))
+    except (OSError, ValueError, IndexError):
+        return None

@@ -144,8 +144,8 @@ def _online(directory: Path, brick: Mapping[str, str]) -> bool:
     dashed = os.fsdecode(path[1:].replace(b"/", b"-"))
     file = directory / f"{os.fsdecode(unescape(brick.get('hostname', '')))}-{dashed}.pid"
     process = processes.of_pid_file(file)
-    # A multiplexed process has the name of its first brick only.
-    return bool(process and process.has(b"--process-name", b"brick"))
+    # The arguments of a multiplexed process have the name of its first brick only.
+    return bool(process and process.called("brick"))
 
 
 def peers(records: Records) -> tuple[Peer, ...]:

@@ -7,7 +7,17 @@ import time
 from pathlib import Path
 
 from glupy_exporter.node import nodestate
-from glupy_exporter.node.nodestate import Brick, NodeState, Peer, Volume
+from glupy_exporter.node.nodestate import (
+    Brick,
+    Daemon,
+    GeoReplication,
+    NodeState,
+    Peer,
+    Rebalance,
+    Snapshots,
+    Volume,
+    Worker,
+)
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -68,6 +78,29 @@ def full(now: float | None = None) -> NodeState:
         parts={"volumes": "files of changing are incomplete", "peers": ""},
         nodes=3,
         peers=(Peer("node2", "befriended"), Peer("node3", "rejected")),
+        daemons=(
+            Daemon("glusterd", "", True, 12.5, 2**25, 1_700_000_000.5),
+            Daemon("snapd", "v0", False),
+        ),
+        rebalances={
+            "v0": Rebalance("completed", 23, 203, 50, 1, 2, 1.5),
+            "ec": Rebalance("fix-layout in progress"),
+        },
+        snapshots={
+            "v0": Snapshots(5, 2, 1_700_000_000, 100, 90),
+            "elsewhere": Snapshots(1, 0, 1, 256, 230),
+        },
+        geo_replication=(
+            GeoReplication(
+                "v0",
+                "remote::copy",
+                "Started",
+                (
+                    Worker("/bricks/b0", "Active", "Changelog Crawl", 1_700_000_000.0, 1, 2, 3, 4),
+                    Worker("/bricks/b1", "Faulty"),
+                ),
+            ),
+        ),
     )
 
 

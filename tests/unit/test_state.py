@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,16 @@ import pytest
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.node import nodestate
-from glupy_exporter.node.nodestate import Brick, NodeState, Peer, Volume
+from glupy_exporter.node.nodestate import (
+    Brick,
+    Daemon,
+    NodeState,
+    Peer,
+    Rebalance,
+    Snapshots,
+    Volume,
+    Worker,
+)
 from glupy_exporter.state import learn, processes, records
 from tests.support import states
 from tests.support.exporters import COMMAND
@@ -280,3 +290,138 @@ def test_the_commands_write_what_they_print(glusterd: Path, tmp_path: Path) -> N
     assert found
     assert found.version == nodestate.VERSION
     assert targets.exists()
+
+
+def test_rebalance_is_as_gluster_shows_it(glusterd: Path) -> None:
+    """What `gluster volume rebalance dist status --xml` said of files, bytes and so on."""
+    found = learned(glusterd).rebalances
+    assert found == {"dist": Rebalance("completed", 23, 203, 50, 0, 0, 1.0)}
+    change(glusterd / "vols/dist/node_state.info", {"status": "1"})
+    assert learned(glusterd).rebalances == {"dist": Rebalance("in progress")}
+    assert Daemon("rebalance", "dist", False) in learned(glusterd).daemons
+    change(glusterd / "vols/dist/node_state.info", {"status": "x"})
+    state = learned(glusterd)
+    assert "invalid literal" in state.parts["rebalances"]
+    assert state.rebalances == {}
+    assert state.volumes["dist"]
+
+
+def snapshot(directory: Path, name: str, volume: str, active: bool, when: int) -> None:
+    """What glusterd writes of a snapshot (glusterd_store_snapinfo_write and its volume's info)."""
+    place = directory / "snaps" / name / ("0" * 32)
+    place.mkdir(parents=True)
+    (place.parent / "info").write_text(
+        f"snap-id=u\nstatus=2\nsnap-restored=0\ntime-stamp={when}\nsnap-max-hard-limit=256\n"
+    )
+    status = 1 if active else 2
+    (place / "info").write_text(f"type=2\nstatus={status}\nparent_volname={volume}\n")
+
+
+def test_snapshots(glusterd: Path) -> None:
+    (glusterd / "snaps" / "missed_snaps_list").write_text("")
+    assert learned(glusterd).snapshots == {}
+    snapshot(glusterd, "s1", "rep", True, 1_700_000_100)
+    snapshot(glusterd, "s2", "rep", False, 1_700_000_000)
+    snapshot(glusterd, "s3", "dist", False, 1_700_000_300)
+    snapshot(glusterd, "lost", "gone", False, 1)
+    change(glusterd / "vols/rep/info", {"snap-max-hard-limit": "20"})
+    assert learned(glusterd).snapshots == {
+        "rep": Snapshots(2, 1, 1_700_000_000, 20, 18),
+        "dist": Snapshots(1, 0, 1_700_000_300, 256, 230),
+    }
+    change(glusterd / "options", {"snap-max-hard-limit": "10", "snap-max-soft-limit": "50"})
+    assert learned(glusterd).snapshots["rep"][3:] == (10, 5)
+
+
+SESSION = "geo-replication/rep_vm_sec"
+
+
+def test_a_session_that_is_not_started(glusterd: Path) -> None:
+    """`gluster volume geo-replication status` said Created for each brick."""
+    (session,) = learned(glusterd).geo_replication
+    assert session[:3] == ("rep", "vm::sec", "Created")
+    paths = [f"/var/tmp/glupystaterec/r{number}" for number in (1, 2, 3, 4)]
+    assert session.workers == tuple(Worker(path, "Created") for path in paths)
+
+
+def test_a_session_that_runs(glusterd: Path) -> None:
+    (glusterd / SESSION / "monitor.status").write_text("Started")
+    status = glusterd / SESSION / "brick_%2Fvar%2Ftmp%2Fglupystaterec%2Fr1.status"
+    # As gsyncdstatus.py writes it.
+    known = {
+        **{"secondary_node": "node9", "worker_status": "Active", "last_synced": 1_700_000_000},
+        **{"last_synced_entry": 0, "crawl_status": "Changelog Crawl", "entry": 1, "data": 2},
+        **{"meta": 3, "failures": 4, "checkpoint_completed": "N/A", "checkpoint_time": 0},
+    }
+    status.write_text(json.dumps(known))
+
+    def worker() -> Worker:
+        (session,) = learned(glusterd).geo_replication
+        return session.workers[0]
+
+    path = "/var/tmp/glupystaterec/r1"
+    assert worker() == Worker(path, "Stopped")
+    assert Daemon("gsyncd", "rep", False) in learned(glusterd).daemons
+    (glusterd / "run").mkdir()
+    with running("/usr/bin/python3", "/usr/libexec/glusterfs/gsyncd.py", "monitor") as pid:
+        (glusterd / "run/gsyncd-rep-vm-sec.pid").write_text(str(pid))
+        active = Worker(path, "Active", "Changelog Crawl", 1_700_000_000.0, 1, 2, 3, 4)
+        assert worker() == active
+        for bad, expected in (
+            ({"worker_status": "Faulty"}, Worker(path, "Faulty")),
+            ({"worker_status": "Passive"}, Worker(path, "Passive")),
+            ({"worker_status": ["x"]}, Worker(path, "unknown")),
+            ({"worker_status": "<b>"}, Worker(path, "unknown")),
+            ({"crawl_status": {}, "entry": -1}, active._replace(crawl="", entry=0)),
+            ({"last_synced": "N/A", "data": 1e300}, active._replace(synced=0.0, data=0)),
+        ):
+            status.write_text(json.dumps({**known, **bad}))
+            assert worker() == expected
+        for text in ("", "{", "[]", "[" * 10**5, '{"entry": 1' + "0" * 30000 + "}"):
+            status.write_text(text)
+            assert worker().status in ("N/A", "unknown")
+        status.unlink()
+        status.symlink_to("/etc/passwd")
+        assert learned(glusterd).parts["geo_replication"]
+        daemon = next(each for each in learned(glusterd).daemons if each.name == "gsyncd")
+        assert daemon.up
+        assert daemon.resident > 2**20
+
+
+def test_daemons_that_should_run(glusterd: Path) -> None:
+    run = glusterd / "run"
+    expected = {("shd", ""), ("quotad", ""), ("bitd", ""), ("scrub", ""), ("snapd", "dist")}
+
+    def daemons() -> dict[tuple[str, str], bool]:
+        found = {(each.name, each.volume): each.up for each in learned(glusterd).daemons}
+        found.pop(("glusterd", ""))  # there may be one on this machine
+        return found
+
+    assert daemons() == dict.fromkeys(expected, False)
+    for file in ("quotad/quotad.pid", "vols/dist/dist-snapd.pid", "shd/rep/rep-shd.pid"):
+        (run / file).parent.mkdir(parents=True, exist_ok=True)
+    with running("glusterfs", "--process-name", "quotad") as pid:
+        (run / "quotad/quotad.pid").write_text(str(pid))
+        (run / "vols/dist/dist-snapd.pid").write_text(str(pid))
+        assert daemons() == {**dict.fromkeys(expected, False), ("quotad", ""): True}
+    with running("glusterfs", "--process-name", "glustershd") as pid:
+        for number, name in enumerate(("rep", "arb", "ec")):
+            (run / "shd" / name).mkdir(parents=True, exist_ok=True)
+            (run / "shd" / name / f"{name}-shd.pid").write_text(str(pid))
+            assert daemons()["shd", ""] is (number == 2)
+        shd = next(each for each in learned(glusterd).daemons if each.name == "shd")
+        assert shd.resident > 2**20
+        assert abs(time.time() - shd.started) < 60
+        assert shd.cpu < 60
+    for name in ("rep", "arb", "ec", "dist"):
+        change(glusterd / "vols" / name / "info", {"status": "2"})
+    assert daemons() == {}
+
+
+def test_glusterd_is_found_without_its_pid_file(glusterd: Path) -> None:
+    with running("/usr/sbin/glusterd", "-N") as pid:
+        (glusterd / "glusterd.pid").write_text("1")
+        daemon = learned(glusterd).daemons[0]
+        assert daemon[:3] == ("glusterd", "", True)
+        (glusterd / "glusterd.pid").write_text(str(pid))
+        assert learned(glusterd).daemons[0][:3] == ("glusterd", "", True)

@@ -380,12 +380,13 @@ def test_a_session_that_runs(glusterd: Path) -> None:
         for text in ("", "{", "[]", "[" * 50_000, '{"entry": 1' + "0" * 30000 + "}"):
             status.write_text(text)
             assert worker().status in ("N/A", "unknown")
-        status.unlink()
-        status.symlink_to("/etc/passwd")
-        assert learned(glusterd).parts["geo_replication"]
         daemon = next(each for each in learned(glusterd).daemons if each.name == "gsyncd")
         assert daemon.up
         assert daemon.resident > 2**20
+        status.unlink()
+        status.symlink_to("/etc/passwd")
+        assert learned(glusterd).parts["geo_replication"]
+        assert learned(glusterd).geo_replication == ()
 
 
 def test_daemons_that_should_run(glusterd: Path) -> None:

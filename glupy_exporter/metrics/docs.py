@@ -51,7 +51,7 @@ native histograms together with their classic buckets |
 
 The last row is a fault of Prometheus that 3.8 does not have. So switch both features on, or set
 `always_scrape_classic_histograms`. The rules and dashboards work with classic and with native
-histograms; see [scale.md](scale.md).
+histograms; see [histograms.md](histograms.md).
 
 The start time of a counter or histogram tells Prometheus that the first value that it sees has
 grown from 0 since then. Without it, `rate()` and `increase()` begin at that first value, and what a

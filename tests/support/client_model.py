@@ -8,9 +8,15 @@ releases of the library.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pytest
+from prometheus_client.utils import floatToGoString
+
+if os.environ.get("CI") != "true":
+    pytest.importorskip("google.protobuf", reason="needs the protobuf library: make venv")
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -111,8 +117,6 @@ def labels(message: Any) -> Labels:
 
 def bound(edge: float) -> str:
     """The value of ``le``, as Prometheus makes it of an upper bound."""
-    from prometheus_client.utils import floatToGoString
-
     return str(floatToGoString(edge))
 
 

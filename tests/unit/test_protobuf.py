@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from glupy_exporter.metrics import COLLECTORS, exposition, protobuf
 from glupy_exporter.metrics.family import Block, Exemplar, Exposed, Family, Histogram
 from glupy_exporter.schema import layout
-from tests.support import client_model
+from tests.support import client_model, segments
+from tests.support.exporters import ask, exporter
 from tests.unit.test_exposition import SOURCE, Source
 
 BOUNDS = layout.LATENCY_BOUNDS
@@ -37,6 +40,9 @@ THEIRS = Source(
     UntypedMetricFamily("other", "Help.", 3),
 )
 NUL = "\0"
+PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+)
 
 
 def decoded(source: Any) -> list[Any]:
@@ -251,3 +257,32 @@ def test_exemplars() -> None:
         math.inf: (dict(slow.labels), slow.value),
     }
     assert b"#" not in b"".join(exposition.text(source)).split(b"histogram\n")[1]
+
+
+def test_over_http(tmp_path: Path) -> None:
+    fops = {"read": segments.Fop({3: 7}, nanoseconds=10**6)}
+    flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+    with segments.Segment(fops=fops).live(tmp_path), exporter(*flags) as running:
+        over_http(running.port())
+
+
+def over_http(port: int) -> None:
+    answer, body = ask(port, "/metrics", Accept=PROTOBUF)
+    assert answer.headers["Content-Type"] == PROTOBUF.replace(";", "; ")
+    assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+    families = client_model.decode(body)
+    client_model.check(families)
+    by_name = {family.name: family for family in families}
+    (metric,) = by_name["glupy_fop_duration_seconds"].metric
+    assert client_model.native(metric.histogram) == {2**-17: 7}
+    created = segments.CREATED_REALTIME // 10**9
+    assert metric.histogram.created_timestamp.seconds == created
+    assert by_name["process_cpu_seconds_total"].metric[0].counter.value > 0
+    # Whatever the method and the compression, it is the same.
+    answer, nothing = ask(port, "/metrics", method="HEAD", Accept=PROTOBUF)
+    assert (answer.headers["Content-Type"], nothing) == (PROTOBUF.replace(";", "; "), b"")
+    assert abs(int(answer.headers["Content-Length"]) - len(body)) < 100
+    answer, packed = ask(port, "/metrics", Accept=PROTOBUF, Accept_Encoding="gzip")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    again = {family.name for family in client_model.decode(gzip.decompress(packed))}
+    assert again == by_name.keys()

@@ -34,7 +34,7 @@ from glupy_exporter.web import app as web
 from glupy_exporter.web import server
 from glupy_exporter.web.toolkit import answers, connections
 from glupy_exporter.web.toolkit.turns import MAX_WAITING, MAX_WAITING_OF_HOST
-from tests.support import client_model, segments
+from tests.support import segments
 from tests.support.exporters import COMMAND, ask, exporter
 
 pytestmark = pytest.mark.timeout(60)
@@ -92,28 +92,6 @@ def test_openmetrics(port: int) -> None:
 PROTOBUF = (
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 )
-
-
-def test_protobuf(port: int) -> None:
-    answer, body = ask(port, "/metrics", Accept=PROTOBUF)
-    assert answer.headers["Content-Type"] == PROTOBUF.replace(";", "; ")
-    assert answer.headers["Vary"] == "Accept, Accept-Encoding"
-    families = client_model.decode(body)
-    client_model.check(families)
-    by_name = {family.name: family for family in families}
-    (metric,) = by_name["glupy_fop_duration_seconds"].metric
-    assert client_model.native(metric.histogram) == {2**-17: 7}
-    created = segments.CREATED_REALTIME // 10**9
-    assert metric.histogram.created_timestamp.seconds == created
-    assert by_name["process_cpu_seconds_total"].metric[0].counter.value > 0
-    # Whatever the method and the compression, it is the same.
-    answer, nothing = ask(port, "/metrics", method="HEAD", Accept=PROTOBUF)
-    assert (answer.headers["Content-Type"], nothing) == (PROTOBUF.replace(";", "; "), b"")
-    assert abs(int(answer.headers["Content-Length"]) - len(body)) < 100
-    answer, packed = ask(port, "/metrics", Accept=PROTOBUF, Accept_Encoding="gzip")
-    assert answer.headers["Content-Encoding"] == "gzip"
-    again = {family.name for family in client_model.decode(gzip.decompress(packed))}
-    assert again == by_name.keys()
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ from glupy_exporter.top.model import Sampler
 from glupy_exporter.top.once import report
 from glupy_exporter.top.text import printable
 from glupy_exporter.top.view import VIEWS, State, sort_by
+from glupy_exporter.trace import arguments as trace_arguments
+from glupy_exporter.trace import run as recorder
 from glupy_exporter.web import server
 
 LOG = logging.getLogger(__name__)
@@ -133,6 +135,40 @@ def top(args: argparse.Namespace) -> int:
     encoding = sys.stdout.encoding
     text = report(rates, views, state, args.limit, None if args.json else encoding)
     _write(text.encode(encoding))
+    return 0
+
+
+def _where(args: argparse.Namespace) -> recorder.Where:
+    """The bricks that a command about the flight recorder looks at, by the exporter's settings."""
+    _open_many()
+    settings = config.load(args)
+    for line in settings.ignored:
+        print(f"glupy-exporter: {line}", file=sys.stderr)
+    return recorder.Where(
+        settings.segment_dir, settings.segment_expiry, settings.privacy, args.volume
+    )
+
+
+def slow(args: argparse.Namespace) -> int:
+    """Show the slow fops that this node's bricks remember."""
+    recorder.slow(_where(args), recorder.Output(args.json, args.limit))
+    return 0
+
+
+def inflight(args: argparse.Namespace) -> int:
+    """Show the fops that are under way in this node's bricks."""
+    recorder.in_flight(_where(args), recorder.Output(args.json, args.limit))
+    return 0
+
+
+def trace(args: argparse.Namespace) -> int:
+    """Show the fops of a volume on this node while they come back."""
+    recorder.trace(
+        _where(args),
+        trace_arguments.wanted(args),
+        recorder.Output(args.json, args.limit, args.summary),
+        args.duration,
+    )
     return 0
 
 
@@ -365,6 +401,16 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
 
     _add_top(commands.add_parser("top", help="show what bricks do, live", allow_abbrev=False))
+
+    for run, text, add in (
+        (slow, "show the slow fops that bricks remember", trace_arguments.add_slow),
+        (inflight, "show the fops that bricks have not answered", trace_arguments.add_inflight),
+        (trace, "show the fops of a volume, live", trace_arguments.add_trace),
+    ):
+        command = commands.add_parser(run.__name__, help=text, allow_abbrev=False)
+        config.add_flags(command, "segment.", "privacy.", "files.")
+        add(command)
+        command.set_defaults(run=run)
 
     _add_state(
         commands.add_parser(

@@ -110,7 +110,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
     """A check that a value is a whole number, or its digits, from ``least`` to ``most``."""
 
     def check(value: Any) -> int:
-        digits = isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)
+        digits = isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value)
         number = int(value) if digits else value
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
             raise expected(f"a whole number from {least} to {most}", value)

@@ -8,11 +8,12 @@ from glupy_exporter.metrics.files import Files
 from glupy_exporter.metrics.fops import Fops
 from glupy_exporter.metrics.internal import Internal
 from glupy_exporter.metrics.pool import Pool
+from glupy_exporter.metrics.recorder import Recorder
 from glupy_exporter.metrics.services import Services
 from glupy_exporter.metrics.volumes import Volumes
 
 COLLECTORS: tuple[type[Collector], ...] = (
     *(Bricks, Fops, Files, Clients, Internal),
-    *(Volumes, Pool, Services),
+    *(Recorder, Volumes, Pool, Services),
     Exporter,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import ClassVar
 from glupy_exporter import values
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.family import Block, Family, Histogram
+from glupy_exporter.node import errnos
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.schema import layout
 from glupy_exporter.values import Setting, Settings
@@ -68,13 +68,6 @@ While a brick runs a translator with layout version 1, quantiles of its duration
 too low: the bounds of its buckets are powers of two of a microsecond, 4.9 % more than the bounds
 that `le` names."""
 
-# errorcode names some errnos by an alias that neither GlusterFS's log nor strace uses.
-_ERRNO_NAMES = {
-    **errno.errorcode,
-    errno.EDEADLK: "EDEADLK",
-    errno.EOPNOTSUPP: "EOPNOTSUPP",
-}
-
 
 class Fops(Collector):
     """Fops of the whole brick."""
@@ -112,7 +105,7 @@ class Fops(Collector):
         yield Block(IN_FLIGHT, names, [fop.in_flight for fop in fops])
         errors: Counter[tuple[str, str]] = Counter()
         for name, number, count in brick.segment.errnos():
-            errors[name, _ERRNO_NAMES.get(number, "other")] += count
+            errors[name, errnos.NAMES.get(number, "other")] += count
         yield Block(ERRORS, list(errors), list(errors.values()), created)
         moved = brick.segment.io()
         directions = [(direction,) for direction in moved]

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.segment.check import SegmentError
-from glupy_exporter.segment.records import File
+from glupy_exporter.segment.records import Activity, File
 from glupy_exporter.segment.table import Row
 
 
@@ -21,6 +21,21 @@ def complete(brick: OpenBrick, files: Iterable[tuple[Row, File]]) -> Iterator[Fi
         if not file.path:
             file = _from_siblings(brick, tag, file)
         yield file
+
+
+def by_tag(brick: OpenBrick, tag: int, gfid: str) -> File | None:
+    """The file by its tag and gfid, if the brick or another one here knows its path or has a slot
+    for it.
+
+    Raises:
+        SegmentError: the segment of the brick itself cannot be read.
+    """
+    file = brick.segment.file_by_tag(tag)
+    if file is None or file.gfid != gfid:
+        file = File(gfid, "", False, False, "", Activity((), (), ()))
+    if not file.path:
+        file = _from_siblings(brick, tag, file)
+    return file if file.path or file.type else None
 
 
 def _from_siblings(brick: OpenBrick, tag: int, file: File) -> File:

@@ -23,6 +23,13 @@ PATHS = {
 }
 """The ways to show paths, each with its description."""
 
+USERS = {
+    "full": "as they are",
+    "hash": "a hash in place of each",
+    "none": "no ids of users and groups",
+}
+"""The ways to show ids of users and groups, each with its description."""
+
 _HASH_KEY_MAX = hashlib.blake2b.MAX_KEY_SIZE
 
 
@@ -65,6 +72,13 @@ SETTINGS: Settings = {
         0,
         "how many components of a path are shown, from the root on; 0 for all",
         "N",
+    ),
+    "privacy.users": Setting(
+        values.one_of(USERS),
+        "full",
+        "how the ids of users and groups of a fop are shown: "
+        + ", ".join(f"{name} ({text})" for name, text in USERS.items()),
+        "HOW",
     ),
     "privacy.hash-key": Setting(
         _hash_key,
@@ -121,6 +135,8 @@ class Privacy:
     hash_key: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    users: str = "full"
+    """One of :data:`USERS`."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Privacy:
@@ -131,6 +147,7 @@ class Privacy:
             hash_key=settings["privacy.hash-key"],
             include=settings["files.include"],
             exclude=settings["files.exclude"],
+            users=settings["privacy.users"],
         )
 
     @property
@@ -167,10 +184,19 @@ class Privacy:
             return ""
         path = self._cut(file)
         if self.paths == "hash" and file.path:
-            key = self.hash_key.encode("utf-8")
-            path = hashlib.blake2b(path.encode("utf-8"), digest_size=8, key=key).hexdigest()
+            path = self._hash(path)
         end = " (deleted)" if file.unlinked else ""
         return labels.fitting(path, labels.MAX - len(end)) + end
+
+    def user(self, number: int) -> str:
+        """The text that is shown as the id of a user or group, in decimal; empty for ``none``."""
+        if self.users == "none":
+            return ""
+        return self._hash(f"user {number}") if self.users == "hash" else str(number)
+
+    def _hash(self, text: str) -> str:
+        key = self.hash_key.encode("utf-8")
+        return hashlib.blake2b(text.encode("utf-8"), digest_size=8, key=key).hexdigest()
 
     def _cut(self, file: File) -> str:
         if not file.path:

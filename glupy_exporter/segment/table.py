@@ -43,6 +43,20 @@ Known = dict[int, tuple[_Version, _I]]
 """Names of a table that were read before: the slot's version then and the name, by slot."""
 
 
+_WORD = (1 << 64) - 1
+
+
+def file_tag(gfid: bytes) -> int:
+    """The tag of the file with this gfid, as ``glupy_file_tag`` in counting.h has it."""
+    mixed = len(gfid)
+    for half in struct.unpack("=2Q", gfid):
+        mixed ^= half
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ mixed >> shift) * factor & _WORD
+        mixed ^= mixed >> 31
+    return mixed or 1
+
+
 class Tables(Protocol):
     """An open segment, which knows where its tables are."""
 

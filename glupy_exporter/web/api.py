@@ -166,8 +166,11 @@ def _matching(items: Iterator[Item], wanted: Query, give_way: Callable[[], None]
 
 
 def _matches(item: Item, wanted: Query) -> bool:
-    pattern = wanted.get("path") or wanted.get("client")
-    if pattern is not None and not pattern.match(item.name):
+    if "path" in wanted and not wanted["path"].match(item.name):
+        return False
+    if "client" in wanted and not wanted["client"].match(item.client):
+        return False
+    if "fop" in wanted and item.entry.fop != wanted["fop"]:
         return False
     return "type" not in wanted or item.entry.type == wanted["type"]
 

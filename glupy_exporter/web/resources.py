@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from glupy_exporter.config import Config
-from glupy_exporter.node import activity, names
+from glupy_exporter.node import activity, names, recorder
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.privacy import Privacy
+from glupy_exporter.node.recorder import Field, Recorded, Waiting
 from glupy_exporter.schema import layout, quantities
 from glupy_exporter.schema.quantities import Subject
 from glupy_exporter.segment.records import ClientIdentity
@@ -35,9 +37,11 @@ class Item(NamedTuple):
     volume: str
     brick: str
     entry: Any
-    """A ``File`` or a ``Client``, by the resource."""
+    """A ``File``, a ``Client``, a ``Recorded`` or a ``Waiting``, by the resource."""
     name: str
     """A file's path or a client's address."""
+    client: str = ""
+    """The address of the client, if the row has one."""
     top_client: ClientIdentity | None = None
 
 
@@ -124,6 +128,11 @@ class Resource:
     filters: tuple[Parameter, ...]
     items: Callable[[OpenBrick, Privacy], Iterator[Item]]
     """All rows of a brick's table that may be shown."""
+    collector: str
+    """The collector that is on if the table may be shown."""
+    sort: str = "fops"
+    """The column to sort by if a request does not say."""
+    order: str = "desc"
 
     @property
     def path(self) -> str:
@@ -137,10 +146,12 @@ class Resource:
         orders = ["asc", "desc"]
         return (
             Parameter(
-                "sort", "Column to sort by.", {"type": "string", "enum": names, "default": "fops"}
+                "sort",
+                "Column to sort by.",
+                {"type": "string", "enum": names, "default": self.sort},
             ),
             Parameter(
-                "order", "Sort order.", {"type": "string", "enum": orders, "default": "desc"}
+                "order", "Sort order.", {"type": "string", "enum": orders, "default": self.order}
             ),
             Parameter(
                 "limit",
@@ -163,7 +174,8 @@ def _files(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
     while batch := list(islice(shown, BATCH)):
         clients = activity.top_clients(segment, batch)
         for file in batch:
-            yield Item(*brick.key, file, privacy.path(file), clients.get(file.activity.top_client))
+            top_client = clients.get(file.activity.top_client)
+            yield Item(*brick.key, file, privacy.path(file), top_client=top_client)
 
 
 def _twins(tags: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -182,7 +194,29 @@ def _clients(brick: OpenBrick, _: Privacy) -> Iterator[Item]:
     segment = brick.segment
     found = (client for _, client in segment.client_table().records())
     for client in activity.merge(found):
-        yield Item(*brick.key, client, client.address)
+        yield Item(*brick.key, client, client.address, client.address)
+
+
+def _slow(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
+    return map(partial(_fop, brick), recorder.slow(brick, privacy))
+
+
+def _in_flight(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
+    return map(partial(_fop, brick), recorder.in_flight(brick, privacy))
+
+
+def _fop(brick: OpenBrick, row: Recorded | Waiting) -> Item:
+    return Item(*brick.key, row, row.path, row.client)
+
+
+def _fields(fields: Sequence[Field]) -> tuple[Column, ...]:
+    """A column for each field of a record."""
+
+    def column(field: Field) -> Column:
+        kind = [field.type, "null"] if field.name in recorder.NULLABLE else field.type
+        return _column(field.name, kind, field.help, lambda item: getattr(item.entry, field.name))
+
+    return tuple(map(column, fields))
 
 
 _GLOB = "a pattern of the shell, in which * and ? match / too"
@@ -200,6 +234,7 @@ FILES = Resource(
         ),
     ),
     _files,
+    "files",
 )
 CLIENTS = Resource(
     "clients",
@@ -208,10 +243,36 @@ CLIENTS = Resource(
     (*_WHERE, *_CLIENT, *_counted(quantities.CLIENT)),
     (Parameter("client", f"Only clients whose address matches this: {_GLOB}.", _TEXT),),
     _clients,
+    "clients",
 )
-RESOURCES = (FILES, CLIENTS)
+_OF_FOPS = (
+    Parameter("fop", "Only fops of this name.", _TEXT),
+    Parameter("path", f"Only fops on files whose path, as it is shown, matches: {_GLOB}.", _TEXT),
+    Parameter("client", f"Only fops of clients whose address matches this: {_GLOB}.", _TEXT),
+)
+SLOW = Resource(
+    "slow",
+    "The slow fops that this node's bricks remember, each of them the last thousands.",
+    _fields(recorder.RECORDED),
+    _OF_FOPS,
+    _slow,
+    "recorder",
+    sort="time",
+)
+IN_FLIGHT = Resource(
+    "inflight",
+    "The fops that this node's bricks have not answered, the oldest first, and the clients that "
+    "hold the locks that they wait for.",
+    _fields(recorder.WAITING),
+    _OF_FOPS,
+    _in_flight,
+    "recorder",
+    sort="started",
+    order="asc",
+)
+RESOURCES = (FILES, CLIENTS, SLOW, IN_FLIGHT)
 
 
 def served(config: Config) -> tuple[Resource, ...]:
     """The tables that are answered: none whose collector is off, as its data is not to be shown."""
-    return tuple(each for each in RESOURCES if config.api and each.name in config.collectors)
+    return tuple(each for each in RESOURCES if config.api and each.collector in config.collectors)

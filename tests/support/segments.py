@@ -33,6 +33,7 @@ class Fop:
     buckets: Mapping[int, int] = field(default_factory=dict)
     nanoseconds: int = 0
     in_flight: int = 0
+    slow: int = 0
     errnos: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -206,7 +207,7 @@ class Segment:
             for slot, row in slots.items():
                 tag = slot + 1
                 if isinstance(row, File):
-                    tag = int.from_bytes(row.gfid.bytes[:8], "little") | 1
+                    tag = file_tag(row.gfid)
                 struct.pack_into("Q", data, entries[f"{kind}_tags"].offset + slot * 8, tag)
                 struct.pack_into("I", data, entries[f"{kind}_seqs"].offset + slot * 4, 2)
                 element(f"{kind}_counters", slot, _counters(row))
@@ -241,6 +242,7 @@ class Segment:
                 started=sum(fop.buckets.values()) + fop.in_flight,
                 errors=sum(fop.errnos.values()),
                 nanoseconds=fop.nanoseconds,
+                slow=fop.slow,
             )
             for bucket, count in fop.buckets.items():
                 cell.buckets[bucket] = count
@@ -363,6 +365,18 @@ def _held_lock(made: HeldLock) -> layout.HeldLock:
     lock.gfid[:] = made.gfid.bytes
     _fill_bytes(lock.domain, made.domain)
     return _set(lock, made.fields)
+
+
+def file_tag(gfid: uuid.UUID) -> int:
+    """The tag of a file: twice the finalizer of splitmix64."""
+
+    def mix(value: int) -> int:
+        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
+        return value ^ (value >> 31)
+
+    first, second = struct.unpack("QQ", gfid.bytes)
+    return mix(mix(16 ^ first) ^ second) or 1
 
 
 def _fill_counts(

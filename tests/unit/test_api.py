@@ -13,7 +13,7 @@ import pytest
 
 from glupy_exporter import config
 from glupy_exporter.web import api, openapi, resources
-from glupy_exporter.web.resources import CLIENTS, FILES, RESOURCES, Resource
+from glupy_exporter.web.resources import CLIENTS, FILES, IN_FLIGHT, RESOURCES, SLOW, Resource
 from tests.support import segments
 
 HOT, COLD, LOST = (uuid.UUID(int=(number + 1) << 64) for number in range(3))
@@ -33,6 +33,16 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         clients={
             0: segments.Client(b"192.0.2.1", (10, 0, 2), connections=3),
             7: segments.Client(b"2001:db8::1", (0, 1, 0), connections=0, last_seen=0),
+        },
+        recorded={
+            "slow": [
+                segments.Recorded("read", 10**9, HOT, client=1, fields={"uid": 1000}),
+                segments.Recorded("write", 2 * 10**9, COLD, client=8, fields={"error": 28}),
+            ]
+        },
+        flights={
+            0: segments.Flight("read", gfid=HOT, client=1, started=2 * 10**9),
+            4: segments.Flight("write", gfid=COLD, client=8, started=10**9),
         },
     )
     second = segments.Segment(
@@ -308,7 +318,8 @@ def test_bad_parameters(name: str) -> None:
 def test_openapi_describes_the_parameters_and_the_rows(directory: Path) -> None:
     document = json.loads(openapi.render(RESOURCES))
     assert document["openapi"] == "3.1.0"
-    assert list(document["paths"]) == ["/api/v1/files", "/api/v1/clients"]
+    tables = ["files", "clients", "slow", "inflight"]
+    assert list(document["paths"]) == [f"/api/v1/{name}" for name in tables]
     for resource in RESOURCES:
         operation = document["paths"][resource.path]["get"]
         for parameter in operation["parameters"]:
@@ -344,6 +355,51 @@ def test_openapi_references_lead_somewhere() -> None:
 
     found = set(references(document))
     assert found == {
-        f"#/components/schemas/{name}" for name in ("files", "clients", "problem", "error")
+        f"#/components/schemas/{name}"
+        for name in (*(each.name for each in RESOURCES), "problem", "error")
     }
     assert {f"#/components/schemas/{name}" for name in document["components"]["schemas"]} == found
+
+
+def test_slow_fops_come_latest_first(directory: Path) -> None:
+    rows = ask(directory, SLOW)
+    assert [(row["fop"], row["error"]) for row in rows] == [("write", "ENOSPC"), ("read", "")]
+    assert (rows[1]["path"], rows[1]["client"], rows[1]["uid"]) == (
+        "/vm/hot.img",
+        "192.0.2.1",
+        "1000",
+    )
+    assert [row["seconds"] for row in ask(directory, SLOW, sort="seconds", order="asc")] == [1, 2]
+
+
+def test_fops_in_flight_come_oldest_first(directory: Path) -> None:
+    rows = ask(directory, IN_FLIGHT)
+    assert [row["fop"] for row in rows] == ["write", "read"]
+    assert rows[0]["seconds"] > rows[1]["seconds"] > 0
+    assert (rows[0]["holder"], rows[0]["held_since"], rows[0]["holder_connected"]) == (
+        "",
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("resource", [SLOW, IN_FLIGHT], ids=lambda resource: resource.name)
+def test_fops_can_be_chosen(directory: Path, resource: Resource) -> None:
+    def fops(**arguments: str) -> list[str]:
+        return [row["fop"] for row in ask(directory, resource, **arguments)]
+
+    assert fops(fop="read") == fops(client="192.*") == fops(path="/vm/*") == ["read"]
+    assert fops(fop="read", client="2001:*") == fops(volume="v1") == []
+
+
+@pytest.mark.parametrize("resource", [SLOW, IN_FLIGHT], ids=lambda resource: resource.name)
+def test_fops_of_hidden_files_are_not_shown(directory: Path, resource: Resource) -> None:
+    flags = ("--files.exclude=/vm/*", "--privacy.users=none", "--privacy.paths=none")
+    (row,) = ask(directory, resource, *flags)
+    assert (row["gfid"], row["path"], row["uid"]) == (str(COLD), "", "")
+
+
+def test_tables_of_fops_go_with_their_collector(directory: Path) -> None:
+    assert resources.served(settings(directory)) == RESOURCES
+    off = settings(directory, "--no-collector.recorder")
+    assert resources.served(off) == (FILES, CLIENTS)

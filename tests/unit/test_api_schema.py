@@ -19,6 +19,8 @@ def test_answers_are_as_documented(need: Callable[[object, str], None], tmp_path
     made = segments.Segment(
         files={3: segments.File(b"/vm/\xff", uuid.UUID(int=1 << 64), (1, 2, 3), top_client=1)},
         clients={0: segments.Client(b"192.0.2.1", (1, 2, 3))},
+        recorded={"slow": [segments.Recorded(client=1)]},
+        flights={0: segments.Flight(client=1)},
     )
     flags = (f"--segment.dir={tmp_path}", "--web.listen-address=127.0.0.1:0")
     command = [Path(sys.executable).with_name("schemathesis"), "run", "--checks=all"]
@@ -27,4 +29,4 @@ def test_answers_are_as_documented(need: Callable[[object, str], None], tmp_path
         url = f"http://127.0.0.1:{running.port()}{openapi.PATH}"
         done = subprocess.run([*command, url], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, f"{done.stdout[-5000:]}{done.stderr[-2000:]}"
-    assert "Tested: 2" in done.stdout, done.stdout[-5000:]
+    assert "Tested: 4" in done.stdout, done.stdout[-5000:]

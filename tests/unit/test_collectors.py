@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -24,6 +25,7 @@ from glupy_exporter.metrics.clients import AWAY
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
 from glupy_exporter.metrics.family import single
 from glupy_exporter.metrics.fops import Fops
+from glupy_exporter.metrics.recorder import Recorder
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node.bricks import REASONS
 from glupy_exporter.node.privacy import Privacy
@@ -39,6 +41,8 @@ COLD = uuid.UUID("00000000-0000-0000-0000-000000000001")
 VOLATILE = (
     "glupy_collector_duration",
     "glupy_exporter_config_last_reload_success_time",
+    "glupy_fop_in_flight_seconds",
+    "glupy_fops_in_flight_oldest_seconds",
     "glupy_segment_heartbeat",
     "glupy_state_timestamp",
     "process_",
@@ -61,7 +65,7 @@ def full_segment() -> segments.Segment:
         fops={
             "lookup": segments.Fop({0: 5, 3: 2}, nanoseconds=20_000, errnos={0: 1, 2: 3, 41: 1}),
             "read": segments.Fop({5: 10, 26: 1, 27: 1}, nanoseconds=3_000_000_000, in_flight=2),
-            "write": segments.Fop({}, in_flight=1),
+            "write": segments.Fop({}, in_flight=1, slow=3),
         },
         io={"read": ({12: 10, 31: 2}, 4096 * 10 + 2**33), "write": ({0: 1}, 1)},
         files={
@@ -82,6 +86,8 @@ def full_segment() -> segments.Segment:
             9: segments.Client(b"192.0.2.9", (1, 0, 0), connections=0, last_seen=0),
         },
         internal={"self-heal": segments.Internal((3, 2, 1), (30, 20), (3_000_000, 0, 5))},
+        recorded={"slow": [segments.Recorded()] * 9},
+        flights={1: segments.Flight("write", gfid=HOT, client=8)},
         numbers={"inodes_active": 12, "inodes_lru": 345, "inodes_lru_limit": 16384},
         health={
             "files": {"evicted": 6, "untracked_fops": 5},
@@ -434,12 +440,12 @@ def test_whether_volumes_are_started_and_have_the_translator_on_record(tmp_path:
 
 
 def test_collector_drops_only_the_brick_it_cannot_read(tmp_path: Path) -> None:
-    """Two fops of one name: the header is fine, so only the fops collector can find out."""
+    """Two fops of one name: the header is fine, so only collectors of fops can find out."""
     broken = full_segment()
-    broken.brick, broken.names = "/bricks/broken", ("read", "lookup", "read")
+    broken.brick, broken.names = "/bricks/broken", ("read", "write", "read")
     with full_segment().live(tmp_path), broken.live(tmp_path):
         samples = scrape(scraper(tmp_path))
-    assert errors(samples) == {"bad_layout": 1}
+    assert errors(samples) == {"bad_layout": 2}  # of fops, and of the recorder
     for name, bricks in {
         "glupy_brick_up": {("/bricks/b0",), ("/bricks/broken",)},
         "glupy_files_tracked": {("/bricks/b0",), ("/bricks/broken",)},
@@ -448,7 +454,7 @@ def test_collector_drops_only_the_brick_it_cannot_read(tmp_path: Path) -> None:
     }.items():
         assert set(values(samples, name, "brick")) == bricks, name
     success = values(samples, "glupy_collector_success", "collector")
-    assert [name for (name,), good in success.items() if not good] == ["fops"]
+    assert [name for (name,), good in success.items() if not good] == ["fops", "recorder"]
 
 
 class Buggy(Collector):
@@ -708,7 +714,7 @@ def test_internal_origins_are_there_once_seen(tmp_path: Path) -> None:
     }
 
 
-OF_FOPS = ("glupy_fop", "glupy_io")
+OF_FOPS = ("glupy_fop_duration", "glupy_fop_errors", "glupy_io")
 
 
 def test_histograms_are_cumulative_and_agree_with_count(tmp_path: Path) -> None:
@@ -756,8 +762,64 @@ def test_hostile_label_values_stay_inside_their_labels(tmp_path: Path) -> None:
     assert paths == {'/x"} 1\\x0aglupy_brick_up{volume="other"} 0\\x0a\\\\'}
 
 
+def stuck(path: str = "/db/x", seconds: float = 100, **lock: int) -> segments.Flight:
+    started = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - round(seconds * 1e9)
+    return segments.Flight("write", started, gfid=uuid.uuid5(HOT, path), client=1, fields=lock)
+
+
+def in_flight(tmp_path: Path, *flights: segments.Flight, **settings: Any) -> Samples:
+    """The samples of a brick with these fops in flight."""
+    made = segments.Segment(
+        names=(*segments.FOP_NAMES, "inodelk"),
+        flights=dict(enumerate(flights)),
+        files={
+            n: segments.File(path.encode(), uuid.uuid5(HOT, path))
+            for n, path in enumerate(("/db/x", "/db/y"))
+        },
+        clients={0: segments.Client(b"192.0.2.1"), 1: segments.Client(b"192.0.2.2")},
+        held_locks={
+            0: segments.HeldLock("inodelk", "write", b"gv0", uuid.uuid5(HOT, "/db/x"), client=2)
+        },
+    )
+    options = Options(settings, Privacy(exclude=("/db/y",)))
+    with made.live(tmp_path):
+        return scrape(Scraper(tmp_path, DAY, [Recorder(options)]))
+
+
+STUCK = "glupy_fop_in_flight_seconds"
+
+
+def test_the_oldest_fop_in_flight_of_each_kind(tmp_path: Path) -> None:
+    samples = in_flight(tmp_path, stuck(seconds=3), stuck(seconds=50), segments.Flight("read"))
+    oldest = values(samples, "glupy_fops_in_flight_oldest_seconds", "fop")
+    assert oldest["write",] == pytest.approx(50, abs=5)
+    assert oldest.keys() == {("write",), ("read",)}
+
+
+def test_only_fops_above_an_age_have_a_series_with_their_file(tmp_path: Path) -> None:
+    assert not values(in_flight(tmp_path, stuck(seconds=50)), STUCK, "path")
+    samples = in_flight(tmp_path, stuck(seconds=70), stuck(seconds=100), stuck("/db/y"))
+    found = values(samples, STUCK, "fop", "path", "client", "holder")
+    assert list(found) == [("write", "/db/x", "192.0.2.1", "")]
+    assert next(iter(found.values())) == pytest.approx(100, abs=5)
+    assert values(in_flight(tmp_path, stuck(seconds=5), age=2.0), STUCK, "path")
+
+
+def test_no_more_than_the_oldest_have_a_series(tmp_path: Path) -> None:
+    flights = [stuck(str(number), 100 + number) for number in range(8)]
+    found = values(in_flight(tmp_path, *flights, limit=3), STUCK, "gfid")
+    assert {gfid for (gfid,) in found} == {str(uuid.uuid5(HOT, str(n))) for n in (5, 6, 7)}
+
+
+def test_a_fop_that_waits_for_a_lock_is_there_with_the_holder(tmp_path: Path) -> None:
+    waiter = stuck(lock_type=2)
+    waiter.fop, waiter.text = "inodelk", b"gv0"
+    found = values(in_flight(tmp_path, waiter), STUCK, "fop", "domain", "holder")
+    assert list(found) == [("inodelk", "gv0", "192.0.2.2")]
+
+
 if __name__ == "__main__":  # writes the golden file anew; look at what changed
     import tempfile
 
-    with tempfile.TemporaryDirectory() as name, golden_directory(Path(name)) as golden:
-        GOLDEN.write_text(stable(scrapes.text(scraper(golden))), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name, golden_directory(Path(name)) as where:
+        GOLDEN.write_text(stable(scrapes.text(golden(where))), encoding="utf-8")

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from glupy_exporter import cli
 from glupy_exporter.segment import naming
 from tests.support import segments
 from tests.support.exporters import ask, exporter
@@ -43,7 +44,24 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         slot: segments.File(name, uuid.UUID(int=slot + 1), (9 - slot, 1, 0))
         for slot, name in enumerate(NAMES)
     }
-    with segments.Segment(volume=VOLUME, files=files).live(path):
+    names = (*segments.FOP_NAMES, "inodelk")
+    lock = {"lock_type": 2}
+    made = segments.Segment(
+        volume=VOLUME,
+        names=names,
+        files=files,
+        clients={0: segments.Client(b"<b>\x1b[2J")},
+        recorder={"slow": 16, "trace": 16, "flights": 16, "held_locks": 8},
+        recorded={
+            "slow": [segments.Recorded("read", gfid=file.gfid, client=1) for file in files.values()]
+        },
+        flights={
+            slot: segments.Flight("inodelk", slot, file.gfid, 1, b"<i>\n\x1b[2J", lock)
+            for slot, file in files.items()
+        },
+        held_locks={0: segments.HeldLock("inodelk", "write", b"<i>\n\x1b[2J", uuid.UUID(int=1), 1)},
+    )
+    with made.live(path):
         yield path
 
 
@@ -88,6 +106,30 @@ def test_api(port: int) -> None:
     assert harmless(body.decode())
 
 
+@pytest.mark.parametrize("table", ["slow", "inflight"])
+def test_tables_of_fops(port: int, table: str) -> None:
+    _, body = ask(port, f"/api/v1/{table}")
+    assert harmless(body.decode())
+    assert {row["path"] for row in json.loads(body)[table]} == set(NAMES.values())
+
+
+@pytest.mark.parametrize("format", [(), ("--json",)])
+@pytest.mark.parametrize("command", ["slow", "inflight"])
+def test_commands_about_fops(
+    directory: Path, capfd: pytest.CaptureFixture[str], command: str, format: tuple[str, ...]
+) -> None:
+    assert cli.main([command, f"--segment.dir={directory}", *format]) == 0
+    output = capfd.readouterr().out
+    assert harmless(output)
+    assert output.isascii() or not format
+    lines = output.splitlines()
+    if format:
+        assert {json.loads(line)["path"] for line in lines} == set(NAMES.values())
+    else:
+        shown = [line for line in lines if "<script>alert(1)</script>" in line]
+        assert len(shown) == (1 if command == "slow" else 2)
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -106,8 +148,9 @@ def test_page(port: int) -> None:
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     page = Tags()
     page.feed(body.decode())
-    assert not page.tags & {"script", "img", "b", "iframe"}
+    assert not page.tags & {"script", "img", "b", "i", "iframe"}
     assert VOLUME in page.text
+    assert page.text.count("<script>alert(1)</script>") == 3  # of its slow fop, and in flight twice
 
 
 LONG = {

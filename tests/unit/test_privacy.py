@@ -176,3 +176,11 @@ def test_empty_pattern() -> None:
 @pytest.mark.timeout(10)
 def test_pattern_with_many_stars_is_quick() -> None:
     assert not glob("*a" * 100 + "b").match("a" * 600)
+
+
+def test_ids_of_users() -> None:
+    assert Privacy().user(1000) == "1000"
+    assert Privacy(users="none").user(1000) == ""
+    hashed = {Privacy(users="hash", hash_key=key).user(uid) for key in "ab" for uid in (0, 1000)}
+    assert len(hashed) == 4
+    assert all(len(text) == 16 and int(text, 16) for text in hashed)

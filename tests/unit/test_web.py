@@ -124,7 +124,7 @@ def test_gzip(port: int) -> None:
     assert b"glupy_brick_up" in body
 
 
-API = ["/api/v1/files", "/api/v1/clients", "/api/v1/openapi.json"]
+API = [f"/api/v1/{table}" for table in ("files", "clients", "slow", "inflight", "openapi.json")]
 
 
 @pytest.mark.parametrize("path", API)
@@ -198,9 +198,10 @@ def test_other_paths(port: int, path: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "open_paths"),
     [
-        (["--no-collector.files"], ["/api/v1/clients", "/api/v1/openapi.json"]),
-        (["--no-collector.clients"], ["/api/v1/files", "/api/v1/openapi.json"]),
-        (["--no-collector.files", "--no-collector.clients"], []),
+        (["--no-collector.files"], [*API[1:]]),
+        (["--no-collector.clients"], [API[0], *API[2:]]),
+        (["--no-collector.recorder"], [*API[:2], API[-1]]),
+        ([f"--no-collector.{name}" for name in ("files", "clients", "recorder")], []),
         (["--no-web.api"], []),
     ],
 )

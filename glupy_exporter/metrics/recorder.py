@@ -1,0 +1,107 @@
+"""The flight recorder: slow fops, the oldest fops in flight, and what it could not record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import ClassVar
+
+from glupy_exporter import values
+from glupy_exporter.metrics.base import Collector
+from glupy_exporter.metrics.family import Block, Family
+from glupy_exporter.node import recorder
+from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.segment import recorder as rings
+from glupy_exporter.values import Setting, Settings
+
+SLOW = Family(
+    "glupy_slow_fops_total",
+    "counter",
+    "Fops that took longer than the threshold of their class.",
+    ("fop",),
+)
+OLDEST = Family(
+    "glupy_fops_in_flight_oldest_seconds",
+    "gauge",
+    "Age of the oldest fop that has not come back, missing if all have, in seconds.",
+    ("fop",),
+)
+STUCK = Family(
+    "glupy_fop_in_flight_seconds",
+    "gauge",
+    "Age of one of the oldest fops in flight, with its file, its client, and the client that holds "
+    "the lock for which it waits; only fops above a certain age have it, in seconds.",
+    ("fop", "gfid", "path", "client", "process", "domain", "holder", "holder_process"),
+)
+RECORDED = Family(
+    "glupy_recorder_records_total",
+    "counter",
+    "Fops that the brick has put into the ring; it keeps the last thousands of each ring.",
+    ("ring",),
+)
+DROPPED = Family(
+    "glupy_recorder_dropped_total",
+    "counter",
+    "Records of the ring that could not be written, as a slower fop still wrote to their place.",
+    ("ring",),
+)
+
+_MORE = """\
+The ring `slow` has slow fops. The ring `trace` has the fops that somebody traces.
+`/api/v1/slow` and `/api/v1/inflight` show single fops, as do `glupy-exporter slow` and
+`glupy-exporter inflight`. `holder` is empty if the fop waits for no lock, or for one of which the
+brick does not know the holder."""
+
+
+class Recorder(Collector):
+    """Slow fops and fops in flight."""
+
+    name = "recorder"
+    help = "the flight recorder of each brick: slow fops, and the oldest fops in flight"
+    families = (SLOW, OLDEST, STUCK, RECORDED, DROPPED)
+    more = _MORE
+    settings: ClassVar[Settings] = {
+        "limit": Setting(
+            values.whole(0, 1000),
+            5,
+            "how many of a brick's oldest fops in flight have a series with file and client",
+            "N",
+        ),
+        "age": Setting(
+            values.duration, "60s", "the age from which a fop in flight may have it", "DURATION"
+        ),
+    }
+
+    def live(self, brick: OpenBrick) -> Iterable[Block]:
+        """The rows of a brick that runs."""
+        segment = brick.segment
+        health = segment.recorder_health()
+        if not health:
+            return  # its translator has no recorder
+        slow = {(fop.name,): fop.slow for fop in segment.fops() if fop.slow}
+        yield Block(SLOW, list(slow), list(slow.values()), brick.about.created)
+        names = segment.fop_names()
+        under_way = segment.in_flight()
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        oldest = {}
+        for fop in reversed(under_way):
+            oldest[names[fop.fop],] = max(0, now - fop.started) / 1e9
+        yield Block(OLDEST, list(oldest), list(oldest.values()))
+        if any(now - fop.started >= self.setting("age") * 1e9 for fop in under_way[:1]):
+            yield self._stuck(brick)
+        for family, number in ((RECORDED, "recorded"), (DROPPED, "dropped")):
+            counted = {(ring,): health[f"{ring}_{number}"] for ring in rings.RINGS}
+            yield Block(family, list(counted), list(counted.values()), brick.about.created)
+
+    def _stuck(self, brick: OpenBrick) -> Block:
+        # Fops of the same kind, file and client fall together, and the oldest of them is shown.
+        ages: dict[tuple[str, ...], float] = {}
+        for row in recorder.in_flight(brick, self.privacy):
+            if len(ages) >= self.setting("limit") or row.seconds < self.setting("age"):
+                break
+            ages.setdefault(_WHO(row), row.seconds)
+        return Block(STUCK, list(ages), list(ages.values()))
+
+
+_WHO = attrgetter(*STUCK.labels)

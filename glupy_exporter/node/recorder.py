@@ -1,0 +1,367 @@
+"""Who, what and where of the fops that a brick's flight recorder has: names in place of numbers.
+
+A segment has a gfid, the tag of a client and the index of a fop. Here they become a path, an
+address and a name, by the rules of :mod:`privacy`: a file that may not be shown has no records.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from glupy_exporter.node import errnos, names
+from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.privacy import Privacy
+from glupy_exporter.schema import layout
+from glupy_exporter.segment.recorder import Fop, HeldLock, InFlight
+from glupy_exporter.segment.records import Activity, Client, File
+from glupy_exporter.segment.table import file_tag
+from glupy_exporter.segment.text import escape
+
+LOCK_KINDS = {
+    "inodelk": "inodelk",
+    "finodelk": "inodelk",
+    "entrylk": "entrylk",
+    "fentrylk": "entrylk",
+    "lk": "lk",
+    "lease": "lease",
+}
+"""The fops that may wait for another client, with the kind of lock that they ask for."""
+
+EAGER_LOCK = (
+    "If the holder's log has `Assertion failed` of __afr_eager_lock_handle, it has lost the lock: "
+    "GlusterFS issue 4425, fixed in the clients of GlusterFS 11.2. Free the lock with "
+    "`gluster volume clear-locks VOLUME PATH kind granted inode`, then update that client or set "
+    "cluster.eager-lock off. The runbook is docs/runbooks/GlupyLocksStuck.md."
+)
+"""What to do about a lock that its holder has forgotten."""
+
+_NO_GFID = bytes(16)
+_NAMED_SECONDS = 5.0  # for which a file's name is not looked up again: it may be renamed
+_NAMELESS_SECONDS = 0.2  # the same of a file without a name, which the brick is about to learn
+_REMEMBERED = 1 << 16  # files
+_IDLE_SECONDS = 1.0  # after a lock was granted: the fop that asked for it comes back after that
+
+
+class Field(NamedTuple):
+    """A field of a record, for everything that shows one."""
+
+    name: str
+    type: str
+    """A type of JSON Schema."""
+    help: str
+
+
+class Recorded(NamedTuple):
+    """A fop that came back; the fields are described by :data:`RECORDED`."""
+
+    time: float
+    volume: str
+    brick: str
+    fop: str
+    seconds: float
+    error: str
+    gfid: str
+    path: str
+    client: str
+    process: str
+    uid: str
+    gid: str
+    pid: int
+    offset: int
+    size: int
+    cause: str
+
+
+_WHAT = (
+    Field("gfid", "string", "GlusterFS's id of the file; empty if the fop names none."),
+    Field("path", "string", "As in the label path of /metrics."),
+    Field("client", "string", "Address of the client's host; a service of GlusterFS in brackets."),
+    Field("process", "string", "Process of the client, as in the table of clients."),
+    Field("uid", "string", "Id of the user that the client acts for."),
+    Field("gid", "string", "Id of that user's group."),
+    Field("pid", "integer", "Process id on the client's host; negative for GlusterFS's services."),
+    Field("offset", "integer", "Where in the file the fop reads or writes, in bytes."),
+    Field("size", "integer", "Bytes of data that the fop moves."),
+)
+RECORDED = (
+    Field("time", "number", "When the fop came back, in seconds since the epoch."),
+    Field("volume", "string", "Volume."),
+    Field("brick", "string", "Path of the brick."),
+    Field("fop", "string", "Name of the fop."),
+    Field("seconds", "number", "Time that the fop took below the translator, in seconds."),
+    Field("error", "string", "Name or number of its errno; empty if it succeeded."),
+    *_WHAT,
+    Field(
+        "cause",
+        "string",
+        "Why the brick kept it: slow, sampled, traced, or several of these with a comma between.",
+    ),
+)
+"""The fields of :class:`Recorded`, in its order."""
+
+
+class Waiting(NamedTuple):
+    """A fop that has not come back; the fields are described by :data:`WAITING`."""
+
+    started: float
+    volume: str
+    brick: str
+    fop: str
+    seconds: float
+    gfid: str
+    path: str
+    client: str
+    process: str
+    uid: str
+    gid: str
+    pid: int
+    offset: int
+    size: int
+    domain: str
+    lock: str
+    holder: str
+    holder_process: str
+    held_since: float | None
+    holder_connected: bool | None
+    holder_idle: bool | None
+
+
+WAITING = (
+    Field("started", "number", "When the fop came to the brick, in seconds since the epoch."),
+    Field("volume", "string", "Volume."),
+    Field("brick", "string", "Path of the brick."),
+    Field("fop", "string", "Name of the fop."),
+    Field("seconds", "number", "Age: the time since then, in seconds."),
+    *_WHAT,
+    Field("domain", "string", "Domain of the lock that it asks for; empty if it has none."),
+    Field("lock", "string", "The kind of that lock: read, write or unlock; empty if none."),
+    Field("holder", "string", "Address of the client that holds a lock in its way, if known."),
+    Field("holder_process", "string", "Process of that client."),
+    Field("held_since", "number", "When that lock was granted, in seconds since the epoch."),
+    Field("holder_connected", "boolean", "Whether that client is connected to the brick."),
+    Field("holder_idle", "boolean", "Whether that client has done no fop since on any file."),
+)
+"""The fields of :class:`Waiting`, in its order."""
+
+NULLABLE = frozenset(("held_since", "holder_connected", "holder_idle"))
+"""The fields that are None if no holder is known."""
+
+
+class Names:
+    """Finds the files and clients of a brick's records, and remembers them for a while.
+
+    Made once for each segment, and used by one thread. After :meth:`look_at` it asks another copy
+    of the same segment, as a scrape opens all segments anew.
+
+    Raises:
+        SegmentError: from everything that looks names up, when the segment cannot be read.
+    """
+
+    def __init__(self, brick: OpenBrick, privacy: Privacy) -> None:
+        self.privacy = privacy
+        self._files: dict[bytes, tuple[float, File]] = {}
+        self._clients: dict[int, Client] = {}
+        self._clients_read = float("-inf")
+        self.look_at(brick)
+
+    def look_at(self, brick: OpenBrick) -> None:
+        """Look names up in this copy from now on."""
+        self._brick = brick
+        # The writer lives, so its monotonic clock is that of this process.
+        self._epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+    def when(self, monotonic: int) -> float:
+        """A monotonic time of the writer's, in nanoseconds, as seconds since the epoch."""
+        return (self._epoch + monotonic) / 1e9
+
+    def file(self, gfid: bytes) -> File:
+        """The file; its path is empty while no brick here knows it."""
+        now = time.monotonic()
+        due, file = self._files.get(gfid) or (0.0, _nameless(gfid))
+        if now < due:
+            return file
+        if len(self._files) >= _REMEMBERED:
+            self._files.clear()
+        found = names.by_tag(self._brick, file_tag(gfid), file.gfid)
+        if found is not None:
+            file = found  # one that has lost its slot keeps the name that it had
+        self._files[gfid] = now + (_NAMED_SECONDS if file.path else _NAMELESS_SECONDS), file
+        return file
+
+    def client(self, tag: int) -> Client | None:
+        """The client; None if it is not known, or not any more."""
+        now = time.monotonic()
+        if tag not in self._clients and now - self._clients_read > _NAMELESS_SECONDS:
+            table = self._brick.segment.client_table()
+            self._clients = {row[1]: client for row, client in table.records()}
+            self._clients_read = now
+        return self._clients.get(tag)
+
+    def recorded(self, fop: Fop) -> Recorded | None:
+        """The record with names; None if its file may not be shown."""
+        name = self._brick.segment.fop_names()[fop.fop]
+        file = self.file_of(fop)
+        if not self.privacy.shown(file):
+            return None
+        volume, brick = self._brick.key
+        causes = (cause for bit, cause in enumerate(layout.CAUSES) if fop.cause >> bit & 1)
+        return Recorded(
+            self.when(fop.ended),
+            volume,
+            brick,
+            name,
+            fop.ns / 1e9,
+            errnos.NAMES.get(fop.errno, str(fop.errno)) if fop.errno else "",
+            *self._what(file, fop),
+            ",".join(causes),
+        )
+
+    def waiting(self, fop: InFlight, held: Sequence[HeldLock] = ()) -> Waiting | None:
+        """A fop under way, with names, and with that of ``held`` which is in its way.
+
+        None if its file may not be shown.
+        """
+        name = self._brick.segment.fop_names()[fop.fop]
+        file = self.file_of(fop)
+        if not self.privacy.shown(file):
+            return None
+        lock = next((each for each in held if _blocks(each, fop, name)), None)
+        age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - fop.started
+        volume, brick = self._brick.key
+        holder = self._holder(lock) if lock else ("", "", None, None, None)
+        asked = escape(fop.domain), layout.LOCK_TYPES[fop.type]
+        what = (*self._what(file, fop), *asked, *holder)
+        return Waiting(self.when(fop.started), volume, brick, name, max(0, age) / 1e9, *what)
+
+    def _holder(self, lock: HeldLock) -> tuple[str, str, float, bool, bool]:
+        client = self.client(lock.client) if lock.client else None
+        granted = self.when(lock.granted)
+        # GlusterFS's own clients are in no table: the brick drops their locks when they leave.
+        connected = bool(client.activity.connections) if client else lock.pid < 0
+        # Both by the segment's own idea of the wall clock, as records of clients have times.
+        since = self._brick.segment.realtime(lock.granted) + _IDLE_SECONDS
+        idle = client.activity.last_seen <= since if client else lock.pid >= 0
+        return (*self._who(lock.client, lock.pid), granted, connected, idle)
+
+    def file_of(self, fop: Fop | InFlight) -> File:
+        """The file of a fop, by its gfid, or else by the entry that the fop names."""
+        file = self.file(fop.gfid) if any(fop.gfid) else _NO_FILE
+        if file.path or not fop.name or not any(fop.parent):
+            return file
+        parent = self.file(fop.parent)
+        if not parent.path:
+            return file
+        return file._replace(
+            path=f"{parent.path.rstrip('/')}/{escape(fop.name)}",
+            truncated=parent.truncated or (isinstance(fop, Fop) and fop.cut),
+        )
+
+    def _what(
+        self, file: File, fop: Fop | InFlight
+    ) -> tuple[str, str, str, str, str, str, int, int, int]:
+        return (
+            file.gfid,
+            self.privacy.path(file) if file.gfid or file.path else "",
+            *self._who(fop.client, fop.pid),
+            self.privacy.user(fop.uid),
+            self.privacy.user(fop.gid),
+            fop.pid,
+            fop.offset,
+            fop.size,
+        )
+
+    def _who(self, tag: int, pid: int) -> tuple[str, str]:
+        client = self.client(tag) if tag else None
+        if client:
+            return client.address, client.process
+        if pid < 0:
+            return f"[{layout.ORIGINS[-pid if -pid < len(layout.ORIGINS) else 0]}]", ""
+        return "", ""
+
+
+_NO_FILE = File("", "", False, False, "", Activity((), (), ()))
+
+
+def _nameless(gfid: bytes) -> File:
+    return _NO_FILE._replace(gfid=str(uuid.UUID(bytes=gfid)))
+
+
+def _blocks(held: HeldLock, fop: InFlight, name: str) -> bool:
+    """Whether a fop that asks for a lock has to wait for another lock, as features/locks decides.
+
+    Both may have a domain of which the brick kept only the beginning.
+    """
+    kind = LOCK_KINDS.get(name)
+    if kind is None or layout.LOCK_KINDS[held.kind] != kind or held.gfid != fop.gfid:
+        return False
+    size = min(len(held.domain), len(fop.domain), layout.FLIGHT_TEXT)
+    if held.domain[:size] != fop.domain[:size] or bool(held.domain) != bool(fop.domain):
+        return False
+    if "write" not in (layout.LOCK_TYPES[held.type], layout.LOCK_TYPES[fop.type]):
+        return False
+    if held.client == fop.client and held.owner == fop.owner:
+        return False
+    if kind == "entrylk":  # the hash of a name each, 0 for all names of the directory
+        return not held.start or not fop.offset or held.start == fop.offset
+    return _before_end(held.start, fop.offset, fop.length) and _before_end(
+        fop.offset, held.start, held.length
+    )
+
+
+def _before_end(place: int, start: int, length: int) -> bool:
+    return not length or place < start + length
+
+
+def slow(brick: OpenBrick, privacy: Privacy) -> Iterator[Recorded]:
+    """The slow fops that the brick still remembers, the latest first.
+
+    Raises:
+        SegmentError: the segment cannot be read.
+    """
+    found = map(Names(brick, privacy).recorded, reversed(brick.segment.recorded().fops))
+    return filter(None, found)
+
+
+def in_flight(
+    brick: OpenBrick, privacy: Privacy, look_up: Names | None = None
+) -> Iterator[Waiting]:
+    """The fops that are under way in the brick, the oldest first.
+
+    Raises:
+        SegmentError: the segment cannot be read.
+    """
+    look_up = look_up or Names(brick, privacy)
+    under_way = brick.segment.in_flight()
+    held = brick.segment.held_locks() if any(fop.type for fop in under_way) else []
+    return filter(None, (look_up.waiting(fop, held) for fop in under_way))
+
+
+def sentence(row: Waiting, clock: Callable[[float], str]) -> str:
+    """What the fop waits for, and who is in its way, in one sentence without a full stop.
+
+    ``clock`` writes a time in seconds since the epoch.
+    """
+    who = _client(row.client, row.process)
+    what = row.path or row.gfid or "no file"
+    if not row.lock:
+        return f"{who} waits {row.seconds:.0f} s for {row.fop} of {what}"
+    lock = f"{who} waits {row.seconds:.0f} s for a {row.lock} lock of {what}"
+    lock += f" in domain {row.domain}" if row.domain else ""
+    if row.held_since is None:
+        return lock
+    holder = _client(row.holder, row.holder_process)
+    lock += f" that {holder} has held since {clock(row.held_since)}"
+    lock += " and without a fop since" if row.holder_idle else ""
+    return lock + ("" if row.holder_connected else " (not connected)")
+
+
+def forgotten(row: Waiting) -> bool:
+    """Whether the lock in the fop's way looks as if its holder had forgotten it."""
+    return row.held_since is not None and bool(row.holder_idle or not row.holder_connected)
+
+
+def _client(address: str, process: str) -> str:
+    return f"client {address or 'unknown'}" + (f" {process}" if process else "")

@@ -1,0 +1,1 @@
+"""What the flight recorder of this node's bricks shows to people: slow, in flight, and live."""

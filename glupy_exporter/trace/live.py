@@ -1,0 +1,245 @@
+"""Follows the rings of a volume's bricks while tracers hold them open for every fop.
+
+The brick filters by what costs it little (:class:`control.Filters`), and marks in each record the
+tracers whose filters it passed. This process filters by the names of files and clients.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.node.bricks import OpenBrick, open_bricks
+from glupy_exporter.node.privacy import Privacy
+from glupy_exporter.node.recorder import Names, Recorded
+from glupy_exporter.segment import control, recorder
+from glupy_exporter.segment.check import SegmentError
+
+POLL_SECONDS = 0.05
+"""Seconds between two looks at a ring. A ring of 8192 records then holds 160,000 fops a second."""
+
+_LOOK_SECONDS = 0.3  # between two looks for new bricks, and for slots that files got meanwhile
+_NAME_SECONDS = 1.2  # for which a record waits for its file's name: bricks learn names each second
+_WAITING_MAX = 50_000  # records that may wait
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Records of a brick that were overwritten before they were read."""
+
+    volume: str
+    brick: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which fops are traced."""
+
+    fops: frozenset[str] = frozenset()
+    """By name; empty for all."""
+    client: re.Pattern[str] | None = None
+    """For the client's address."""
+    address: str = ""
+    """The client's address, if the pattern matches only one."""
+    uid: int | None = None
+    path: re.Pattern[str] | None = None
+    """For the path as it is shown."""
+    errno: int | None = None
+    """-1 for every error."""
+    slower: int = 0
+    """Nanoseconds that a fop has to take at least."""
+    sample: int = 1
+    """One of so many fops, at random."""
+
+    def named(self, row: Recorded) -> bool:
+        """Whether a record is wanted, by the names of its file and client."""
+        return (self.path is None or bool(self.path.match(row.path))) and (
+            self.client is None or bool(self.client.match(row.client))
+        )
+
+
+class _Traced:
+    """A brick that is traced."""
+
+    def __init__(self, brick: OpenBrick, privacy: Privacy, filters: control.Filters) -> None:
+        self.created = brick.about.created
+        """When its segment was made: a brick that was restarted has another one."""
+        self.names = Names(brick, privacy)
+        self.tracer = control.Tracer(brick.segment.path, filters)
+        self.tracer.__enter__()
+        self.bit = self.tracer.bit
+        self.position = self.tracer.position
+        self.active = True
+
+    def end(self) -> None:
+        """Have the brick record no more for this tracer; what it has recorded can be read."""
+        if self.active:
+            self.active = False
+            self.tracer.__exit__(None, None, None)
+
+
+class Trace:
+    """The tracers of a volume's bricks; used as a context, at whose end nothing is traced any more.
+
+    Raises:
+        UserError: on entering, if no brick of the volume can be traced here.
+    """
+
+    def __init__(
+        self, directory: Path, expiry: float, volume: str, privacy: Privacy, wanted: Wanted
+    ) -> None:
+        self.problems: list[str] = []
+        """What kept a brick from being traced, each said once."""
+        self._directory = directory
+        self._expiry = expiry
+        self._volume = volume
+        self._privacy = privacy
+        self._wanted = wanted
+        self._traced: dict[tuple[str, str], _Traced] = {}
+        self._waiting: deque[tuple[float, Names, recorder.Fop]] = deque()
+        self._gone: list[Lost] = []
+
+    def __enter__(self) -> Trace:
+        try:
+            with open_bricks(self._directory, self._expiry) as (bricks, _):
+                here = self._running(bricks)
+                if not here:
+                    others = ", ".join(sorted({brick.about.volume for brick in bricks}))
+                    raise UserError(
+                        f"no brick of volume {self._volume!r} runs on this node with the "
+                        f"translator; volumes with one: {others or 'none'}"
+                    )
+                self._check_fops(here)
+                self._follow(here)
+                if not self._traced:
+                    raise UserError("; ".join(self.problems))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for traced in self._traced.values():
+            traced.end()
+
+    def _running(self, bricks: Sequence[OpenBrick]) -> list[OpenBrick]:
+        return [
+            brick for brick in bricks if brick.about.alive and brick.about.volume == self._volume
+        ]
+
+    def _check_fops(self, bricks: Sequence[OpenBrick]) -> None:
+        known = {name for brick in bricks for name in brick.segment.fop_names() if name}
+        unknown = sorted(self._wanted.fops - known)
+        if unknown:
+            raise UserError(
+                f"there is no fop {unknown[0]!r}; the fops are {', '.join(sorted(known))}"
+            )
+
+    def _follow(self, bricks: Sequence[OpenBrick]) -> None:
+        """Trace these bricks, and no others."""
+        here = {brick.key: brick for brick in bricks}
+        for key, traced in list(self._traced.items()):
+            if key in here and here[key].about.created == traced.created:
+                traced.names.look_at(here[key])
+                traced.tracer.renew()
+                continue
+            del self._traced[key]
+            traced.end()
+            kept = [each for each in self._waiting if each[1] is not traced.names]
+            if len(kept) < len(self._waiting):
+                self._gone.append(Lost(*key, len(self._waiting) - len(kept)))
+            self._waiting = deque(kept)
+        for key, brick in here.items():
+            if key not in self._traced:
+                try:
+                    self._traced[key] = _Traced(brick, self._privacy, self._filters(brick))
+                except (OSError, SegmentError, control.ControlError) as error:
+                    problem = f"{':'.join(key)} is not traced: {error}"
+                    if problem not in self.problems:
+                        self.problems.append(problem)
+
+    def _filters(self, brick: OpenBrick) -> control.Filters:
+        wanted = self._wanted
+        names = brick.segment.fop_names()
+        return control.Filters(
+            fops=[index for index, name in enumerate(names) if name in wanted.fops]
+            if wanted.fops
+            else None,
+            client=self._tag(brick),
+            uid=wanted.uid,
+            error=wanted.errno,
+            least_ns=wanted.slower,
+            one_in=wanted.sample,
+        )
+
+    def _tag(self, brick: OpenBrick) -> int | None:
+        """The tag of the client, if the pattern matches one client here and cannot match more."""
+        pattern = self._wanted.client
+        if pattern is None:
+            return None
+        found = [
+            row
+            for row, client in brick.segment.client_table().records()
+            if client.address == self._wanted.address and not client.process
+        ]
+        return found[0][1] if len(found) == 1 else None
+
+    def events(self, stopped: Callable[[], bool]) -> Iterator[Recorded | Lost | None]:
+        """What is traced until ``stopped`` says so, and then what the rings still have.
+
+        None after each look, when there is nothing more for a moment.
+        """
+        last = False
+        while not last:
+            with open_bricks(self._directory, self._expiry) as (bricks, _):
+                self._follow(self._running(bricks))
+                here = [brick for brick in bricks if brick.key in self._traced]
+                yield from self._gone
+                self._gone.clear()
+                again = time.monotonic() + _LOOK_SECONDS
+                while not last and time.monotonic() < again:
+                    last = stopped()
+                    if last:
+                        self.__exit__()
+                    for brick in here:
+                        yield from self._read(brick, self._traced[brick.key])
+                    yield from self._named(at_once=last)
+                    yield None
+                    if not last:
+                        time.sleep(POLL_SECONDS)
+
+    def _read(self, brick: OpenBrick, traced: _Traced) -> Iterator[Lost]:
+        try:
+            batch = brick.segment.recorded(traced.position, recorder.TRACE)
+        except SegmentError:
+            return  # the next look finds out what has become of the brick
+        traced.position = batch.next
+        if batch.lost:
+            yield Lost(*brick.key, batch.lost)
+        due = time.monotonic() + _NAME_SECONDS
+        self._waiting.extend(
+            (due, traced.names, fop) for fop in batch.fops if fop.tracers & traced.bit
+        )
+
+    def _named(self, at_once: bool) -> Iterator[Recorded]:
+        """The records whose files have names by now, in their order; ``at_once``: all."""
+        waiting = self._waiting
+        now = time.monotonic()
+        while waiting:
+            due, names, fop = waiting[0]
+            try:
+                patient = not at_once and now < due and len(waiting) < _WAITING_MAX
+                if patient and any(fop.gfid) and not names.file_of(fop).path:
+                    return
+                row = names.recorded(fop)
+            except SegmentError:
+                row = None
+            waiting.popleft()
+            if row is not None and self._wanted.named(row):
+                yield row

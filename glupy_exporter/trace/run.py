@@ -1,0 +1,207 @@
+"""The commands `slow`, `inflight` and `trace`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from glupy_exporter.errors import UserError
+from glupy_exporter.node import recorder
+from glupy_exporter.node.bricks import OpenBrick, open_bricks
+from glupy_exporter.node.privacy import Privacy
+from glupy_exporter.node.recorder import Recorded, Waiting
+from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.top.text import printable
+from glupy_exporter.trace import lines
+from glupy_exporter.trace.live import Lost, Trace, Wanted
+from glupy_exporter.trace.summary import Summary
+
+_T = TypeVar("_T")
+
+
+class Where(NamedTuple):
+    """Which bricks are looked at, and what may be shown of them."""
+
+    directory: Path
+    expiry: float
+    privacy: Privacy
+    volume: str | None = None
+    """None for the bricks of all volumes."""
+
+
+class Output(NamedTuple):
+    """How records are written."""
+
+    json: bool = False
+    limit: int | None = None
+    """The most records that are written; None for all."""
+    summary: bool = False
+
+
+def slow(where: Where, output: Output) -> None:
+    """Write the slow fops that the rings of the bricks still have, the latest last.
+
+    Raises:
+        UserError: there is no brick to look at.
+    """
+    found: list[Recorded] = []
+    for brick in _bricks(where):
+        found += _readable(brick, recorder.slow(brick, where.privacy))[::-1]
+    found.sort(key=lambda row: row.time)
+    _print(
+        lines.as_json(lines.of(row))
+        if output.json
+        else lines.recorded(row, date=True, encoding=_encoding())
+        for row in found[-output.limit if output.limit else 0 :]
+    )
+
+
+def in_flight(where: Where, output: Output) -> None:
+    """Write the fops that are under way in the bricks, the oldest first.
+
+    Raises:
+        UserError: there is no brick to look at.
+    """
+    found: list[Waiting] = []
+    for brick in _bricks(where):
+        found += _readable(brick, recorder.in_flight(brick, where.privacy))
+    found.sort(key=lambda row: row.started)
+    shown = found[: output.limit]
+    if output.json:
+        _print(lines.as_json(lines.of(row)) for row in shown)
+        return
+    written = [line for row in shown for line in lines.waiting(row, _encoding())]
+    if any(map(recorder.forgotten, shown)):
+        written += ["", recorder.EAGER_LOCK]
+    _print(written)
+
+
+def _bricks(where: Where) -> Iterator[OpenBrick]:
+    """The bricks that run, each open until the next one is asked for."""
+    with open_bricks(where.directory, where.expiry) as (bricks, problems):
+        for problem in problems:
+            _complain(f"{problem.path}: {problem.message}")
+        alive = [brick for brick in bricks if brick.about.alive]
+        here = [brick for brick in alive if where.volume in (None, brick.about.volume)]
+        if not here:
+            of = f" of volume {where.volume!r}" if where.volume else ""
+            others = ", ".join(sorted({brick.about.volume for brick in alive}))
+            raise UserError(
+                f"no brick{of} runs on this node with the translator"
+                + (f"; volumes with one: {others}" if others else "")
+            )
+        yield from here
+
+
+def _readable(brick: OpenBrick, rows: Iterable[_T]) -> list[_T]:
+    try:
+        return list(rows)
+    except SegmentError as error:
+        _complain(f"{brick.segment.path}: {error}")
+        return []
+
+
+def trace(where: Where, wanted: Wanted, output: Output, duration: float | None = None) -> None:
+    """Write the fops of a volume while they come back, until a signal, a limit or the end of time.
+
+    Raises:
+        UserError: this is not root, or no brick of the volume can be traced.
+    """
+    if os.geteuid() != 0:
+        raise UserError("trace has to be run by root: it asks the bricks to record every fop")
+    assert where.volume
+    summary = Summary()
+    began = time.monotonic()
+    end = began + duration if duration else None
+    with _ended() as ended, contextlib.suppress(BrokenPipeError):
+        with Trace(where.directory, where.expiry, where.volume, where.privacy, wanted) as tracing:
+
+            def stopped() -> bool:
+                return bool(ended) or (end is not None and time.monotonic() >= end)
+
+            _report(tracing, stopped, summary, output)
+        if output.summary:
+            seconds = time.monotonic() - began
+            _say_all(
+                [lines.as_json(summary.fields(seconds))]
+                if output.json
+                else ["", *summary.text(seconds, _encoding())]
+            )
+    _flush()
+
+
+def _report(tracing: Trace, stopped: Callable[[], bool], summary: Summary, output: Output) -> None:
+    complained = 0
+    for event in tracing.events(stopped):
+        if isinstance(event, Recorded):
+            summary.add(event)
+            if output.json:
+                _say(lines.as_json({"event": lines.FOP, **lines.of(event)}))
+            else:
+                _say(lines.recorded(event, encoding=_encoding()))
+            if summary.traced == output.limit:
+                return
+        elif isinstance(event, Lost):
+            summary.lost += event.count
+            if output.json:
+                _say(lines.as_json({"event": lines.LOST, **asdict(event)}))
+            else:
+                _complain(lines.lost(event.count, event.volume, event.brick))
+        else:
+            sys.stdout.flush()
+        for problem in tracing.problems[complained:]:
+            _complain(problem)
+        complained = len(tracing.problems)
+
+
+@contextlib.contextmanager
+def _ended() -> Iterator[list[int]]:
+    """Collect the signals that end a trace, which is how most traces end."""
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda given, _: caught.append(given))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _complain(line: str) -> None:
+    print(f"glupy-exporter: {printable(line)}", file=sys.stderr)
+
+
+def _say_all(written: Iterable[str]) -> None:
+    for line in written:
+        _say(line)
+
+
+def _print(written: Iterable[str]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        _say_all(written)
+    _flush()
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, grep -q) has closed the pipe; a flush at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -139,11 +139,7 @@ def of_brick(writer: Writer, number: int, brick: Brick) -> None:
     writer.gauge("glupy_volume_started", labels(**who, volume=brick.volume), 1)
     writer.gauge("glupy_volume_translator_configured", labels(**who, volume=brick.volume), 1)
     writer.gauge("glupy_segment_created_timestamp_seconds", base, writer.now - 5400 + 60 * number)
-    writer.write(
-        "glupy_segment_heartbeat_timestamp_seconds",
-        base,
-        ((at, at - 1 if not dies or at < dies else dies) for at in writer.span),
-    )
+    writer.gauge("glupy_segment_heartbeat_age_seconds", base, 0.4, until=dies)
     writer.gauge("glupy_brick_counting_enabled", base, 1)
     of_fops(writer, brick, base, dies)
     of_files(writer, brick, base, dies)
@@ -186,8 +182,13 @@ def of_fops(writer: Writer, brick: Brick, base: str, dies: int) -> None:
 
 
 def files(brick: Brick, span: range) -> Iterator[tuple[str, str, float, int, int]]:
-    """gfid, path, fops a second, from and until: those that stay, and those that pass."""
+    """gfid, path, fops a second, from and until: those that stay, and those that pass.
+
+    A directory's path ends in a slash here.
+    """
     space = uuid.uuid5(uuid.NAMESPACE_URL, brick.volume)
+    for rank, path in enumerate(("/work/queue/", "/projects/2026/", "/odd/")):
+        yield str(uuid.uuid5(space, path)), path, 9 / (rank + 1), 0, 0
     for rank in range(STABLE):
         path = ODD if rank == 1 else f"/projects/2026/render-{rank:02}/scene.blend"
         yield str(uuid.uuid5(space, path)), path, 40 / (rank + 1), 0, 0
@@ -202,17 +203,21 @@ def of_files(writer: Writer, brick: Brick, base: str, dies: int) -> None:
     found = list(files(brick, writer.span))
     for kind, part in (("read", 0.5), ("write", 0.3), ("metadata", 0.2)):
         for gfid, path, rate, since, until in found:
-            said = f"{base},{labels(gfid=gfid, path=path, type='file', kind=kind)}"
+            directory = path.endswith("/")
+            if directory and kind != "metadata":
+                continue
+            which = {"path": path.rstrip("/"), "type": "directory" if directory else "file"}
+            said = f"{base},{labels(gfid=gfid, **which, kind=kind)}"
             rate *= brick.share * part
             ends = min(filter(None, (until, dies)), default=0)
             writer.counter("glupy_file_fops_total", said, rate, since, ends)
             writer.counter("glupy_file_fop_seconds_total", said, rate * 4e-4, since, ends)
             if kind != "metadata":
-                said = f"{base},{labels(gfid=gfid, path=path, type='file', direction=kind)}"
+                said = f"{base},{labels(gfid=gfid, **which, direction=kind)}"
                 writer.counter("glupy_file_io_bytes_total", said, rate * 3e4, since, ends)
     for number, (gfid, path, _, since, until) in enumerate(found):
         client = CLIENTS[number % len(CLIENTS)]
-        said = f"{base},{labels(gfid=gfid, path=path, client=client, process='')}"
+        said = f"{base},{labels(gfid=gfid, path=path.rstrip('/'), client=client, process='')}"
         ends = min(filter(None, (until, dies)), default=0)
         writer.gauge("glupy_file_top_client_info", said, 1, since, ends)
 

@@ -117,7 +117,7 @@ what = row(
         "Those on which this client is the one that does most.",
         among=" and on (cluster, volume, gfid) glupy_file_top_client_info{$*}",
     ),
-    tables.clients("Volumes", "What the client does on each volume.", "volume"),
+    tables.clients("Volumes", "What the client does on each volume.", "volume", 6),
     table(
         "Connections by process",
         [
@@ -131,6 +131,7 @@ what = row(
         "How many connections to bricks a client has open. A process is there only where the volume"
         " option client-detail asks for it. /api/v1/clients of a node says when each client was"
         " first and last seen.",
+        height=6,
         links={"client": tables.TO_CLIENT},
         hidden=["cluster"],
     ),

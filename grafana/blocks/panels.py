@@ -11,7 +11,7 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple, Union
 
 from grafanalib import core
-from grafanalib.formatunits import DATE_TIME_FROM_NOW
+from grafanalib.formatunits import DATE_TIME_FROM_NOW, SECONDS
 
 from grafana.blocks.colors import FOPS, UNKNOWN, WORK
 from grafana.blocks.form import Json, Panel, Query
@@ -20,7 +20,8 @@ from grafana.blocks.queries import with_cluster
 
 PAGE = 980
 _GRAPH_HEIGHT = 8
-_NUMBER = 92  # pixels of a column of numbers
+_NUMBER = 92  # pixels at least of a column of numbers
+_LETTER, _MARGIN = 7, 22  # pixels of a letter of its title, and around that
 # Pixels of the columns of labels whose values are short; the others share what is left.
 _WIDTHS = {
     "cluster": 110,
@@ -30,10 +31,10 @@ _WIDTHS = {
     "set": 50,
     "subvolume": 95,
     "pid": 70,
-    "severity": 70,
-    "alertname": 210,
+    "severity": 80,
+    "alertname": 200,
     "glusterfs_version": 145,
-    "xlator_version": 110,
+    "xlator_version": 120,
     "version": 120,
 }
 # The least pixels of columns of names, which have any length.
@@ -162,20 +163,25 @@ def lines(
     unit: str,
     description: str,
     *,
-    width: int = 12,
+    width: int = 0,
     height: int = _GRAPH_HEIGHT,
     links: Sequence[AnyLink] = (),
     custom: Json | None = None,
 ) -> Panel:
-    """Lines over time and a legend with their values, which is beside them if they may be many."""
+    """Lines over time and a legend with their values, which is beside them if they may be many.
+
+    Latencies have a logarithmic axis, like the buckets that they come from. A graph is half a page
+    wide, or a whole one if a long legend is beside it.
+    """
     labels = [name for name, _ in series if "{{" in name]
     many = len(labels) > 1 or any("{{name}}" in name for name in labels)
+    logarithmic = unit == SECONDS and not custom
     long = labels != ["{{name}}"] or any("by (host, brick)" in expr for _, expr in series)
     return Panel(
         type="timeseries",
         title=title,
         description=description,
-        gridPos=_size(width, height),
+        gridPos=_size(width or (24 if many and long else 12), height),
         targets=_queries(series),
         defaults={
             "color": {"mode": "palette-classic"},
@@ -187,10 +193,11 @@ def lines(
                 "showPoints": "auto",
                 "spanNulls": False,
                 "stacking": {"group": "A", "mode": "none"},
+                **({"scaleDistribution": {"log": 10, "type": "log"}} if logarithmic else {}),
                 **(custom or {}),
             },
             "links": list(links),
-            "min": 0,
+            **({} if logarithmic else {"min": 0}),
             "unit": unit,
         },
         overrides=_colors(series),
@@ -337,8 +344,9 @@ def table(
     keys = labels.split(", ")
     overrides = [_override(key, **_of_label(key, links.get(key), key in hidden)) for key in keys]
     for column in columns:
-        ago = column.unit == DATE_TIME_FROM_NOW
-        properties: Json = {"unit": column.unit, "custom_width": _AGO if ago else _NUMBER}
+        room = max(_NUMBER, len(column.title) * _LETTER + _MARGIN)
+        pixels = _AGO if column.unit == DATE_TIME_FROM_NOW else room
+        properties: Json = {"unit": column.unit, "custom_width": pixels}
         overrides.append(_override(column.title, **properties))
     return Panel(
         type="table",

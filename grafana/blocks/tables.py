@@ -21,7 +21,7 @@ def files(title: str, description: str, chosen: str = "$*", among: str = "") -> 
     """The files with most operations; `chosen` has matchers, `among` a condition on the series."""
     by = "cluster, volume, gfid"
     fops = f"cluster_volume_gfid_path_type:glupy_file_fops:rate5m{{{chosen}}}"
-    busiest = f"topk({_ROWS}, {fops}{among} > 0)"
+    busiest = f"topk({_ROWS}, max by ({by}, path, type) ({fops}{among}) > 0)"
     rows = ("$cluster,$volume", by, f" and on ({by}) {busiest}")
 
     def column(name: str, expr: str, of: str) -> Column:
@@ -46,7 +46,7 @@ def files(title: str, description: str, chosen: str = "$*", among: str = "") -> 
     )
 
 
-def clients(title: str, description: str, linked: str = "client") -> Panel:
+def clients(title: str, description: str, linked: str = "client", height: int = 9) -> Panel:
     """The clients with most operations on each volume; a click on the label `linked` leads on."""
     by = "cluster, volume, client"
     fops = f"sum by ({by}) (cluster_volume_client_kind:glupy_client_fops:rate5m{{$*}})"
@@ -67,6 +67,7 @@ def clients(title: str, description: str, linked: str = "client") -> Panel:
         by,
         f"{description} The {_ROWS} with most operations, all replicas' writes counted once. Time"
         f" is what their fops took in the bricks. A click on a {linked} leads to it.",
+        height=height,
         links={linked: {"client": TO_CLIENT, "volume": TO_VOLUME}[linked]},
         hidden=["cluster"],
     )

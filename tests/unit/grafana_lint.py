@@ -16,6 +16,8 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
 PAGE = 980
 """Pixels that Grafana's menu leaves of a screen of 1280."""
+LETTER, MARGIN = 7, 22
+"""Pixels of a letter in the head of a table, and around a title there."""
 PANELS = {"bargauge", "heatmap", "stat", "table", "text", "timeseries"}
 BUILTIN = {"__range", "__rate_interval", "__url_time_range"}
 RUNBOOKS = "/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
@@ -37,6 +39,9 @@ _QUERY_RESULT = re.compile(r"query_result\((.+)\)")
 _FIELD = re.compile(r"\$\{__(?:field\.labels|data\.fields)\.(\w+):percentencode\}")
 _KEPT = re.compile(r"\$\{(\w+):queryparam\}")
 _NEW = re.compile(r"var-(\w+)=(.+)")
+_WITHOUT_NAME = re.compile(
+    r"(?:label_replace|sort_desc|topk(?: by \([^)]*\) )?|\(|\d+, )*(?:sum|min|max|count) by"
+)
 _LEGEND = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -203,6 +208,12 @@ def _of_graph(panel: Json) -> Iterator[str]:
         yield "a sample between gaps is not drawn"
     if defaults["unit"] in RATES and custom["stacking"]["mode"] != "normal":
         yield "rates that are not stacked"
+    latencies = defaults["unit"] == "s" and custom["stacking"]["mode"] == "none"
+    if latencies and custom.get("scaleDistribution", {}).get("type") != "log":
+        yield "latencies of which the slowest hides all others"
+    pixels = panel["gridPos"]["w"] / COLUMNS * PAGE
+    if legend.get("placement") == "right" and pixels - legend["width"] < 240:
+        yield "a legend that leaves no room for the graph"
     for target in panel["targets"]:
         labels = set(_LEGEND.findall(target["legendFormat"]))
         few = any(f"by ({label})" in target["expr"] for label in FEW)
@@ -231,6 +242,9 @@ def _of_table(panel: Json) -> Iterator[str]:
     for name, said in fields.items():
         if said["unit"] == "none" and said.get("noValue") != "-":
             yield f"column {name}: an empty cell would say that the table is empty"
+    for target in panel["targets"]:
+        if not _WITHOUT_NAME.match(target["expr"]):
+            yield f"{target['refId']} keeps the metric's name, which makes a column"
     if defaults["custom"]["filterable"]:
         yield "signs of filters over names"
     room = panel["gridPos"]["w"] / COLUMNS * (PAGE - 8) - 24
@@ -245,6 +259,8 @@ def _of_table(panel: Json) -> Iterator[str]:
         if not width:
             yield f"column {title}: no width"
             continue
+        if len(title) * LETTER + MARGIN > width:
+            yield f"column {title}: the title does not fit"
         widths.append(width)
     if sum(widths) > room:
         yield f"columns of {sum(widths)} pixels, for which there are {room:.0f}"

@@ -256,6 +256,17 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
         field["properties"].pop(1) for field in titled(d, SETS)["fieldConfig"]["overrides"][:5]
     ],
     f"{SETS}: what is not there does not say so": lambda d: defaults(d, SETS).pop("noValue"),
+    f"{SETS}: column write latency: the title does not fit": lambda d: [
+        p.update(value=90)
+        for field in titled(d, SETS)["fieldConfig"]["overrides"]
+        for p in field["properties"]
+        if p["id"] == "custom.width"
+    ],
+    f"{SETS}: A keeps the metric's name": lambda d: ask(titled(d, SETS), "topk(9, glupy_brick_up)"),
+    "latencies of which the slowest hides": lambda d: defaults(d, "Latency by kind")["custom"].pop(
+        "scaleDistribution"
+    ),
+    "a legend that leaves no room": lambda d: titled(d, "Reads by replica")["gridPos"].update(w=12),
     "signs of filters over names": lambda d: defaults(d, SETS)["custom"].update(filterable=True),
     "columns of": lambda d: titled(d, SETS)["gridPos"].update(w=12),
     "column set: no width": lambda d: titled(d, SETS)["fieldConfig"].update(overrides=[]),

@@ -56,6 +56,7 @@ glupy_init(xlator_t *this)
         return -1;
     }
     private->membership.subvolume = -1;
+    private->membership.health_check = GLUPY_UNKNOWN;
     glupy_read_membership(&private->identity, &private->membership);
     return 0;
 }

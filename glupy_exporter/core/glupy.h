@@ -5,6 +5,7 @@
 #include <glusterfs/xlator.h>
 
 #include "counting.h"
+#include "facts.h"
 #include "option_table.h"
 
 #define GLUPY_READERS "gluster" /* the group that reads segments */
@@ -22,6 +23,7 @@ struct glupy_membership {
     int32_t subvolume;        /* of this brick, -1: unknown */
     uint32_t bricks;          /* of the volume, 0: unknown */
     struct timespec recorded; /* the record's time of modification */
+    uint64_t health_check;    /* seconds between two checks of the disk, GLUPY_UNKNOWN */
 };
 
 #define GLUPY_EPOCHS 255 /* 1 to 255: a cookie with 0 is not ours */
@@ -48,6 +50,8 @@ struct glupy_private {
     struct glupy_membership membership;
     struct glupy_options options;
 
+    struct glupy_indices indices; /* the maintenance thread's own */
+
     pthread_t thread;
     bool joinable; /* `thread` has to be joined; the mutex is not needed */
     struct glupy_identity identity;
@@ -66,6 +70,10 @@ glupy_identity_free(struct glupy_identity *identity);
  * record already. */
 bool
 glupy_read_membership(const struct glupy_identity *identity, struct glupy_membership *membership);
+
+/* Learns the facts about the translators below. Never waits. */
+void
+glupy_facts_of_graph(xlator_t *this, inode_table_t *table, struct glupy_facts *facts);
 
 extern volume_option_t glupy_volume_options[];
 

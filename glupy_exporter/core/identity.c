@@ -8,6 +8,8 @@
 #define GLUSTERD_DIRECTORY "/var/lib/glusterd"
 #define SNAPSHOTS "/snaps/" /* below that directory */
 #define NAME_SUFFIX "-glupy"
+#define HEALTH_CHECK "storage.health-check-interval="
+#define HEALTH_CHECK_DEFAULT 30    /* seconds; that of storage/posix */
 #define GROUP_SIZE_MAX (16U << 20) /* bytes of a group with all its members */
 
 static const char *
@@ -87,6 +89,26 @@ names_brick(const char *value, const struct glupy_identity *identity)
     return *path == '\0' && (*value == '\n' || *value == '\0');
 }
 
+/* Takes the option if the line sets it. The record has it as somebody gave it, as 30 or 1min. */
+static void
+read_health_check(const char *line, struct glupy_membership *membership)
+{
+    unsigned int number;
+    char unit = 's';
+
+    if (sscanf(line, HEALTH_CHECK "%u%c", &number, &unit) < 1)
+        return;
+    membership->health_check = number;
+    if (unit == 'm')
+        membership->health_check *= 60;
+    else if (unit == 'h')
+        membership->health_check *= 3600;
+    else if (unit == 'd')
+        membership->health_check *= 86400;
+    else if (unit == 'w')
+        membership->health_check *= 604800;
+}
+
 /* The record lists bricks in the order in which clients build their graph. So the index of the
  * brick's replica or disperse set is its position in the list, divided by the bricks of a set. */
 bool
@@ -104,7 +126,8 @@ glupy_read_membership(const struct glupy_identity *identity, struct glupy_member
     info = fopen(identity->record, "re");
     if (!info)
         return false;
-    *membership = (struct glupy_membership){.subvolume = -1, .recorded = status.st_mtim};
+    *membership = (struct glupy_membership){
+        .subvolume = -1, .recorded = status.st_mtim, .health_check = HEALTH_CHECK_DEFAULT};
     while (fgets(line, sizeof(line), info)) {
         if (sscanf(line, "sub_count=%d", &number) == 1 && number > 0)
             bricks_a_set = number;
@@ -114,6 +137,7 @@ glupy_read_membership(const struct glupy_identity *identity, struct glupy_member
         if (sscanf(line, "brick-%d=%n", &number, &value) == 1 && value &&
             names_brick(line + value, identity))
             found = number;
+        read_health_check(line, membership);
     }
     fclose(info);
     if (found >= 0)

@@ -1,6 +1,7 @@
 /*
- * The work of each second, off the fops' path: the heartbeat, the files' names, and a new segment
- * if somebody deleted or truncated the one in use, or none could be made so far.
+ * The work of each second, off the fops' path: the heartbeat, the files' names, facts about disk
+ * and process, and a new segment if somebody deleted or truncated the one in use, or none could be
+ * made so far.
  */
 #include <glusterfs/common-utils.h>
 #include <glusterfs/inode.h>
@@ -17,7 +18,8 @@
 #define NAME_DELAY_MAX 32    /* rounds between two looks at one file's name */
 #define ATTEMPTS 8           /* how often a segment may be made anew in a row, */
 #define ATTEMPT_DELAY 30     /* and after how many rounds once more */
-#define MEMBERSHIP_DELAY 10U /* rounds between looks at glusterd's record of the volume */
+#define MEMBERSHIP_DELAY 10U /* rounds between looks at glusterd's record of the volume, */
+#define FACTS_DELAY 5U       /* and at disk and process */
 
 /* Called before and after the thread waits for a disk or the network. False: the thread has been
  * told to end. It must not touch the graph any more, which may be gone. */
@@ -275,6 +277,28 @@ follow_membership(struct glupy_private *private)
     pthread_mutex_unlock(&private->mutex);
 }
 
+/* Learns the facts about the brick, with nothing held, as a disk may be slow. The time is that of
+ * the beginning, so that no fact is older. False if the thread has been told to end. */
+static bool
+learn_facts(xlator_t *this, struct glupy_segment *segment)
+{
+    struct glupy_private *private = this->private;
+    struct glupy_facts facts;
+
+    glupy_facts_forget(&facts);
+    facts.time = glupy_monotonic_ns();
+    facts.health_check_interval = private->membership.health_check;
+    glupy_facts_of_graph(this, inode_table(this), &facts);
+    if (!go_away(private))
+        return false;
+    glupy_facts_of_process(&facts);
+    glupy_facts_of_disk(private->identity.brick, &private->indices, &facts);
+    if (!come_back(private))
+        return false;
+    glupy_facts_publish(&facts, segment->facts);
+    return true;
+}
+
 /* Looks up the group that may read, and publishes the segment. False if the thread has been told to
  * end. */
 static bool
@@ -333,6 +357,8 @@ look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32
     if (!resolve_names(this, segment, round))
         return;
     decay(segment, half_life);
+    if (round % FACTS_DELAY == 1 && !learn_facts(this, segment))
+        return;
     if (round % MEMBERSHIP_DELAY == 0)
         follow_membership(this->private);
 }

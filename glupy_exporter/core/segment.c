@@ -1,4 +1,5 @@
 #include "counting.h"
+#include "facts.h"
 #include "sigbus.h"
 
 #include <errno.h>
@@ -167,6 +168,7 @@ fill(struct glupy_segment *segment, const struct glupy_segment_options *options)
     segment->numbers->heartbeat = segment->header->created_monotonic;
     segment->numbers->enabled = options->enabled;
     segment->numbers->half_life = options->half_life;
+    glupy_facts_forget(segment->facts);
 }
 
 /* The kernel gives memory for the pages that are used only; calloc might write zeros to all. */

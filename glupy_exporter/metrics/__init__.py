@@ -4,6 +4,7 @@ from glupy_exporter.metrics.base import Collector
 from glupy_exporter.metrics.bricks import Bricks
 from glupy_exporter.metrics.clients import Clients
 from glupy_exporter.metrics.exporter import Exporter
+from glupy_exporter.metrics.facts import Facts
 from glupy_exporter.metrics.files import Files
 from glupy_exporter.metrics.fops import Fops
 from glupy_exporter.metrics.internal import Internal
@@ -13,7 +14,7 @@ from glupy_exporter.metrics.services import Services
 from glupy_exporter.metrics.volumes import Volumes
 
 COLLECTORS: tuple[type[Collector], ...] = (
-    *(Bricks, Fops, Files, Clients, Internal),
+    *(Bricks, Facts, Fops, Files, Clients, Internal),
     *(Recorder, Volumes, Pool, Services),
     Exporter,
 )

@@ -51,13 +51,18 @@ class Declared:
         """The family of the quantity that is called ``name``."""
         return next(self._families[q.metric] for q in self._quantities if q.name == name)
 
-    def single(self, values: Mapping[str, Value], started: Started = None) -> Iterator[Block]:
-        """The single row of each quantity that has a value in ``values``, by name."""
+    def single(
+        self, values: Mapping[str, Value], *labels: str, started: Started = None
+    ) -> Iterator[Block]:
+        """The single row of each quantity that has a value in ``values``, by name.
+
+        ``labels`` are the values of the labels before a family's own.
+        """
         for each in self._quantities:
             if each.name in values:
-                labels = tuple(value for _, value in each.labels)
+                row = (*labels, *(value for _, value in each.labels))
                 family, value = self._families[each.metric], values[each.name]
-                yield Block(family, (labels,), (value,), started)
+                yield Block(family, (row,), (value,), started)
 
     def rows(
         self, labels: Sequence[Labels], values: Mapping[str, Sequence[Any]]

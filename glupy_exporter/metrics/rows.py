@@ -79,7 +79,9 @@ class Health:
         self, brick: OpenBrick, table: Table, served: Sequence[File] | Sequence[Client]
     ) -> Iterable[Block]:
         """The rows of a brick, of whose table the rows ``served`` are exported."""
-        yield from self._declared.single(brick.segment.health(self._rows), brick.about.created)
+        yield from self._declared.single(
+            brick.segment.health(self._rows), started=brick.about.created
+        )
         yield single(self._slots, len(table.tags))
         bound = max((row.activity.error_bound for row in served), default=0)
         yield single(self._error_bound, bound)

@@ -26,16 +26,18 @@ from glupy_exporter.schema.quantities import (
     ACTIVITY,
     COUNTERS,
     DIRECTIONS,
+    FACTS,
     HEALTH,
     KINDS,
     METADATA,
     NUMBERS,
     READ,
+    UNKNOWN,
     WRITE,
     Quantity,
 )
 
-__all__ = ["DIRECTIONS", "KINDS", "METADATA", "READ", "WRITE"]
+__all__ = ["DIRECTIONS", "KINDS", "METADATA", "READ", "UNKNOWN", "WRITE"]
 
 MAGIC = 0x4745535950554C47
 """``b"GLUPYSEG"`` read as a little-endian integer."""
@@ -243,6 +245,12 @@ class Numbers(ctypes.Structure):
     """The numbers of the whole brick, on cache lines of their own."""
 
     _fields_ = _fields(NUMBERS)
+
+
+class Facts(ctypes.Structure):
+    """What the maintenance thread last learned; :data:`UNKNOWN` is what it could not learn."""
+
+    _fields_ = _fields(FACTS)
 
 
 class FopName(ctypes.Structure):
@@ -503,6 +511,7 @@ def _ring(name: str) -> list[Table]:
 
 TABLES = (
     Table("numbers", Numbers),
+    Table("facts", Facts),
     Table("fop_names", FopName, ("fops",)),
     Table("cells", FopCell, ("lanes", "fops")),
     Table("io", IoCell, ("lanes", len(DIRECTIONS))),
@@ -523,6 +532,7 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Header,
     Entry,
     Numbers,
+    Facts,
     FopName,
     FopCell,
     IoCell,

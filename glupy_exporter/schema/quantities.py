@@ -19,6 +19,9 @@ FOPS_OF_KIND = {"read": ("read",), "write": ("write", "put", "copy_file_range")}
 
 DIRECTIONS = ("read", "write")
 
+UNKNOWN = 2**64 - 1
+"""What each of :data:`FACTS` is that is not known."""
+
 COUNTER, GAUGE, DURATION, TIME = "counter", "gauge", "duration", "time"
 """Kinds of number. A counter only grows and a gauge may fall. A duration is a counter of
 nanoseconds, shown in seconds. A time is in nanoseconds on the monotonic clock, shown in seconds
@@ -118,6 +121,140 @@ NUMBERS = (
     ),
 )
 """Numbers of the whole brick."""
+
+
+def _fact(name: str, kind: str, metric: str, text: str, *label: tuple[str, str]) -> Quantity:
+    """One of :data:`FACTS`."""
+    return Quantity(name, kind, f"glupy_brick_{metric}", text, labels=label, unknown=UNKNOWN)
+
+
+FILESYSTEM = (
+    _fact(
+        "filesystem_size",
+        GAUGE,
+        "filesystem_size_bytes",
+        "Size of the file system that the brick is on, in bytes.",
+    ),
+    _fact(
+        "filesystem_free",
+        GAUGE,
+        "filesystem_free_bytes",
+        "Free space of the brick's file system, with what is reserved for root, in bytes.",
+    ),
+    _fact(
+        "filesystem_avail",
+        GAUGE,
+        "filesystem_avail_bytes",
+        "Space of the brick's file system that is left for everybody, in bytes.",
+    ),
+    _fact(
+        "filesystem_files",
+        GAUGE,
+        "filesystem_files",
+        "Inodes that the brick's file system has room for; missing if it has no such limit.",
+    ),
+    _fact(
+        "filesystem_files_free",
+        GAUGE,
+        "filesystem_files_free",
+        "Inodes that are left in the brick's file system; missing if it has no such limit.",
+    ),
+)
+"""Facts about a brick's file system. Bricks may share one."""
+
+PROCESS = (
+    _fact(
+        "process_cpu",
+        DURATION,
+        "process_cpu_seconds_total",
+        "Time of a processor that the brick's process has used, in seconds.",
+    ),
+    _fact(
+        "process_resident",
+        GAUGE,
+        "process_resident_memory_bytes",
+        "Resident memory of the brick's process, in bytes.",
+    ),
+    _fact(
+        "process_descriptors",
+        GAUGE,
+        "process_open_fds",
+        "Descriptors that the brick's process has open; before Linux 6.2 up to a minute old.",
+    ),
+)
+"""Facts about a brick's process. Multiplexed bricks share one."""
+
+QUEUES = ("high", "normal", "low", "least")
+"""Priorities of the queues of performance/io-threads, the most urgent first."""
+
+CONDITION = (
+    _fact(
+        "time",
+        TIME,
+        "facts_timestamp_seconds",
+        "When the translator's maintenance thread last learned what this collector shows, in "
+        "seconds since the epoch.",
+    ),
+    *(
+        _fact(
+            f"heal_{index.replace('-', '_')}",
+            GAUGE,
+            "heal_pending_entries",
+            "Entries of the brick's index, that is files or names that may need healing, by the "
+            "link counts of the index's base files.",
+            ("index", index),
+        )
+        for index in ("xattrop", "dirty", "entry-changes")
+    ),
+    *(
+        _fact(
+            f"queue_{priority}",
+            GAUGE,
+            "io_threads_queue",
+            "Fops that wait for one of the brick's I/O threads; missing without "
+            "performance/io-threads below the translator.",
+            ("priority", priority),
+        )
+        for priority in QUEUES
+    ),
+    _fact(
+        "health_check",
+        TIME,
+        "health_check_timestamp_seconds",
+        "When storage/posix last wrote to the brick's disk to check its health, in seconds since "
+        "the epoch; missing if it has not since the last boot.",
+    ),
+    _fact(
+        "health_check_interval",
+        GAUGE,
+        "health_check_interval_seconds",
+        "Time between two checks, 0 if there are none (volume option "
+        "storage.health-check-interval), in seconds.",
+    ),
+    _fact(
+        "quarantined",
+        GAUGE,
+        "quarantined_objects",
+        "Objects of the brick that bit-rot detection found damaged and has put out of use; missing "
+        "where it was never on.",
+    ),
+    _fact(
+        "arbiter",
+        GAUGE,
+        "arbiter",
+        "1 if the brick is the arbiter of its set, which has names but no file data.",
+    ),
+)
+"""Facts about the brick itself."""
+
+FACTS = (
+    *FILESYSTEM,
+    *PROCESS,
+    *CONDITION,
+    Quantity("filesystem_id", unknown=UNKNOWN),  # tells the file systems of a node apart
+    Quantity("filesystem_device", unknown=UNKNOWN),  # its st_dev
+)
+"""What the maintenance thread learns beside the fops. It writes all facts at once."""
 
 ACTIVITY = (
     Quantity(

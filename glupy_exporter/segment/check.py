@@ -184,7 +184,7 @@ def _check_counts(spans: Spans) -> None:
             f"{what}, more than the {option.most} that are read: set the volume option "
             f"{option.name} lower",
         )
-    for name in ("numbers", "files_health", "clients_health"):
+    for name in ("numbers", "facts", "files_health", "clients_health"):
         _check(count(name) <= 1, f"table {name} has {count(name)} elements")
 
 

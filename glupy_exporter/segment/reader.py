@@ -20,13 +20,13 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import compress
 from pathlib import Path
 
 from glupy_exporter.schema import layout
-from glupy_exporter.schema.quantities import NUMBERS, TIME
+from glupy_exporter.schema.quantities import DURATION, FACTS, NUMBERS, TIME, Quantity
 from glupy_exporter.segment import check, naming, recorder
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.segment.recorder import Batch, HeldLock, InFlight
@@ -171,18 +171,25 @@ class Segment:
             subvolume=header.subvolume if header.subvolume >= 0 else None,
             created=header.created_realtime / 1e9,
             alive=alive,
-            numbers=self._known_numbers(header, alive),
+            numbers=self._known("numbers", NUMBERS, header, alive),
+            facts=self._known("facts", FACTS, header, alive),
         )
 
-    def _known_numbers(self, header: layout.Header, alive: bool) -> dict[str, float]:
-        numbers = self.numbers()
-        return {
-            each.name: self._when(numbers[each.name], header, alive)
-            if each.kind == TIME
-            else numbers[each.name]
-            for each in NUMBERS
-            if numbers.get(each.name, each.unknown) != each.unknown
-        }
+    def _known(
+        self, table: str, quantities: Iterable[Quantity], header: layout.Header, alive: bool
+    ) -> dict[str, float]:
+        """The numbers of a table that has one element, but for those that are not known."""
+        numbers = self._one(table)
+        known: dict[str, float] = {}
+        for each in quantities:
+            number = numbers.get(each.name, each.unknown)
+            if number is None or number == each.unknown:
+                continue
+            if each.kind == TIME:
+                known[each.name] = self._when(number, header, alive)
+            else:
+                known[each.name] = number / 1e9 if each.kind == DURATION else number
+        return known
 
     def _when(self, monotonic: int, header: layout.Header, alive: bool) -> float:
         """A monotonic time of the writer's, in seconds since the epoch.

@@ -25,6 +25,8 @@ class Brick:
     """The brick's process still holds the segment open."""
     numbers: Mapping[str, float]
     """The known ones of :data:`NUMBERS`, by name; times in seconds since the epoch."""
+    facts: Mapping[str, float]
+    """The known ones of :data:`FACTS`, in the same form."""
 
     @property
     def heartbeat(self) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.gluster.disks import small_disk
 from tests.support.gluster.monitored import HURRIED, SHIPPED, Prometheus, hurried, monitored
 from tests.support.gluster.volumes import RUN, Volume, gluster, volume, wait_for
 
@@ -108,21 +109,6 @@ def test_a_dead_brick_and_a_stopped_volume(prometheus: Prometheus) -> None:
         assert set(prometheus.firing(**alone)) == {"GlupyVolumeDown"}
         subject.start()
         prometheus.wait_for_peace("GlupyVolumeDown", **alone)
-
-
-@contextlib.contextmanager
-def small_disk(directory: Path) -> Iterator[Path]:
-    """An ext4 of 64 MiB in a loop device, mounted."""
-    image, target = directory / "disk", directory / "mounted"
-    with image.open("xb") as file:
-        file.truncate(64 << 20)
-    target.mkdir()
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, target], check=True)
-    try:
-        yield target
-    finally:
-        subprocess.run(["umount", target], check=True)
 
 
 def test_a_full_disk(prometheus: Prometheus, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from glupy_exporter.node import nodestate
-from glupy_exporter.schema import layout
+from glupy_exporter.schema import layout, quantities
 
 FOP_NAMES = ("", "stat", "", "", "unlink", "read", "write", "lookup")
 CREATED_REALTIME = 1_700_000_000_000_000_000
@@ -138,6 +138,8 @@ class Segment:
     header: Mapping[str, Any] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
     """Numbers of the brick that differ from the usual ones."""
+    facts: Mapping[str, int] = field(default_factory=dict)
+    """What the maintenance thread knows; usually nothing."""
     health: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Fields of :class:`layout.Health` that differ from the usual ones, by table."""
     entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -192,6 +194,8 @@ class Segment:
             "half_life": layout.HALF_LIFE_DEFAULT,
         }
         element("numbers", 0, layout.Numbers(**{**numbers, **self.numbers}))
+        unknown = {each.name: layout.UNKNOWN for each in quantities.FACTS}
+        element("facts", 0, layout.Facts(**{**unknown, **self.facts}))
         self._fill_fops(data, entries)
         for origin, done in self.internal.items():
             activity = layout.Activity()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import struct
 import subprocess
@@ -23,13 +24,14 @@ from glupy_exporter.metrics import COLLECTORS
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.clients import AWAY
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
+from glupy_exporter.metrics.facts import Facts
 from glupy_exporter.metrics.family import single
 from glupy_exporter.metrics.fops import Fops
 from glupy_exporter.metrics.recorder import Recorder
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node.bricks import REASONS
 from glupy_exporter.node.privacy import Privacy
-from glupy_exporter.schema import layout
+from glupy_exporter.schema import layout, quantities
 from glupy_exporter.segment import naming
 from tests.support import scrapes, segments, states
 
@@ -37,8 +39,19 @@ DAY = 86400.0
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
 HOT = uuid.UUID("6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11")
 COLD = uuid.UUID("00000000-0000-0000-0000-000000000001")
+# Every fact has a value of its own.
+FACTS = {
+    **{each.name: 1000 + number for number, each in enumerate(quantities.FACTS)},
+    "process_cpu": 1_500_000_000,
+    "time": segments.CREATED_MONOTONIC,
+    "health_check": segments.CREATED_MONOTONIC,
+    "filesystem_id": 0xFD02,
+    "filesystem_device": os.makedev(0xFFF, 0xFFFFF),  # no such device
+}
 # Different on every run, or the machine's own.
 VOLATILE = (
+    "glupy_brick_facts_timestamp",
+    "glupy_brick_health_check_timestamp",
     "glupy_collector_duration",
     "glupy_exporter_config_last_reload_success_time",
     "glupy_fop_in_flight_seconds",
@@ -89,6 +102,7 @@ def full_segment() -> segments.Segment:
         recorded={"slow": [segments.Recorded()] * 9},
         flights={1: segments.Flight("write", gfid=HOT, client=8)},
         numbers={"inodes_active": 12, "inodes_lru": 345, "inodes_lru_limit": 16384},
+        facts=FACTS,
         health={
             "files": {"evicted": 6, "untracked_fops": 5},
             "clients": {"evicted": 4, "untracked_fops": 3},
@@ -230,6 +244,41 @@ def test_switched_off_collector_serves_nothing(tmp_path: Path) -> None:
     assert not any(
         name.startswith(("glupy_file", "glupy_client", "glupy_brick")) for name in served
     )
+
+
+def of_facts(samples: Samples) -> set[str]:
+    families = {family.name for family in Facts.families}
+    return {name for name, _ in samples if name in families}
+
+
+def test_facts_that_are_not_known_have_no_row(tmp_path: Path) -> None:
+    with segments.Segment().live(tmp_path):
+        assert not of_facts(scrape(scraper(tmp_path)))
+    known = {"queue_low": 0, "filesystem_size": 7, "arbiter": 1}
+    with segments.Segment(facts=known).live(tmp_path):
+        samples = scrape(scraper(tmp_path))
+    # Without its id, a file system could be counted twice.
+    assert of_facts(samples) == {"glupy_brick_io_threads_queue", "glupy_brick_arbiter"}
+    assert values(samples, "glupy_brick_io_threads_queue", "priority") == {("low",): 0}
+
+
+def test_a_file_system_has_the_name_of_its_block_device(tmp_path: Path) -> None:
+    block = next(Path("/sys/dev/block").iterdir(), None)
+    number = os.makedev(*map(int, block.name.split(":"))) if block else os.makedev(0, 77)
+    facts = {"filesystem_id": 255, "filesystem_device": number, "filesystem_free": 5}
+    with segments.Segment(facts=facts).live(tmp_path):
+        found = values(
+            scrape(scraper(tmp_path)), "glupy_brick_filesystem_free_bytes", "device", "fsid"
+        )
+    assert found == {(block.resolve().name if block else "0:77", "ff"): 5}
+
+
+@pytest.mark.parametrize("number", [0, 1 << 63, 2**64 - 2])
+def test_facts_of_any_size_are_served(tmp_path: Path, number: int) -> None:
+    with segments.Segment(facts={each.name: number for each in quantities.FACTS}).live(tmp_path):
+        samples = scrape(scraper(tmp_path))
+    assert not errors(samples)
+    assert of_facts(samples) == {family.name for family in Facts.families}
 
 
 def test_dead_brick_is_down_until_it_expires(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def test_defaults() -> None:
         discovery_address="*",
         collectors={
             **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
-            **{"volumes": {}, "pool": {}, "services": {}},
+            **{"recorder": {"limit": 5, "age": 60.0}},
+            **{"facts": {}, "volumes": {}, "pool": {}, "services": {}},
             **{"files": {"limit": 50}, "clients": {"limit": 100}},
         },
         privacy=Privacy(),
@@ -100,7 +101,8 @@ def test_file(file: Path) -> None:
         discovery_address="*.example.org",
         collectors={
             **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
-            **{"volumes": {}, "pool": {}, "services": {}},
+            **{"recorder": {"limit": 5, "age": 60.0}},
+            **{"facts": {}, "volumes": {}, "pool": {}, "services": {}},
             "files": {"limit": 7},
         },
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),

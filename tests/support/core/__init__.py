@@ -8,7 +8,7 @@ from glupy_exporter.builder import build, header, option_header
 
 CORE = build.SOURCES
 _HEADERS = Path(__file__).parent
-_SOURCES = ("segment.c", "segment_file.c", "sigbus.c", "table.c", "alias.c")
+_SOURCES = ("segment.c", "segment_file.c", "sigbus.c", "table.c", "alias.c", "facts.c")
 
 
 def with_core(directory: Path) -> list[str]:

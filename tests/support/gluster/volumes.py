@@ -231,11 +231,8 @@ class Volume:
         """Inodes that something in a brick's process holds a reference to, from a statedump."""
         return self.inodes(pid)["active_size"]
 
-    def inodes(self, pid: int) -> dict[str, int]:
-        """What a statedump says of the inode table of a brick alone in its process.
-
-        A brick only tells of them while a client is connected.
-        """
+    def statedump(self, pid: int) -> str:
+        """What a brick's process says of itself."""
 
         def dumps() -> set[Path]:
             found = RUN.glob(f"*.{pid}.dump.*")
@@ -245,9 +242,17 @@ class Volume:
         os.kill(pid, signal.SIGUSR1)
         (dump,) = wait_for(lambda: dumps() - before, "the statedump")
         text = dump.read_text()
-        sizes = re.findall(r"\.(active_size|lru_size|lru_limit)=(\d+)$", text, re.M)
         for path in dumps():
             path.unlink()
+        return text
+
+    def inodes(self, pid: int) -> dict[str, int]:
+        """What a statedump says of the inode table of a brick alone in its process.
+
+        A brick only tells of them while a client is connected.
+        """
+        text = self.statedump(pid)
+        sizes = re.findall(r"\.(active_size|lru_size|lru_limit)=(\d+)$", text, re.M)
         assert sizes, "is no client connected?"
         return {name: int(size) for name, size in sizes}
 

@@ -23,17 +23,26 @@ def compile_harness(directory: Path, *sources: str) -> Path:
 
 @contextlib.contextmanager
 def bricks(
-    directory: Path, nodes: int, *, fops: int, kinds: int, files: int, clients: int
+    directory: Path,
+    nodes: int,
+    *,
+    fops: int,
+    kinds: int,
+    files: int,
+    clients: int,
+    sets: int = 24,
+    churn: int = 0,
 ) -> Iterator[None]:
-    """Segments of 24 bricks a node in ``directory``/NODE, kept busy: see many_bricks.c.
+    """Segments of ``sets`` bricks a node in ``directory``/NODE, kept busy: see many_bricks.c.
 
-    ``fops`` a second, ``files`` and ``clients`` are of a replica set; ``kinds`` is how many
-    different fops there are. Says at the end how many were done a second.
+    ``fops`` a second, ``files``, ``clients`` and ``churn`` (new files a second) are of a replica
+    set; ``kinds`` is how many different fops there are. Says at the end how many were done a
+    second.
     """
     for node in range(nodes):
         (directory / str(node)).mkdir()
     words: list[str | Path] = [compile_harness(directory, "many_bricks.c"), directory]
-    words += [str(number) for number in (nodes, fops, kinds, files, clients)]
+    words += [str(number) for number in (nodes, sets, fops, kinds, files, clients, churn)]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin and process.stdout

@@ -1,12 +1,17 @@
 /*
  * Keeps the segments of a cluster's bricks busy, without GlusterFS; see many_bricks.py.
  *
- * Usage: many_bricks DIRECTORY NODES FOPS KINDS FILES CLIENTS
+ * Usage: many_bricks DIRECTORY NODES SETS FOPS KINDS FILES CLIENTS CHURN
  * Each three of the NODES share SETS replica sets, so that a node has SETS bricks, whose segments
  * are in DIRECTORY/NODE. Every set gets FOPS fops a second, of the first KINDS names, on FILES
  * files by Zipf's law, from CLIENTS clients: reads on one brick, all others on all three. Each
  * minute 5 other files join the 100 hottest, and one client is replaced. Ends at end-of-file on
  * standard input.
+ *
+ * If CHURN is not 0, the files stay the same, and the first BUSY of them are far busier than the
+ * others. Beside them each set gets CHURN new files a second: each is created, written once, read
+ * once and deleted. One in LINGERING is looked up every few seconds for a minute or two before, as
+ * mail that waits in a spool.
  */
 #include <math.h>
 #include <poll.h>
@@ -19,10 +24,15 @@
 #include "streams.h"
 
 #define REPLICAS 3U
-#define SETS 24U
 #define SETS_A_VOLUME 6U
-#define VOLUMES_A_GROUP (SETS / SETS_A_VOLUME)
 #define FILES_MAX 10000U
+#define BUSY 20U
+#define SPOOLED (1UL << 31) /* in the numbers of files that do not last */
+#define LINGERING 50U
+#define LINGER_MIN 40U /* seconds */
+#define LINGER_MAX 120U
+#define LOOK_EVERY 5U /* seconds */
+#define SPOOL_MAX 4096U
 #define NEW_FILES_A_MINUTE 5U
 #define TICKS 10U /* a second */
 #define HALF_LIFE 60
@@ -36,10 +46,10 @@ static const char *const names[] = {
     "lk",       "fallocate", "discard",  "zerofill",  "seek",
 };
 #define FOPS (sizeof(names) / sizeof(names[0]))
-enum { LOOKUP, READ, WRITE };
+enum { LOOKUP, READ, WRITE, CREATE = 6, UNLINK };
 
 static double cumulative[FILES_MAX];
-static uint32_t kinds, files, clients;
+static uint32_t sets_a_node, kinds, files, clients, churn;
 
 static uint32_t
 below(uint32_t limit)
@@ -62,7 +72,10 @@ name_file(struct glupy_segment *segment, uint32_t slot, uint64_t file)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/projects/%lu/data-%lu.bin", file % 97, file);
+    if (file & SPOOLED)
+        snprintf(path, sizeof(path), "/spool/%lu", file);
+    else
+        snprintf(path, sizeof(path), "/projects/%lu/data-%lu.bin", file % 97, file);
     glupy_segment_set_path(segment, slot,
                            __atomic_load_n(&segment->files.seqs[slot], __ATOMIC_ACQUIRE), path);
 }
@@ -96,21 +109,21 @@ count(struct glupy_segment *segment, const struct fop *fop)
         glupy_vote(segment, file.slot, client.slot);
 }
 
-/* Does one fop on a replica set of these bricks, so many seconds after the start. */
+/* Does one fop on a file of a replica set of these bricks, so many seconds after the start. */
 static void
-operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
+operate(struct glupy_segment *const *bricks, uint32_t set, uint64_t file, uint32_t number_of_fop,
+        uint32_t seconds)
 {
     static const int32_t errnos[] = {ENOENT, EAGAIN, ENODATA};
     uint32_t minute = seconds / 60, volume = set / SETS_A_VOLUME, replica, number;
-    double dice = uniform();
     char address[32];
     struct fop fop = {
-        .file = (uint64_t)set << 32 | (draw(cumulative, files) + minute * NEW_FILES_A_MINUTE),
+        .number = number_of_fop,
+        .file = (uint64_t)set << 32 | file,
         .seat = below(clients),
         .outcome = {.kind = GLUPY_METADATA, .now = glupy_monotonic_ns()},
     };
 
-    fop.number = dice < 0.4 ? READ : dice < 0.6 ? WRITE : below(kinds);
     if (fop.number == READ || fop.number == WRITE) {
         fop.outcome.kind = fop.number == READ ? GLUPY_READ : GLUPY_WRITE;
         fop.outcome.bytes = 512UL << below(10);
@@ -132,6 +145,53 @@ operate(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
     }
     for (replica = 0; replica < REPLICAS; replica++)
         count(bricks[replica], &fop);
+}
+
+/* Does one fop on one of the files that last. */
+static void
+work(struct glupy_segment *const *bricks, uint32_t set, uint32_t seconds)
+{
+    double dice = uniform();
+    uint32_t number = dice < 0.4 ? READ : dice < 0.6 ? WRITE : below(kinds);
+    uint32_t drift = churn ? 0 : seconds / 60 * NEW_FILES_A_MINUTE;
+
+    operate(bricks, set, draw(cumulative, files) + drift, number, seconds);
+}
+
+/* A file that waits in a spool; none if `file` is 0. */
+struct spooled {
+    uint64_t file;
+    uint32_t look, end; /* seconds */
+};
+
+/* Makes a tick's new files, and looks after those that linger. */
+static void
+spool(struct glupy_segment *const *bricks, uint32_t set, struct spooled *lingering, uint64_t *made,
+      uint32_t seconds)
+{
+    uint32_t i;
+
+    for (i = 0; i < churn / TICKS; i++) {
+        uint64_t file = SPOOLED | ++*made;
+
+        operate(bricks, set, file, CREATE, seconds);
+        operate(bricks, set, file, WRITE, seconds);
+        operate(bricks, set, file, READ, seconds);
+        if (*made % LINGERING)
+            operate(bricks, set, file, UNLINK, seconds);
+        else
+            lingering[*made / LINGERING % SPOOL_MAX] = (struct spooled){
+                file, seconds + LOOK_EVERY, seconds + LINGER_MIN + below(LINGER_MAX - LINGER_MIN)};
+    }
+    for (i = 0; i < SPOOL_MAX; i++)
+        if (lingering[i].file && lingering[i].look <= seconds) {
+            bool ends = lingering[i].end <= seconds;
+
+            operate(bricks, set, lingering[i].file, ends ? UNLINK : LOOKUP, seconds);
+            lingering[i].look = seconds + LOOK_EVERY;
+            if (ends)
+                lingering[i].file = 0;
+        }
 }
 
 static struct glupy_segment *
@@ -157,7 +217,8 @@ make(const char *directory, uint32_t node, uint32_t set)
     struct glupy_segment *segment, *retired = NULL;
 
     snprintf(path, sizeof(path), "%s/%u", directory, node);
-    snprintf(volume, sizeof(volume), "volume%02u", group * VOLUMES_A_GROUP + set / SETS_A_VOLUME);
+    snprintf(volume, sizeof(volume), "volume%02u",
+             group * ((sets_a_node + SETS_A_VOLUME - 1) / SETS_A_VOLUME) + set / SETS_A_VOLUME);
     snprintf(brick, sizeof(brick), "/bricks/%s/%u", volume, set);
     snprintf(host, sizeof(host), "127.0.1.%u", node + 1);
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));
@@ -191,36 +252,46 @@ main(int argc, char **argv)
     uint32_t nodes, sets, set, replica, operation, operations, tick = 0;
     uint64_t started = glupy_monotonic_ns(), seconds, done = 0;
     struct glupy_segment **bricks;
+    struct spooled *lingering;
+    uint64_t *made;
     double total = 0;
 
-    if (argc != 7)
+    if (argc != 9)
         return 2;
     nodes = (uint32_t)atoi(argv[2]) / REPLICAS * REPLICAS;
-    operations = (uint32_t)atoi(argv[3]) / TICKS;
-    kinds = (uint32_t)atoi(argv[4]);
+    sets_a_node = (uint32_t)atoi(argv[3]);
+    operations = (uint32_t)atoi(argv[4]) / TICKS;
+    kinds = (uint32_t)atoi(argv[5]);
     if (kinds > FOPS)
         kinds = FOPS;
-    files = (uint32_t)atoi(argv[5]);
-    clients = (uint32_t)atoi(argv[6]);
-    if (!files || files > FILES_MAX || !clients)
+    files = (uint32_t)atoi(argv[6]);
+    clients = (uint32_t)atoi(argv[7]);
+    churn = (uint32_t)atoi(argv[8]);
+    if (!sets_a_node || !files || files > FILES_MAX || !clients)
         return 2;
-    sets = nodes / REPLICAS * SETS;
+    sets = nodes / REPLICAS * sets_a_node;
     bricks = calloc(sets * REPLICAS, sizeof(struct glupy_segment *));
-    if (!bricks)
+    lingering = calloc((size_t)sets * SPOOL_MAX, sizeof(*lingering));
+    made = calloc(sets, sizeof(*made));
+    if (!bricks || !lingering || !made)
         return 1;
     for (set = 0; set < files; set++)
-        cumulative[set] = total += 1.0 / (set + 1);
+        cumulative[set] = total += !churn ? 1.0 / (set + 1) : set < BUSY ? 2 - set / 20.0 : 0.1;
     for (set = 0; set < sets; set++)
         for (replica = 0; replica < REPLICAS; replica++)
             bricks[set * REPLICAS + replica] =
-                make(argv[1], set / SETS * REPLICAS + replica, set % SETS);
+                make(argv[1], set / sets_a_node * REPLICAS + replica, set % sets_a_node);
     puts("ready");
     fflush(stdout);
     while (time_left()) {
         seconds = (glupy_monotonic_ns() - started) / 1000000000UL;
-        for (set = 0; set < sets; set++)
+        for (set = 0; set < sets; set++) {
             for (operation = 0; operation < operations; operation++)
-                operate(&bricks[set * REPLICAS], set, (uint32_t)seconds);
+                work(&bricks[set * REPLICAS], set, (uint32_t)seconds);
+            if (churn)
+                spool(&bricks[set * REPLICAS], set, &lingering[(size_t)set * SPOOL_MAX], &made[set],
+                      (uint32_t)seconds);
+        }
         done += (uint64_t)sets * operations;
         if (tick++ % TICKS == 0)
             for (set = 0; set < sets * REPLICAS; set++)
@@ -233,5 +304,7 @@ main(int argc, char **argv)
         glupy_segment_free(bricks[set]);
     }
     free(bricks);
+    free(lingering);
+    free(made);
     return 0;
 }

@@ -6,6 +6,12 @@ exporter of its own listens on an address of its own (127.0.1.NODE). One Prometh
 configuration and rules scrapes them all; then every query of the dashboards is put to it, as
 Grafana would at a time range of an hour.
 
+With ``--churn FILES`` each set also gets that many new files a second, each created, written once,
+read once and deleted; one in 50 waits for a minute or two before, as mail in a spool. The load that
+lasts has 20 files that are far busier than the others. Every five minutes a line says how many
+series Prometheus has in memory for a brick, and how many of those 20 files are the 20 busiest of
+the last five minutes by what it knows: the mean and the least over the bricks.
+
 Everything runs on one machine, so that exporters and Prometheus compete for its processors. It
 takes 4 MiB of /dev/shm a brick, 50 MB of memory an exporter, and for Prometheus what it prints.
 
@@ -39,11 +45,13 @@ from glupy_exporter.node import discovery
 
 ROOT = Path(__file__).resolve().parents[1]
 
-BRICKS_A_NODE = 24
 PORT = 19714
 ADDRESS = f"127.0.0.1:{PORT}"
 FOPS_A_SET = 60
 FILES, CLIENTS = 10_000, 50  # of a set
+LASTING, BUSY = 100, 20
+"""With churn: files of a set that last, and those of them that are far busier (many_bricks.c)."""
+LOOK_EVERY = 300.0
 RANGE = 3600.0
 PATIENCE = 60.0
 """Seconds after which a query is given up."""
@@ -97,6 +105,11 @@ def program(words: list[str | Path]) -> Iterator[None]:
             process.terminate()
 
 
+def head_series() -> float:
+    """Series that Prometheus has in memory."""
+    return float(json.loads(of_prometheus("api/v1/status/tsdb"))["data"]["headStats"]["numSeries"])
+
+
 def prometheus(home: Path, hosts: list[str], interval: int) -> list[str | Path]:
     """The command of a Prometheus with the shipped configuration, put into ``home``."""
     shipped = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
@@ -139,8 +152,8 @@ def value(expression: str) -> float:
     return float(found[0]["value"][1]) if found else float("nan")
 
 
-def measure(minutes: float) -> None:
-    """Let it run and print what it took."""
+def measure(minutes: float, bricks_in_all: int) -> dict[str, str]:
+    """Let it run; what it took, by name."""
     warm = minutes / 2
     time.sleep(warm * 60)
     appended, cpu = "prometheus_tsdb_head_samples_appended_total", "process_cpu_seconds_total"
@@ -148,29 +161,78 @@ def measure(minutes: float) -> None:
     missed = own("prometheus_rule_group_iterations_missed_total")
     time.sleep((minutes - warm) * 60)
     passed = time.monotonic() - began
-    figures = {
-        "active series": f"{own('prometheus_tsdb_head_series'):,.0f}",
-        "of them scraped": f"{value('sum(scrape_samples_scraped)'):,.0f}",
+    series, scraped = head_series(), value("sum(scrape_samples_scraped)")
+    memory = own("process_resident_memory_bytes")
+    return {
+        "series scraped": f"{scraped:,.0f}",
+        "series scraped, of a brick": f"{scraped / bricks_in_all:,.0f}",
+        "active series": f"{series:,.0f}",
+        "active series, of a brick": f"{series / bricks_in_all:,.0f}",
         "samples a second": f"{(own(appended) - before) / passed:,.0f}",
-        "resident memory of Prometheus": f"{own('process_resident_memory_bytes') / 2**30:.1f} GiB",
-        "bytes of it a series": (
-            f"{own('process_resident_memory_bytes') / own('prometheus_tsdb_head_series'):,.0f}"
-        ),
-        "processors that Prometheus takes": f"{(own(cpu) - spent) / passed:.2f}",
-        "processors that all exporters take": f"{value(f'sum(rate({cpu}[{minutes:.0f}m]))'):.2f}",
+        "memory of Prometheus": f"{memory / 2**30:.1f} GiB",
+        "of an active series": f"{memory / series / 1024:.1f} KiB",
+        "processors: Prometheus": f"{(own(cpu) - spent) / passed:.2f}",
+        "processors: all exporters": f"{value(f'sum(rate({cpu}[{minutes:.0f}m]))'):.2f}",
         "memory of an exporter, largest": (
             f"{value('max(process_resident_memory_bytes)') / 2**20:.0f} MiB"
         ),
-        "scrape, median": f"{value('quantile(0.5, scrape_duration_seconds)'):.2f} s",
-        "scrape, slowest": f"{value('max(scrape_duration_seconds)'):.2f} s",
+        "a scrape, median": f"{value('quantile(0.5, scrape_duration_seconds)'):.2f} s",
+        "a scrape, slowest": f"{value('max(scrape_duration_seconds)'):.2f} s",
         "targets up": f"{value('sum(up)'):.0f} of {value('count(up)'):.0f}",
-        "evaluation of all rules": f"{own('prometheus_rule_group_last_duration_seconds'):.1f} s",
+        "one evaluation of all rules": (
+            f"{own('prometheus_rule_group_last_duration_seconds'):.1f} s"
+        ),
         "evaluations missed": (
             f"{own('prometheus_rule_group_iterations_missed_total') - missed:.0f}"
         ),
     }
+
+
+def table(figures: dict[str, str]) -> None:
+    """Print figures by name."""
+    print("| | |\n| --- | --- |")
     for name, figure in figures.items():
-        print(f"{name}: {figure}")
+        print(f"| {name} | {figure} |", flush=True)
+
+
+def recalls() -> list[int]:
+    """How many of each brick's 20 busiest files are among the 20 busiest that Prometheus knows."""
+    work = "sum by (host, brick, path) (increase(glupy_file_fops_total[5m]))"
+    found: dict[tuple[str, str], int] = {}
+    for each in ask("query", query="glupy_brick_up"):
+        found[each["metric"]["host"], each["metric"]["brick"]] = 0
+    for each in ask("query", query=f"topk by (host, brick) ({BUSY}, {work} > 0)"):
+        labels = each["metric"]
+        name = labels["path"].rpartition("/data-")[2].removesuffix(".bin")
+        if name.isdigit() and int(name) % 2**32 < BUSY:
+            found[labels["host"], labels["brick"]] += 1
+    return [*found.values()]
+
+
+def watch(minutes: float, bricks_in_all: int) -> None:
+    """Print, again and again, how many series a brick has, and how many busy files are known."""
+    names = (
+        *("minutes", "scraped, of a brick", "in memory, of a brick", "recall, mean and least"),
+        *("fops a second without series: flash", "rank", "budget", "memory of Prometheus"),
+    )
+    print(f"| {' | '.join(names)} |\n|{' --- |' * len(names)}", flush=True)
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < minutes * 60:
+        time.sleep(min(LOOK_EVERY, minutes * 60 - passed))
+        known = recalls()
+        unexported = 'sum(rate(glupy_file_unexported_fops_total{{reason="{}"}}[5m]))'
+        cells = [
+            f"{(time.monotonic() - began) / 60:.0f}",
+            f"{value('sum(scrape_samples_scraped)') / bricks_in_all:,.0f}",
+            f"{head_series() / bricks_in_all:,.0f}",
+            f"{statistics.mean(known):.2f}, {min(known)}",
+            *(
+                f"{value(unexported.format(reason)) / bricks_in_all:.1f}"
+                for reason in ("flash", "rank", "budget")
+            ),
+            f"{own('process_resident_memory_bytes') / 2**30:.2f} GiB",
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def busiest(label: str, metric: str) -> str:
@@ -209,8 +271,8 @@ def time_of(expression: str, instant: bool) -> float:
     return time.perf_counter() - started
 
 
-def dashboards() -> None:
-    """Print how long the queries of each dashboard take, one after the other."""
+def dashboards() -> dict[str, str]:
+    """Print how long the queries of each dashboard take, one after the other; the slowest ones."""
     files = "cluster_volume_gfid_path_type:glupy_file_fops:rate5m"
     clients = "cluster_volume_client_kind:glupy_client_fops:rate5m"
     choice = {"file": busiest("gfid", files), "client": busiest("client", clients)}
@@ -238,6 +300,7 @@ def dashboards() -> None:
             )
     print("| dashboard | chosen | queries | all of them | median | slowest | which |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
+    slow: dict[str, str] = {}
     for (dashboard, what), found in times.items():
         slowest = max(found, key=lambda text: found[text])
         cells = [
@@ -248,15 +311,18 @@ def dashboards() -> None:
             slowest.partition(":")[0],
         ]
         print(f"| {dashboard} | {what} | {' | '.join(cells)} |")
+        slow[f"dashboard {dashboard}, {what}: all, slowest"] = f"{cells[1]}, {cells[3]}"
+    return slow
 
 
 def main() -> None:
     """Build it up, measure, and take it down."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--nodes", type=int, default=42, help="of 24 bricks each; a multiple of 3")
+    parser.add_argument("--nodes", type=int, default=42, help="a multiple of 3")
+    parser.add_argument("--bricks", type=int, default=24, help="of a node")
+    parser.add_argument("--churn", type=int, default=0, help="new files a second, on each brick")
     parser.add_argument("--fops", type=int, default=35, help="how many different ones are used")
-    parser.add_argument("--files", type=int, default=50, help="--collector.files.limit")
-    parser.add_argument("--clients", type=int, default=100, help="--collector.clients.limit")
+    parser.add_argument("--flag", action="append", default=[], help="of exporters, such as --a=b")
     parser.add_argument("--interval", type=int, default=60, help="seconds between scrapes")
     parser.add_argument("--minutes", type=int, default=12, help="how long to run")
     args = parser.parse_args()
@@ -267,29 +333,33 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         segments = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        load = {"fops": FOPS_A_SET, "kinds": args.fops, "files": FILES, "clients": CLIENTS}
+        load = {"fops": FOPS_A_SET, "kinds": args.fops, "clients": CLIENTS, "sets": args.bricks}
+        load |= {"files": LASTING if args.churn else FILES, "churn": args.churn}
         stack.enter_context(bricks(segments, nodes, **load))
         for node, host in enumerate(hosts):
             flags = {
                 "segment.dir": segments / str(node),
                 "web.listen-address": f"{host}:{PORT}",
-                "collector.files.limit": args.files,
-                "collector.clients.limit": args.clients,
                 "log.level": "error",
             }
-            words = [f"--{flag}={value}" for flag, value in flags.items()]
+            words = [*(f"--{flag}={value}" for flag, value in flags.items()), *args.flag]
             stack.enter_context(program([exporter, "serve", *words]))
         for host in hosts:
             wait_for(functools.partial(ready, f"http://{host}:{PORT}"), f"the exporter on {host}")
         stack.enter_context(program(prometheus(home, hosts, args.interval)))
         wait_for(lambda: ready(f"http://{ADDRESS}"), "Prometheus")
+        all_bricks = nodes * args.bricks
+        with_churn = f", {args.churn} new files a second on each" if args.churn else ""
         print(
-            f"{nodes * BRICKS_A_NODE} bricks on {nodes} nodes, {args.fops} fops, limits of "
-            f"{args.files} files and {args.clients} clients, a scrape every {args.interval} s",
+            f"{all_bricks} bricks on {nodes} nodes, {args.fops} fops{with_churn}, "
+            f"{' '.join(args.flag) or 'default limits'}, a scrape every {args.interval} s",
             flush=True,
         )
-        measure(args.minutes)
-        dashboards()
+        if args.churn:
+            watch(args.minutes, all_bricks)
+        else:
+            figures = measure(args.minutes, all_bricks)
+            table(figures | dashboards())
 
 
 if __name__ == "__main__":

@@ -46,13 +46,13 @@ LOG = logging.getLogger(__name__)
 _STANDARD_OUTPUT = Path("-")
 
 
-def _configure(args: argparse.Namespace) -> tuple[config.Config, Scraper]:
+def _configure(args: argparse.Namespace, once: bool = False) -> tuple[config.Config, Scraper]:
     settings = config.load(args)
     log.configure(settings.log_level, settings.log_format)
     for line in settings.ignored:
         LOG.warning(line)
     collectors = [
-        collector(Options(settings.collectors[collector.name], settings.privacy))
+        collector(Options(settings.collectors[collector.name], settings.privacy, once))
         for collector in COLLECTORS
         if collector.name in settings.collectors
     ]
@@ -79,7 +79,7 @@ def serve(args: argparse.Namespace) -> int:
 def dump(args: argparse.Namespace) -> int:
     """Write one scrape to standard output."""
     _open_many()
-    _, scraper = _configure(args)
+    _, scraper = _configure(args, once=True)
     _write(b"".join(exposition.text(scraper)))
     return 0
 

@@ -38,6 +38,8 @@ NOT_FED = {
     "glupy_internal_io_bytes_total": "the workload is an application's",
     "glupy_internal_fop_seconds_total": "the workload is an application's",
     "glupy_client_untracked_fops_total": "all clients fit into the table",
+    "glupy_file_unexported_fops_total": "the workload may be over before the second scrape",
+    "glupy_client_unexported_fops_total": "all clients have series",
     "glupy_segment_errors_total": "no segment is broken",
     "glupy_volume_started": "no timer writes the state of the node",
     "glupy_volume_translator_configured": "no timer writes the state of the node",

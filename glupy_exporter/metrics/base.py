@@ -22,6 +22,8 @@ class Options:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Values of the collector's own settings, by key; missing ones have their defaults."""
     privacy: Privacy = Privacy()
+    once: bool = False
+    """Whether there is one scrape only, which goes to no Prometheus."""
 
 
 class Collector:

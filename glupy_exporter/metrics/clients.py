@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from glupy_exporter.metrics import rows
 from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.declared import Declared
 from glupy_exporter.metrics.family import Block, Family, single
-from glupy_exporter.node import activity
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.memory import Memory
 from glupy_exporter.schema import quantities
-from glupy_exporter.segment.records import ClientIdentity
-from glupy_exporter.segment.table import Known
+from glupy_exporter.segment.records import Client, ClientIdentity
+from glupy_exporter.segment.table import Known, Row
 
 AWAY = 900.0
 """Seconds after its last fop for which a client without a connection is exported."""
+
+LIMIT, AN_HOUR = 12, 6
+"""Defaults of the settings: docs/scale.md counts the series that follow."""
 
 _WHICH = "Only the brick's busiest clients have it."
 _MORE = f"""\
@@ -34,13 +36,13 @@ CONNECTED = Family(
 )
 
 
-class Clients(rows.Busiest):
+class Clients(rows.Busiest[Client]):
     """The busiest clients, selected as the busiest files are."""
 
     name = "clients"
     help = "the busiest clients of each brick"
     families = (*COUNTS.families, CONNECTED, *HEALTH.families)
-    settings = rows.settings(100)
+    settings = rows.settings(LIMIT, AN_HOUR)
     more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:
@@ -55,10 +57,13 @@ class Clients(rows.Busiest):
         yield single(CONNECTED, sum(map(bool, connections)))
         horizon = time.monotonic_ns() - AWAY * 1e9
         now = time.monotonic()
-        slots = self.selected(brick, table, table.tags, now)
-        here = [slot for slot in slots if connections[slot] or last_seen[slot] >= horizon]
-        found = table.records(here, self._known.of(brick, now))
-        clients = activity.merge(client for _, client in found)
-        yield from HEALTH.of(brick, table, clients)
+        known = self._known.of(brick, now)
+
+        def read(slots: Sequence[int]) -> Iterable[tuple[Row, Client]]:
+            here = [slot for slot in slots if connections[slot] or last_seen[slot] >= horizon]
+            return table.records(here, known)
+
+        clients = self.selected(brick, table, table.tags, now, read)
+        yield from HEALTH.of(brick, table, clients, self.history(brick, now).unexported)
         labels = [(client.address, client.process) for client in clients]
         yield from COUNTS.rows(labels, rows.columns([each.activity for each in clients]))

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Union
 
 from glupy_exporter.metrics import rows
 from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.declared import Declared
-from glupy_exporter.metrics.family import Block, Family
+from glupy_exporter.metrics.family import Block, Family, Labels
 from glupy_exporter.node import activity, names
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.memory import Memory
 from glupy_exporter.schema import quantities
 from glupy_exporter.segment.records import ClientIdentity, File, FileIdentity
-from glupy_exporter.segment.table import FileTable, Known
+from glupy_exporter.segment.table import FileTable, Known, Row
+
+LIMIT, AN_HOUR = 24, 12
+"""Defaults of the settings: docs/scale.md counts the series that follow."""
 
 _WHICH = "Only the brick's busiest files have it."
 _MORE = """\
 `path` begins at the volume's root. It is `<gfid:...>` while no brick of the volume on this node
-knows the path. It ends in `...` if it is cut, and in `(deleted)` if the file is deleted. Bytes that
-are not UTF-8, and control characters, are shown as `\\xNN`. A path that is then longer than 1024
-bytes is cut, and ends in `...` and a hash of the whole path. `type` is `file`, `directory`,
-`symlink`, `block`, `char`, `fifo`, `socket`, or empty while it is not known. Whatever `path` shows,
-anybody who can mount the volume can find the file by its gfid.
+knows the path. It ends in `...` if it is cut, and in `(deleted)` if the file was deleted before it
+got series. A file that is renamed later gets other series, so it keeps its former path until there
+is budget for that; a file that is deleted keeps it as well. Bytes that are not UTF-8, and control
+characters, are shown as `\\xNN`. A path that is then longer than 1024 bytes is cut, and ends in
+`...` and a hash of the whole path. `type` is `file`, `directory`, `symlink`, `block`, `char`,
+`fifo`, `socket`, or empty while it is not known. Whatever `path` shows, anybody who can mount the
+volume can find the file by its gfid.
 
 The top client is an estimate. It is right if one client does more than half of the fops; otherwise
-it is any of the busier clients. `glupy_file_top_client_info` has no row while it is not known."""
+it is any of the busier clients. `glupy_file_top_client_info` has no row while it is not known, or
+if it changes more often than a budget of the same size allows."""
 COUNTS = Declared(quantities.COUNTERS, quantities.FILE, ("gfid", "path", "type"), _WHICH)
 HEALTH = rows.Health(quantities.FILE)
 TOP_CLIENT = Family(
@@ -42,13 +48,13 @@ _Version = tuple[int, int, int]  # slot, tag, seq of its name
 _Verdict = Union[bool, File]  # whether a file may be shown, or a file that has no name to judge by
 
 
-class Files(rows.Busiest):
+class Files(rows.Busiest[File]):
     """The busiest files; which they are is decided here, from one scrape to the next."""
 
     name = "files"
     help = "the busiest files of each brick"
     families = (*COUNTS.families, TOP_CLIENT, *HEALTH.families)
-    settings = rows.settings(50)
+    settings = rows.settings(LIMIT, AN_HOUR)
     more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:
@@ -63,22 +69,46 @@ class Files(rows.Busiest):
         table = segment.file_table()
         now = time.monotonic()
         tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
-        slots = self.selected(brick, table, tags, now)
-        # Privacy is asked again: a file may have been renamed since its slot was judged.
-        known = table.records(slots, self._known.of(brick, now))
-        named = names.complete(brick, known)
-        files = activity.merge(filter(self.privacy.shown, named))
-        yield from HEALTH.of(brick, table, files)
-        paths = {file.gfid: self.privacy.path(file) for file in files}
-        labels = [(file.gfid, paths[file.gfid], file.type) for file in files]
+        known = self._known.of(brick, now)
+
+        def read(slots: Sequence[int]) -> Iterator[tuple[Row, File]]:
+            found = list(table.records(slots, known))
+            for (row, _), file in zip(found, names.complete(brick, found)):
+                # Asked again, as a file may have been renamed since its slot was judged.
+                if self.privacy.shown(file):
+                    yield row, file
+
+        files = self.selected(brick, table, tags, now, read)
+        history = self.history(brick, now)
+        yield from HEALTH.of(brick, table, files, history.unexported)
+        labels = self._labels(files, history, now)
         yield from COUNTS.rows(labels, rows.columns([file.activity for file in files]))
         clients = activity.top_clients(segment, files, self._known_clients.of(brick, now))
         tops = [
-            (file.gfid, paths[file.gfid], *clients[file.activity.top_client])
-            for file in files
+            (gfid, path, *clients[file.activity.top_client])
+            for (gfid, path, _), file in zip(labels, files)
             if file.activity.top_client in clients
         ]
+        tops = [top for top in tops if history.admission.note(top, now)]
         yield Block(TOP_CLIENT, tops, [1] * len(tops))
+
+    def _labels(self, files: Sequence[File], history: rows.History, now: float) -> list[Labels]:
+        """The labels of each file. A new name makes new series, so the budget has to allow it;
+        until then the file keeps the name that it had.
+        """
+        known = history.labels  # in the order in which they were last used
+        found: list[Labels] = []
+        for file in files:
+            labels: Labels = (file.gfid, self.privacy.path(file), file.type)
+            last = known.pop(file.gfid, labels)
+            # A file that is deleted is about to end, and needs no other name for that.
+            renamed = last != labels and not file.unlinked
+            labels = labels if renamed and history.admission.rename(labels, now) else last
+            known[file.gfid] = labels
+            found.append(labels)
+        for gfid in list(known)[: -2 * self._limit]:
+            del known[gfid]
+        return found
 
     def _shown(self, brick: OpenBrick, table: FileTable, now: float) -> array[int]:
         """The tags of the table, with 0 for files that may not be shown.

@@ -3,40 +3,78 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Union
+from typing import Any, Generic, TypeVar, Union
 
 from glupy_exporter import values
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.declared import Declared
-from glupy_exporter.metrics.family import Block, Family, single
+from glupy_exporter.metrics.family import Block, Family, Labels, single
 from glupy_exporter.node import activity
+from glupy_exporter.node.admission import Admission, Candidate
 from glupy_exporter.node.bricks import OpenBrick
-from glupy_exporter.node.selector import Selector
+from glupy_exporter.node.selector import Ranking, Selector
 from glupy_exporter.schema import quantities
 from glupy_exporter.schema.quantities import COUNTERS, DURATION, Subject
 from glupy_exporter.segment.records import Activity, Client, Counts, File
-from glupy_exporter.segment.table import ClientTable, FileTable
+from glupy_exporter.segment.table import ClientTable, FileTable, Row
 from glupy_exporter.values import Setting, Settings
 
 Table = Union[FileTable, ClientTable]
+_R = TypeVar("_R", File, Client)
+
+LIVES = 3 * 3600.0
+"""Seconds for which a brick that is gone is remembered: Prometheus may keep series as long."""
 
 MORE = """\
-The busiest have the highest scores. In a score, what was done a half-life ago (volume option
-`user.xlator.glupy.half-life`) weighs half. What was among the busiest in the last five minutes is
-served as well, unless it lost its slot, up to four times the limit in all."""
+Prometheus keeps a series for hours after its last sample, so every file or client that is exported
+for a moment costs as much as one that stays. Therefore a row has series while all of this holds:
+
+- It lasts: its last fop came at least `lasting` after the fop by which it got its slot.
+- It is among the busiest, or was within the last five minutes. The busiest are the first by each of
+  four orders (fops, bytes read, bytes written, time), then the second by each, up to `limit`. They
+  have the highest scores of the rows that last. In a score, what was done a half-life ago (volume
+  option `user.xlator.glupy.half-life`) weighs half.
+- There is room: at most `limit` rows have series. A row that was last among the busiest over a
+  minute ago makes room for one that is now.
+- There is budget: `new-per-hour` rows of a brick may get series for the first time, saved up for
+  two hours, and `limit` more after the exporter's start. A row that had series of late is free. The
+  last third of the budget is kept for rows that have lasted ten times as long and are among the
+  busier half.
+
+`_unexported_fops_total` counts the fops of rows that had a slot and no series, by `reason`: a row
+of `flash` did not last, one of `rank` was not among the busiest or found no room, one of `budget`
+found no budget. The API and `top` show all rows; `dump` does not ask for how long a row has lasted.
+A row has no series of a `kind` or `direction` that never occurred."""
+
+REASONS = ("flash", "rank", "budget")
+"""Why a row has no series: it did not last, others were busier, the budget is used up."""
 
 
-def settings(limit: int) -> Settings:
-    """The settings of a collector of the busiest rows; ``limit`` is the default of its limit."""
+def settings(limit: int, an_hour: int) -> Settings:
+    """The settings of a collector of the busiest rows, with these defaults."""
     return {
         "limit": Setting(
             values.whole(1, 10_000),
             limit,
-            "how many of a brick to serve by each order: fops, bytes read, bytes written, time",
+            "how many of a brick have series: the busiest by each of fops, bytes read, bytes "
+            "written and time in turn",
             "N",
-        )
+        ),
+        "lasting": Setting(
+            values.duration,
+            "30s",
+            "how long one has to be in use before it gets series",
+            "DURATION",
+        ),
+        "new-per-hour": Setting(
+            values.whole(0, 1_000_000),
+            an_hour,
+            "how many of a brick may get series for the first time in an hour",
+            "N",
+        ),
     }
 
 
@@ -73,32 +111,115 @@ class Health:
                 "too low, as fops before {row} got its slot are not counted."
             ),
         )
-        self.families = (*self._declared.families, self._slots, self._error_bound)
+        self._unexported = Family(
+            subject.say("glupy_{name}_unexported_fops_total"),
+            "counter",
+            subject.say(
+                "Fops {of_rows} that had a slot and no series when a scrape looked, since the "
+                "exporter first saw the brick; reason is flash, rank or budget, as explained above."
+            ),
+            ("reason",),
+            parts=REASONS,
+        )
+        self.families = (
+            *self._declared.families,
+            self._slots,
+            self._error_bound,
+            self._unexported,
+        )
 
     def of(
-        self, brick: OpenBrick, table: Table, served: Sequence[File] | Sequence[Client]
+        self,
+        brick: OpenBrick,
+        table: Table,
+        served: Sequence[File] | Sequence[Client],
+        unexported: Mapping[str, int],
     ) -> Iterable[Block]:
-        """The rows of a brick, of whose table the rows ``served`` are exported."""
+        """The rows of a brick, of whose table the rows ``served`` are exported; ``unexported`` has
+        the fops of others by reason.
+        """
         yield from self._declared.single(
             brick.segment.health(self._rows), started=brick.about.created
         )
         yield single(self._slots, len(table.tags))
         bound = max((row.activity.error_bound for row in served), default=0)
         yield single(self._error_bound, bound)
+        yield Block(self._unexported, [(reason,) for reason in unexported], [*unexported.values()])
 
 
-class Busiest(Collector):
+@dataclass
+class History:
+    """What is remembered of a brick."""
+
+    admission: Admission
+    seen: float = 0.0
+    slots: dict[int, int] = field(default_factory=dict)
+    """The slots whose rows have series, with their tags."""
+    unexported: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    """Fops of rows without series, by reason."""
+    labels: dict[str, Labels] = field(default_factory=dict)
+    """The labels of the files that have series, and of those that had some of late."""
+
+
+class Busiest(Collector, Generic[_R]):
     """A collector that selects its rows, from one scrape to the next."""
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._selector = Selector(self.setting("limit"), activity.ORDERS)
+        self._limit: int = self.setting("limit")
+        self._lasting: float = 0.0 if options.once else self.setting("lasting")
+        self._an_hour: int = self.setting("new-per-hour")
+        self._selector = Selector(self._limit, activity.ORDERS)
+        self._histories: dict[tuple[str, str], History] = {}
 
-    def selected(self, brick: OpenBrick, table: Table, tags: array[int], now: float) -> list[int]:
-        """The slots to serve, of those whose tag in ``tags`` is not 0.
+    def history(self, brick: OpenBrick, now: float) -> History:
+        """What is remembered of the brick; ``now`` is in seconds on a monotonic clock."""
+        lives = {key: each for key, each in self._histories.items() if now - each.seen <= LIVES}
+        self._histories = lives
+        history = lives.get(brick.key)
+        if history is None:
+            admission = Admission(self._limit, self._an_hour, self._lasting, now)
+            history = lives[brick.key] = History(admission)
+        history.seen = now
+        return history
 
-        ``now`` is in seconds on a monotonic clock.
+    def selected(
+        self,
+        brick: OpenBrick,
+        table: Table,
+        tags: array[int],
+        now: float,
+        read: Callable[[Sequence[int]], Iterable[tuple[Row, _R]]],
+    ) -> list[_R]:
+        """The files or clients that have series, each once.
+
+        Only slots whose tag in ``tags`` is not 0 are looked at. ``read`` gives the rows of slots,
+        with the file or client of each, and leaves out what may not be exported. ``now`` is in
+        seconds on a monotonic clock.
         """
-        totals = partial(activity.totals, table)
-        half_life = brick.segment.half_life
-        return self._selector.select(brick.key, tags, table.last_seen, totals, half_life, now)
+        busiest: Ranking = self._selector.select(
+            brick.key,
+            tags,
+            table.last_seen,
+            partial(activity.totals, table),
+            partial(activity.lasting, table, self._lasting),
+            brick.segment.half_life,
+            now,
+        )
+        history = self.history(brick, now)
+        kept: list[int] = [slot for slot, tag in history.slots.items() if tags[slot] == tag]
+        found = {row[0]: (row[1], each) for row, each in read(sorted({*busiest.slots, *kept}))}
+        who: dict[int, Hashable] = {slot: activity.who(each) for slot, (_, each) in found.items()}
+        candidates: dict[Hashable, Candidate] = {}
+        for slot in busiest.slots:
+            if slot in who:
+                candidate = Candidate(who[slot], table.age(slot) / 1e9)
+                candidates.setdefault(candidate.identity, candidate)
+        served = history.admission.admit([*candidates.values()], {*who.values()}, now)
+        history.slots = {slot: tag for slot, (tag, _) in found.items() if who[slot] in served}
+        refused = {slot for slot, each in who.items() if each in history.admission.refused}
+        for slot, gained in busiest.added:
+            if tags[slot] and slot not in history.slots:
+                reason = "budget" if slot in refused else "rank"
+                history.unexported[reason if busiest.lasted[slot] else "flash"] += gained
+        return activity.merge(found[slot][1] for slot in history.slots)

@@ -30,6 +30,12 @@ def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[i
     ]
 
 
+def lasting(table: FileTable | ClientTable, seconds: float, slots: Iterable[int]) -> list[bool]:
+    """Whether at least so many seconds lie between first and last fop of each of ``slots``."""
+    least = seconds * 1e9
+    return [age >= least for age in map(table.age, slots)]
+
+
 def _add(a: Activity, b: Activity) -> Activity:
     leader = max(a, b, key=lambda activity: activity.top_client_lead)
     return Activity(
@@ -46,7 +52,8 @@ def _add(a: Activity, b: Activity) -> Activity:
     )
 
 
-def _who(row: File | Client) -> Hashable:
+def who(row: File | Client) -> Hashable:
+    """The identity of a file or client, which a rename does not change."""
     return row.gfid if isinstance(row, File) else (row.address, row.process)
 
 
@@ -56,12 +63,12 @@ def merge(rows: Iterable[_R]) -> list[_R]:
     """
     merged: dict[Hashable, _R] = {}
     for row in rows:
-        who = _who(row)
-        same = merged.get(who)
+        identity = who(row)
+        same = merged.get(identity)
         if same is not None:
             named = same if isinstance(row, Client) or same.path else row
             row = named._replace(activity=_add(same.activity, row.activity))
-        merged[who] = row
+        merged[identity] = row
     return list(merged.values())
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from glupy_exporter.node.bricks import OpenBrick
-from glupy_exporter.node.selector import KEEP
+from glupy_exporter.node.selector import FORGET
 
 _T = TypeVar("_T")
 
 
 class Memory(Generic[_T]):
-    """One value for each segment; values that were not asked for in KEEP seconds are forgotten."""
+    """One value for each segment; values that were not asked for in FORGET seconds are dropped."""
 
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
@@ -25,6 +25,6 @@ class Memory(Generic[_T]):
         """
         key = (*brick.key, brick.about.created)
         value = self._values[key][1] if key in self._values else self._make()
-        self._values = {k: v for k, v in self._values.items() if now - v[0] <= KEEP}
+        self._values = {k: v for k, v in self._values.items() if now - v[0] <= FORGET}
         self._values[key] = now, value
         return value

@@ -1,4 +1,4 @@
-"""Selects the rows of a brick's file or client table that get series."""
+"""Finds the busiest rows of a brick's file or client table, of those that have lasted."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import heapq
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import chain, compress, islice, zip_longest
 from operator import gt, ne
+from typing import NamedTuple
 
-KEEP = 300.0
-"""Seconds for which a row stays exported after it was last among the busiest, so that rate() has
-its samples and series do not flap."""
-
-CROWD = 4
-"""At most ``limit`` times this many rows are exported. Where new files are the busiest all the
-time, as in a mail spool, thousands would be among the busiest within KEEP seconds."""
+FORGET = 300.0
+"""Seconds after which a table that nobody asked for is forgotten."""
 
 _EXPONENT_MAX = 256.0  # 2 to this power times a 64-bit count is still far below a float's maximum
 
@@ -25,6 +21,8 @@ Column = Sequence[int]
 """A number for each slot."""
 Totals = Callable[[Sequence[int]], Sequence[tuple[int, ...]]]
 """Gives the totals of each of some slots, one for each order."""
+Lasted = Callable[[Sequence[int]], Sequence[bool]]
+"""Tells of each of some slots whether its row has lasted long enough to be among the busiest."""
 
 
 @dataclass
@@ -43,14 +41,23 @@ class _State:
     scores: list[array[float]]
     """By order and slot."""
     busiest: list[list[int]]
-    """The busiest slots at the last scrape, by order. Every other slot had a lower score then."""
+    """The busiest slots at the last scrape, by order, unsorted. Every other slot that had
+    lasted had a lower score then."""
+    lasted: bytearray
+    """By slot: 1 if its row has lasted."""
     exponent: float = 0.0
     """A count that is added now weighs 2 to this power."""
-    busy: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """By slot: its tag, and the time when the row was last among the busiest."""
+    added: list[tuple[int, int]] = field(default_factory=list)
+    """Slots that changed at the last scrape, each with what its row's first total had gained."""
 
     def add(
-        self, tags: Column, stamps: Column, totals: Totals, half_lives: float, limit: int
+        self,
+        tags: Column,
+        stamps: Column,
+        totals: Totals,
+        lasted: Lasted,
+        half_lives: float,
+        limit: int,
     ) -> None:
         """Update scores and the busiest to the table's present content, ``half_lives`` later."""
         self.exponent += half_lives
@@ -67,6 +74,12 @@ class _State:
         fresh.update(
             slot for slot, before, now in zip(slots, befores, nows) if any(map(gt, before, now))
         )
+        for slot, long_enough in zip(slots, lasted(slots)):
+            self.lasted[slot] = long_enough
+        self.added = [
+            (slot, now[0] - (0 if slot in fresh else before[0]))
+            for slot, before, now in zip(slots, befores, nows)
+        ]
         weight = 2.0**self.exponent
         self.tags, self.stamps = new_tags, new_stamps
         for place, (counted, scores) in enumerate(zip(self.totals, self.scores)):
@@ -83,6 +96,16 @@ class _State:
             if candidates is not None:
                 self.busiest[place] = self._busiest(place, candidates, limit)
 
+    def sorted(self, place: int) -> list[int]:
+        """The busiest slots of an order, best first."""
+        counted, scores = self.totals[place], self.scores[place]
+        # Counts and tags break the ties between rows that have long been idle.
+        return sorted(
+            self.busiest[place],
+            key=lambda slot: (scores[slot], counted[slot], self.tags[slot]),
+            reverse=True,
+        )
+
     def _candidates(
         self, place: int, changed: Iterable[int], fresh: set[int], limit: int
     ) -> Iterable[int] | None:
@@ -92,16 +115,15 @@ class _State:
             return range(len(scores))  # any row may have moved up into the place of a fresh one
         if len(busiest) == limit:
             least = min(map(scores.__getitem__, busiest))
-            rivals = {slot for slot in changed if scores[slot] >= least}
+            rivals = {slot for slot in changed if scores[slot] >= least and self.lasted[slot]}
         else:
-            rivals = {slot for slot in changed if counted[slot]}
+            rivals = {slot for slot in changed if counted[slot] and self.lasted[slot]}
         return None if rivals.issubset(busiest) else rivals.union(busiest)
 
     def _busiest(self, place: int, slots: Iterable[int], limit: int) -> list[int]:
         tags, counted, scores = self.tags, self.totals[place], self.scores[place]
-        # Counts and tags break the ties between rows that have long been idle.
         rows = ((scores[slot], counted[slot], tags[slot], slot) for slot in slots)
-        used = (row for row in rows if row[1] and row[2])
+        used = (row for row in rows if row[1] and row[2] and self.lasted[row[3]])
         return [slot for _, _, _, slot in heapq.nlargest(limit, used)]
 
 
@@ -127,14 +149,24 @@ def _unknown(now: float, slots: int, orders: int) -> _State:
         totals=[none[:] for _ in range(orders)],
         scores=[array("d", bytes(8 * slots)) for _ in range(orders)],
         busiest=[[] for _ in range(orders)],
+        lasted=bytearray(slots),
     )
 
 
-class Selector:
-    """Remembers between scrapes how busy each row of each brick's table was of late.
+class Ranking(NamedTuple):
+    """The busiest rows of a table, and what happened in it."""
 
-    At most ``limit`` rows are the busiest in each of ``orders`` orders.
-    """
+    slots: list[int]
+    """Best first, at most the limit."""
+    added: Sequence[tuple[int, int]]
+    """Slots that changed since the last call, each with what its row's first total has gained;
+    none at the first call."""
+    lasted: Sequence[int]
+    """By slot: 1 if its row has lasted."""
+
+
+class Selector:
+    """Remembers between scrapes how busy each row of each brick's table was of late."""
 
     def __init__(self, limit: int, orders: int) -> None:
         self._limit = limit
@@ -147,38 +179,32 @@ class Selector:
         tags: Column,
         stamps: Column,
         totals: Totals,
+        lasted: Lasted,
         half_life: float,
         now: float,
-    ) -> list[int]:
-        """The slots to export: the ``limit`` busiest by each order, and those that were among the
-        busiest in the last KEEP seconds. Beyond CROWD times ``limit`` the least recent are dropped.
+    ) -> Ranking:
+        """The busiest rows of those that have lasted: the best by each of the orders, then the
+        second by each, and so on, up to ``limit`` rows.
 
         ``key`` tells one brick's table from another's. A slot whose tag is 0 is not selected.
-        ``totals`` only grow; they are asked for only where tag or stamp has changed. The writer
-        stamps a row after it has added to it. If a copy has only one of the two, the addition is
-        noticed at the next stamp.
+        ``totals`` only grow. They are asked for only where tag or stamp has changed, and so is
+        ``lasted``. The writer stamps a row after it has added to it. If a copy has only one of the
+        two, the addition is noticed at the next stamp.
 
         A row's score is its total, in which an addition of ``half_life`` seconds ago weighs half.
         All that a row has when it is first seen counts as added then. Rows whose total in an order
         is 0 are not among its busiest. ``now`` is in seconds on a monotonic clock. Tables that were
-        not asked for in KEEP seconds are forgotten.
+        not asked for in FORGET seconds are forgotten.
         """
         state = self._states.pop(key, None)
-        self._states = {k: s for k, s in self._states.items() if now - s.seen <= KEEP}
-        if state is None or len(state.tags) != len(tags):
+        self._states = {k: s for k, s in self._states.items() if now - s.seen <= FORGET}
+        first = state is None or len(state.tags) != len(tags)
+        if state is None or first:
             state = _unknown(now, len(tags), self._orders)
         self._states[key] = state
-        state.add(tags, stamps, totals, (now - state.seen) / half_life, self._limit)
+        half_lives = (now - state.seen) / half_life
+        state.add(tags, stamps, totals, lasted, half_lives, self._limit)
         state.seen = now
-        for slots in state.busiest:
-            state.busy.update((slot, (tags[slot], now)) for slot in slots)
-        state.busy = {
-            slot: (tag, last)
-            for slot, (tag, last) in state.busy.items()
-            if now - last <= KEEP and tags[slot] == tag
-        }
-        excess = len(state.busy) - self._limit * max(CROWD, self._orders)
-        if excess > 0:
-            for slot in heapq.nsmallest(excess, state.busy, key=lambda slot: state.busy[slot][1]):
-                del state.busy[slot]
-        return sorted(state.busy)
+        places = chain.from_iterable(zip_longest(*map(state.sorted, range(self._orders))))
+        slots = dict.fromkeys(slot for slot in places if slot is not None)
+        return Ranking(list(islice(slots, self._limit)), [] if first else state.added, state.lasted)

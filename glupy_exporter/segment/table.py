@@ -128,6 +128,13 @@ class Table(Generic[_I, _R]):
         """The slot's counters as they were copied."""
         return _COUNTERS.unpack_from(self._copy[1], slot * _COUNTERS.size)
 
+    def age(self, slot: int) -> int:
+        """Nanoseconds from when the slot got its row until the row's last fop came back."""
+        counters = self.counters(slot)
+        first, last = self._words["first_seen"].start, self._words["last_seen"].start
+        age: int = counters[last] - counters[first]
+        return max(0, age)
+
     @property
     def rows(self) -> list[Row]:
         """A row for every slot in use."""

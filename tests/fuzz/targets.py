@@ -27,6 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from glupy_exporter import config
 from glupy_exporter.errors import UserError
 from glupy_exporter.metrics import COLLECTORS, exposition, protobuf
+from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.exporter import SEGMENT_ERRORS
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node import labels
@@ -101,7 +102,7 @@ def segment(data: bytes) -> None:
     path = directory / _name(changed)
     path.write_bytes(changed)
     # A heartbeat may say anything.
-    scraper = Scraper(directory, float("inf"), [collector() for collector in COLLECTORS])
+    scraper = Scraper(directory, float("inf"), [each(Options(once=True)) for each in COLLECTORS])
     for holder in (contextlib.nullcontext(), segments.locked(path)):
         with holder:
             text = b"".join(exposition.text(scraper)).decode()

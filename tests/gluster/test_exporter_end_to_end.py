@@ -14,7 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.gluster import workload
 from tests.gluster.compare import Counts, read_counts, settled
-from tests.support.gluster.monitored import free_port, get, prometheus, scrape_one, service
+from tests.support.gluster.monitored import (
+    HURRIED_FLAGS,
+    free_port,
+    get,
+    prometheus,
+    scrape_one,
+    service,
+)
 from tests.support.gluster.volumes import Profile, Volume, volume, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,7 +49,7 @@ def exporter(subject: Volume, tmp_path_factory: pytest.TempPathFactory) -> Itera
         shutil.copytree(Path(module.origin).parent, code / name)
     address = f"127.0.0.1:{free_port()}"
     drop = ["setpriv", "--reuid=nobody", "--regid=gluster", "--clear-groups", "--no-new-privs"]
-    command = ["/usr/bin/python3", "-m", "glupy_exporter.cli", "serve"]
+    command = ["/usr/bin/python3", "-m", "glupy_exporter.cli", "serve", *HURRIED_FLAGS]
     url = f"http://{address}"
     with service([*drop, *command, f"--web.listen-address={address}"], url, PYTHONPATH=str(code)):
         yield url

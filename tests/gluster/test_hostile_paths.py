@@ -43,7 +43,7 @@ def paths(subject: Volume) -> dict[bytes, bool]:
 
 def exported(subject: Volume) -> set[bytes]:
     """Paths in a scrape, by the parser of prometheus_client."""
-    scraper = Scraper(SEGMENTS, 3600, [Files(Options({"limit": 1000}))])
+    scraper = Scraper(SEGMENTS, 3600, [Files(Options({"limit": 1000}, once=True))])
     text = b"".join(exposition.text(scraper)).decode()
     return {
         unescape(sample.labels["path"])

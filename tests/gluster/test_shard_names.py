@@ -12,6 +12,7 @@ from typing import BinaryIO
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.files import Files
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.schema.layout import KINDS
@@ -89,7 +90,7 @@ def test_shards_have_the_name_of_their_file(xlator: None) -> None:
     with sharded() as (subject, mount):
         base = home(subject, IMAGE)
         image = gfid(base / IMAGE[1:])
-        merging = Scraper(subject.segment_path(base).parent, 60, [Files()])
+        merging = Scraper(subject.segment_path(base).parent, 60, [Files(Options(once=True))])
         wait_for(
             lambda: (
                 served(subject, image, scraped(merging)) == dict.fromkeys(subject.bricks, IMAGE)
@@ -148,7 +149,7 @@ def test_a_client_that_comes_back_gives_the_name_away(xlator: None) -> None:
         image = gfid(base / IMAGE[1:])
         restart(subject, mount, base)
         wait_for(lambda: written(opened, write_second_shard), "the file to be open again")
-        scraper = Scraper(subject.segment_path(base).parent, 60, [Files()])
+        scraper = Scraper(subject.segment_path(base).parent, 60, [Files(Options(once=True))])
         wait_for(
             lambda: (
                 served(subject, image, scraped(scraper)) == dict.fromkeys(subject.bricks, IMAGE)

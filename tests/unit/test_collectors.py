@@ -116,12 +116,13 @@ def scraper(
     expiry: float = DAY,
     privacy: Privacy = Privacy(),
     state_file: Path | None = None,
+    lasting: float = 0,
     **limits: int,
 ) -> Scraper:
-    chosen = {name: {"limit": limit} for name, limit in limits.items()}
-    collectors = [
-        collector(Options(chosen.get(collector.name, {}), privacy)) for collector in COLLECTORS
-    ]
+    def settings(name: str) -> dict[str, float]:
+        return {"lasting": lasting, **({"limit": limits[name]} if name in limits else {})}
+
+    collectors = [collector(Options(settings(collector.name), privacy)) for collector in COLLECTORS]
     return Scraper(directory, expiry, collectors, state_file=state_file)
 
 
@@ -556,7 +557,7 @@ def test_each_order_has_its_own_busiest_files(tmp_path: Path) -> None:
         for slot, (path, counts) in enumerate(rows.items())
     }
     with segments.Segment(files=files).live(tmp_path):
-        samples = scrape(scraper(tmp_path, files=1))
+        samples = scrape(scraper(tmp_path, files=4))
     paths = {path for (path,) in values(samples, "glupy_file_fops_total", "path")}
     assert paths == {"/many", "/read", "/written", "/slow"}
 

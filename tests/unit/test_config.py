@@ -51,7 +51,8 @@ def test_defaults() -> None:
             **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
             **{"recorder": {"limit": 5, "age": 60.0}},
             **{"facts": {}, "volumes": {}, "pool": {}, "services": {}},
-            **{"files": {"limit": 50}, "clients": {"limit": 100}},
+            "files": {"limit": 24, "lasting": 30, "new-per-hour": 12},
+            "clients": {"limit": 12, "lasting": 30, "new-per-hour": 6},
         },
         privacy=Privacy(),
         openmetrics_created=False,
@@ -103,7 +104,7 @@ def test_file(file: Path) -> None:
             **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
             **{"recorder": {"limit": 5, "age": 60.0}},
             **{"facts": {}, "volumes": {}, "pool": {}, "services": {}},
-            "files": {"limit": 7},
+            "files": {"limit": 7, "lasting": 30, "new-per-hour": 12},
         },
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),
         openmetrics_created=False,
@@ -121,7 +122,7 @@ def test_flags_win_over_the_file(file: Path) -> None:
     flags = ("--collector.files", "--collector.files.limit=8", "--web.listen-address=:2")
     settings = load_file(file, text, *flags)
     assert "files" in settings.collectors
-    assert settings.collectors["files"] == {"limit": 8}
+    assert settings.collectors["files"]["limit"] == 8
     assert settings.listen_addresses == (Address("", 2),)
 
 

@@ -67,7 +67,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def port(directory: Path) -> Iterator[int]:
-    with exporter("--web.listen-address=127.0.0.1:0", f"--segment.dir={directory}") as running:
+    flags = ("--web.listen-address=127.0.0.1:0", "--collector.files.lasting=0")
+    with exporter(*flags, f"--segment.dir={directory}") as running:
         yield running.port()
 
 
@@ -180,6 +181,7 @@ def test_no_label_is_longer_than_what_prometheus_and_mimir_take(
             path.write_bytes(segment.build())
             stack.enter_context(segments.locked(path))
         flags = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={tmp_path}")
+        flags += ("--collector.files.lasting=0",)
         port = stack.enter_context(exporter(*flags)).port()
         body = ask(port, "/metrics")[1].decode()
         rows = json.loads(ask(port, "/api/v1/files")[1])["files"]

@@ -1,13 +1,13 @@
-"""Which rows are exported, over time."""
+"""Which rows are the busiest, over time."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
-from glupy_exporter.node.selector import CROWD, KEEP, Selector, _State
+from glupy_exporter.node.selector import FORGET, Ranking, Selector, _State
 
 HALF_LIFE = 60.0
 SLOTS = 4
@@ -37,12 +37,28 @@ def select_of(
     half_life: float = HALF_LIFE,
 ) -> list[int]:
     """The slots selected of a table with these rows, one in each slot."""
+    return ranking(selector, rows, now, key, half_life).slots
+
+
+def ranking(
+    selector: Selector,
+    rows: Sequence[Row],
+    now: float,
+    key: str = "b",
+    half_life: float = HALF_LIFE,
+    lasted: Collection[int] = range(10_000),
+) -> Ranking:
+    """Those of the slots ``lasted`` count that have lasted."""
 
     def totals(slots: Sequence[int]) -> list[Row]:
         return [rows[slot][1:] for slot in slots]
 
+    def long_enough(slots: Sequence[int]) -> list[bool]:
+        return [slot in lasted for slot in slots]
+
     stamps = [hash(row) % 2**64 for row in rows]
-    return selector.select(key, [row[0] for row in rows], stamps, totals, half_life, now)
+    tags = [row[0] for row in rows]
+    return selector.select(key, tags, stamps, totals, long_enough, half_life, now)
 
 
 def table(**counts: int | Row) -> dict[int, Row]:
@@ -83,9 +99,8 @@ def test_a_score_halves_in_a_half_life(half_life: float, half_lives: float, winn
     seconds = half_lives * half_life
     select(selector, 0.0, table(s0=1000, s1=0), half_life=half_life)
     select(selector, seconds, table(s0=1000, s1=500), half_life=half_life)
-    # Scores now fall together; once the loser is no longer kept, only the winner is left.
-    later = select(selector, seconds + KEEP + 1, table(s0=1000, s1=500), half_life=half_life)
-    assert later == [winner]
+    later = select(selector, seconds + 1, table(s0=1000, s1=500), half_life=half_life)
+    assert later == [winner]  # scores now fall together
 
 
 @pytest.mark.parametrize(("fops", "winner"), [(240, 0), (260, 1)])
@@ -95,8 +110,7 @@ def test_how_often_one_scrapes_does_not_matter(interval: int, fops: int, winner:
     for second in range(0, 120, interval):
         select(selector, float(second), table(s0=1000, s1=0))
     rows = table(s0=1000, s1=fops)  # 1000 fops two half-lives ago are worth 250 now
-    select(selector, 120.0, rows)
-    assert select(selector, 120.0 + KEEP + 1, rows) == [winner]
+    assert select(selector, 120.0, rows) == [winner]
 
 
 @pytest.mark.parametrize("half_life", [1.0, 0.01])
@@ -107,33 +121,39 @@ def test_scores_hold_for_any_number_of_half_lives(half_life: float) -> None:
         select(selector, float(second), table(s0=2**63, s1=10 + second), half_life=half_life)
     rows = table(s0=2**63, s1=9000)
     assert select(selector, 3000.0, rows, half_life=half_life) == [1]
-    assert select(selector, 3000.0 + KEEP - 1, {**rows, 2: (102, 1)}, half_life=half_life) == [1, 2]
+    assert select(selector, 3299.0, {**rows, 2: (102, 1)}, half_life=half_life) == [2]
 
 
-def test_a_row_stays_for_five_minutes_after_it_was_among_the_busiest() -> None:
-    selector = Selector(1, 1)
-    select(selector, 0.0, table(s0=10, s1=0))
-    rows = table(s0=10, s1=1_000_000)
-    for second in range(15, int(KEEP) + 1, 15):
-        assert select(selector, float(second), rows) == [0, 1]
-    assert select(selector, KEEP + 1, rows) == [1]
-
-
-def test_each_order_has_its_own_busiest() -> None:
+def test_each_order_has_its_turn() -> None:
     rows = table(s0=(9, 0, 1), s1=(8, 0, 2), s2=(7, 5, 3), s3=(6, 4, 4))
-    assert select(Selector(1, 3), 0.0, rows) == [0, 2, 3]
-    assert select(Selector(2, 3), 0.0, rows) == [0, 1, 2, 3]
+    assert select(Selector(1, 3), 0.0, rows) == [0]
+    assert select(Selector(3, 3), 0.0, rows) == [0, 2, 3]
+    assert select(Selector(4, 3), 0.0, rows) == [0, 2, 3, 1]
+
+
+def test_only_what_has_lasted_is_among_the_busiest() -> None:
+    selector, rows = Selector(2, 1), [(1, 9), (2, 8), (3, 7), (4, 6)]
+    assert ranking(selector, rows, 0.0, lasted={1, 3}).slots == [1, 3]
+    rows[0], rows[2] = (1, 10), (3, 8)  # neither the first nor the third has changed otherwise
+    found = ranking(selector, rows, 1.0, lasted={0, 1, 3})
+    assert found.slots == [0, 1]
+    assert [*found.lasted] == [1, 1, 0, 1]
+
+
+def test_what_is_gained_in_the_first_order_is_told() -> None:
+    selector = Selector(2, 2)
+    rows = [(1, 10, 5), (2, 7, 0), (3, 3, 3), (0, 0, 0)]
+    assert ranking(selector, rows, 0.0).added == []  # all of before the first look
+    rows[0], rows[1], rows[3] = (1, 12, 5), (9, 4, 0), (4, 1, 1)  # a row has another owner
+    assert sorted(ranking(selector, rows, 1.0).added) == [(0, 2), (1, 4), (3, 1)]
 
 
 def test_orders_decay_each_by_itself() -> None:
-    selector = Selector(1, 2)
+    selector = Selector(2, 2)
     select(selector, 0.0, table(s0=(9, 900), s1=(1, 1)))
     # Slot 1 makes more fops now, but next to no bytes.
-    rows = table(s0=(9, 900), s1=(99, 2))
-    select(selector, 1.0, rows)
-    assert select(selector, KEEP + 2, rows) == [0, 1]
-    assert select(selector, KEEP + 3, table(s0=(9, 900), s1=(99, 2000))) == [0, 1]
-    assert select(selector, 2 * KEEP + 4, table(s0=(9, 900), s1=(99, 2000))) == [1]
+    assert select(selector, 1.0, table(s0=(9, 900), s1=(99, 2))) == [1, 0]
+    assert select(Selector(1, 2), 0.0, table(s0=(9, 900), s1=(1, 1))) == [0]
 
 
 def test_a_slot_with_a_new_owner_is_a_new_row() -> None:
@@ -155,8 +175,8 @@ def test_a_new_owner_that_counts_as_much_as_the_old_one() -> None:
 def test_a_count_that_went_down_is_a_new_row() -> None:
     selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=10))
-    select(selector, KEEP / 2, table(s0=5, s1=10))  # the brick was restarted
-    assert select(selector, 2 * KEEP, table(s0=5, s1=100)) == [1]
+    select(selector, 100.0, table(s0=5, s1=10))  # the brick was restarted
+    assert select(selector, 101.0, table(s0=5, s1=100)) == [1]
 
 
 def test_a_row_that_lost_its_slot_is_gone_at_once() -> None:
@@ -174,7 +194,7 @@ def test_bricks_do_not_share_rows() -> None:
 def test_a_vanished_brick_is_forgotten() -> None:
     selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=1), "gone")
-    select(selector, KEEP + 1, table(s0=1), "here")
+    select(selector, FORGET + 1, table(s0=1), "here")
     assert list(selector._states) == ["here"]
 
 
@@ -193,26 +213,16 @@ def test_a_long_time_between_scrapes_is_no_reason_to_forget() -> None:
 def test_a_brick_that_missed_one_scrape_is_not() -> None:
     selector = Selector(1, 1)
     select(selector, 0.0, table(s0=1000, s1=1))
-    select(selector, KEEP - 1, table(s0=1), "other")
-    assert select(selector, KEEP, table(s0=1000, s1=2)) == [0]
-
-
-def test_newcomers_push_out_who_was_busy_longest_ago() -> None:
-    """Each row is the busiest once, within the five minutes."""
-    selector, slots = Selector(1, 1), 10
-    counts = [0] * slots
-    for turn in range(slots):
-        counts[turn] = 1000 * 10**turn
-        found = select_of(selector, [(1, count) for count in counts], float(turn))
-        assert found == list(range(max(0, turn + 1 - CROWD), turn + 1))
+    select(selector, FORGET - 1, table(s0=1), "other")
+    assert select(selector, FORGET, table(s0=1000, s1=2)) == [0]
 
 
 def test_a_slot_that_was_given_up_is_gone_though_all_slots_were_busy() -> None:
     selector = Selector(SLOTS, 1)
     rows = table(s0=1, s1=2, s2=3, s3=4)
-    assert select(selector, 0.0, rows) == [0, 1, 2, 3]
+    assert select(selector, 0.0, rows) == [3, 2, 1, 0]
     rows[2], rows[3] = (0, 0), (999, 0)  # vacated, and taken by somebody who has done nothing yet
-    assert select(selector, 1.0, rows) == [0, 1]
+    assert select(selector, 1.0, rows) == [1, 0]
 
 
 def test_what_was_not_seen_with_its_stamp_is_noticed_at_the_next() -> None:
@@ -222,14 +232,16 @@ def test_what_was_not_seen_with_its_stamp_is_noticed_at_the_next() -> None:
         def totals(slots: Sequence[int]) -> list[Row]:
             return [(counts[slot],) for slot in slots]
 
-        return selector.select("b", [1, 2], stamps, totals, HALF_LIFE, now)
+        def lasted(slots: Sequence[int]) -> list[bool]:
+            return [True for _ in slots]
+
+        return selector.select("b", [1, 2], stamps, totals, lasted, HALF_LIFE, now).slots
 
     assert selected([1, 1], [1000, 1], 0.0) == [0]
     # Of slot 1 the stamp was seen, and what was counted before it was not.
-    assert selected([1, 2], [1000, 1], KEEP + 1) == [0]
-    assert selected([1, 2], [1000, 2001], KEEP + 2) == [0]
-    assert selected([1, 3], [1000, 2002], KEEP + 3) == [0, 1]
-    assert selected([1, 3], [1000, 2002], 2 * KEEP + 4) == [1]
+    assert selected([1, 2], [1000, 1], 1.0) == [0]
+    assert selected([1, 2], [1000, 2001], 2.0) == [0]
+    assert selected([1, 3], [1000, 2002], 3.0) == [1]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -19,6 +19,7 @@ from glupy_exporter.builder import build
 from glupy_exporter.errors import UserError
 from glupy_exporter.metrics import COLLECTORS, exposition
 from glupy_exporter.metrics.base import Options
+from glupy_exporter.metrics.probes import Probes
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node import discovery, nodestate
 from glupy_exporter.operate import (
@@ -31,6 +32,8 @@ from glupy_exporter.operate import (
     status,
     unfinished,
 )
+from glupy_exporter.probes import loading
+from glupy_exporter.probes.runner import Runner
 from glupy_exporter.segment import reader
 from glupy_exporter.state import learn
 from glupy_exporter.top.model import Sampler
@@ -46,7 +49,10 @@ LOG = logging.getLogger(__name__)
 _STANDARD_OUTPUT = Path("-")
 
 
-def _configure(args: argparse.Namespace, once: bool = False) -> tuple[config.Config, Scraper]:
+def _configure(
+    args: argparse.Namespace, once: bool = False, probes: Runner | None = None
+) -> tuple[config.Config, Scraper]:
+    """The settings, and a scraper; ``probes`` runs those of the settings from now on."""
     settings = config.load(args)
     log.configure(settings.log_level, settings.log_format)
     for line in settings.ignored:
@@ -57,6 +63,10 @@ def _configure(args: argparse.Namespace, once: bool = False) -> tuple[config.Con
         if collector.name in settings.collectors
     ]
     where = (settings.segment_dir, settings.segment_expiry)
+    if probes is not None:
+        probes.replace(settings.probe_directory, *where, settings.privacy)
+        if settings.probe_directory:
+            collectors.append(Probes(probes))
     return settings, Scraper(*where, collectors, settings.state_file)
 
 
@@ -72,7 +82,11 @@ def _open_many() -> None:
 def serve(args: argparse.Namespace) -> int:
     """Serve metrics over HTTP until SIGTERM or SIGINT."""
     _open_many()
-    server.serve(lambda: _configure(args))
+    probes = Runner()
+    try:
+        server.serve(lambda: _configure(args, probes=probes))
+    finally:
+        probes.stop()
     return 0
 
 
@@ -168,6 +182,7 @@ def trace(args: argparse.Namespace) -> int:
         trace_arguments.wanted(args),
         recorder.Output(args.json, args.limit, args.summary),
         args.duration,
+        loading.load(args.probe) if args.probe else None,
     )
     return 0
 

@@ -18,6 +18,7 @@ from glupy_exporter.metrics import COLLECTORS, exposition
 from glupy_exporter.metrics.base import Collector
 from glupy_exporter.node import bricks, discovery, nodestate, privacy
 from glupy_exporter.node.privacy import Privacy
+from glupy_exporter.probes import settings as probes
 from glupy_exporter.values import Address, Setting, Settings
 from glupy_exporter.web import settings as web
 
@@ -52,6 +53,8 @@ class Config:
     openmetrics_created: bool
     """Whether OpenMetrics has the start times of counters and histograms."""
     privacy: Privacy
+    probe_directory: Path | None
+    """The directory of the probes that `serve` runs; None: it runs none."""
     log_level: str
     log_format: str
     ignored: tuple[str, ...] = ()
@@ -67,6 +70,7 @@ def settings() -> Settings:
         **discovery.SETTINGS,
         **exposition.SETTINGS,
         **privacy.SETTINGS,
+        **probes.SETTINGS,
         **log.SETTINGS,
     }
     for collector in COLLECTORS:
@@ -160,6 +164,7 @@ def load(args: argparse.Namespace) -> Config:
         },
         openmetrics_created=chosen["openmetrics.created"],
         privacy=Privacy.of(chosen),
+        probe_directory=chosen["probe.directory"],
         log_level=chosen["log.level"],
         log_format=chosen["log.format"],
         ignored=tuple(f"{given} is ignored: {IGNORED[given.lstrip('-')]}" for given in ignored),

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from glupy_exporter.metrics import COLLECTORS
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES, SCRAPE_MORE
 from glupy_exporter.metrics.family import Family
+from glupy_exporter.metrics.probes import Probes
 
 _INTRODUCTION = """\
 # Metrics
@@ -89,6 +90,8 @@ def render() -> str:
         if collector.more:
             lines += ["", collector.more]
         lines += ["", *_table(collector.families), ""]
+    lines += [f"## Collector `{Probes.name}`", "", f"{Probes.help.capitalize()}.", "", Probes.more]
+    lines += ["", *_table(Probes.families), ""]
     lines += ["## Every scrape", "", SCRAPE_MORE, ""]
     lines += [*_table(SCRAPE_FAMILIES), "", _FORMATS.rstrip("\n")]
     return "\n".join(lines) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from glupy_exporter import values
@@ -141,6 +142,13 @@ def add_trace(command: argparse.ArgumentParser) -> None:
         "--summary",
         action="store_true",
         help="end with the numbers of fops, errors and latencies by fop, file and client",
+    )
+    command.add_argument(
+        "--probe",
+        type=Path,
+        metavar="FILE",
+        help="give the fops to the probe in this file instead of writing them, and write what it "
+        "has counted at the end",
     )
 
 

@@ -17,6 +17,7 @@ from glupy_exporter.node import recorder
 from glupy_exporter.node.bricks import OpenBrick, open_bricks
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.node.recorder import Recorded, Waiting
+from glupy_exporter.probes.base import Probe
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.top.text import printable
 from glupy_exporter.trace import lines
@@ -108,11 +109,19 @@ def _readable(brick: OpenBrick, rows: Iterable[_T]) -> list[_T]:
         return []
 
 
-def trace(where: Where, wanted: Wanted, output: Output, duration: float | None = None) -> None:
+def trace(
+    where: Where,
+    wanted: Wanted,
+    output: Output,
+    duration: float | None = None,
+    probe: Probe | None = None,
+) -> None:
     """Write the fops of a volume while they come back, until a signal, a limit or the end of time.
 
+    ``probe`` gets the fops instead, and its families are written at the end.
+
     Raises:
-        UserError: this is not root, or no brick of the volume can be traced.
+        UserError: this is not root, no brick of the volume can be traced, or the probe fails.
     """
     if os.geteuid() != 0:
         raise UserError("trace has to be run by root: it asks the bricks to record every fop")
@@ -126,7 +135,9 @@ def trace(where: Where, wanted: Wanted, output: Output, duration: float | None =
             def stopped() -> bool:
                 return bool(ended) or (end is not None and time.monotonic() >= end)
 
-            _report(tracing, stopped, summary, output)
+            _report(tracing, stopped, summary, output, probe)
+        if probe is not None:
+            _say_all(printable(line, _encoding()) for line in probe.lines())
         if output.summary:
             seconds = time.monotonic() - began
             _say_all(
@@ -137,28 +148,49 @@ def trace(where: Where, wanted: Wanted, output: Output, duration: float | None =
     _flush()
 
 
-def _report(tracing: Trace, stopped: Callable[[], bool], summary: Summary, output: Output) -> None:
+def _report(
+    tracing: Trace,
+    stopped: Callable[[], bool],
+    summary: Summary,
+    output: Output,
+    probe: Probe | None,
+) -> None:
+    batch: list[Recorded] = []
     complained = 0
     for event in tracing.events(stopped):
         if isinstance(event, Recorded):
             summary.add(event)
-            if output.json:
+            if probe is not None:
+                batch.append(event)
+            elif output.json:
                 _say(lines.as_json({"event": lines.FOP, **lines.of(event)}))
             else:
                 _say(lines.recorded(event, encoding=_encoding()))
             if summary.traced == output.limit:
-                return
+                break
         elif isinstance(event, Lost):
             summary.lost += event.count
-            if output.json:
+            if output.json and probe is None:
                 _say(lines.as_json({"event": lines.LOST, **asdict(event)}))
             else:
                 _complain(lines.lost(event.count, event.volume, event.brick))
         else:
+            batch = _feed(probe, batch)
             sys.stdout.flush()
         for problem in tracing.problems[complained:]:
             _complain(problem)
         complained = len(tracing.problems)
+    _feed(probe, batch)
+
+
+def _feed(probe: Probe | None, batch: list[Recorded]) -> list[Recorded]:
+    """Give the batch to the probe; return the next one, which is empty."""
+    try:
+        if probe is not None and batch:
+            probe.record(batch)
+    except Exception as error:
+        raise UserError(f"the probe failed: {error!r}") from error
+    return []
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ def test_defaults() -> None:
             "clients": {"limit": 12, "lasting": 30, "new-per-hour": 6},
         },
         privacy=Privacy(),
+        probe_directory=None,
         openmetrics_created=False,
         log_level="info",
         log_format="logfmt",
@@ -81,6 +82,8 @@ def test_file(file: Path) -> None:
         privacy.paths: hash
         privacy.path-depth: 2
         privacy.hash-key: secret
+        privacy.users: none
+        probe.directory: /x/probes
         files.include: /vm/*
         files.exclude: ["*.tmp", /scratch/*]
         log.level: debug
@@ -106,7 +109,8 @@ def test_file(file: Path) -> None:
             **{"facts": {}, "volumes": {}, "pool": {}, "services": {}},
             "files": {"limit": 7, "lasting": 30, "new-per-hour": 12},
         },
-        privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*")),
+        privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*"), "none"),
+        probe_directory=Path("/x/probes"),
         openmetrics_created=False,
         log_level="debug",
         log_format="json",

@@ -15,8 +15,10 @@ from glupy_exporter import cli, config, reference
 from glupy_exporter.metrics import COLLECTORS, docs
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
 from glupy_exporter.metrics.family import Family
+from glupy_exporter.metrics.probes import Probes
 from glupy_exporter.node.bricks import REASONS
 from glupy_exporter.operate import options
+from glupy_exporter.probes import base
 from glupy_exporter.schema import option_table
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +53,7 @@ OF_OTHERS = {"host", "le", "quantile", "instance", "job", "cluster"}
 
 FAMILIES = {
     family.name: family
-    for families in (*(collector.families for collector in COLLECTORS), SCRAPE_FAMILIES)
+    for families in (*(each.families for each in (*COLLECTORS, Probes)), SCRAPE_FAMILIES)
     for family in families
 }
 COMMANDS: dict[str, set[str]] = {}
@@ -82,6 +84,8 @@ IDENTIFIERS = {
     *_names("deploy/ansible/roles/**/*.yml", r"\bglupy_\w+"),
     *_names("glupy_exporter/core/*.[ch]", r"\bglupy_\w+"),
     "glupy_exporter",  # the Python package
+    base.PREFIX,
+    f"{base.PREFIX}user_bytes_total",  # of the probe in docs/probes.md
 }
 """Names that begin like a metric's and are variables of Ansible's roles, or of the C core."""
 GONE = _names("docs/migration.md", r"(?m)^\| `([\w:]+)` \|")

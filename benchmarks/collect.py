@@ -2,12 +2,12 @@
 
 ``many_bricks.c`` keeps the segments of 24 bricks busy with the translator's own C core: 40 fops, 50
 files and 100 clients each. An exporter serves all of them, or some by hard links, and is asked as
-Prometheus asks, with gzip, one request after the other. Printed are the samples,
-the size of an answer, the processor time of the exporter and the wall time a scrape, and its
-resident memory at the end.
+Prometheus asks, with gzip, one request after the other, in turn for OpenMetrics and for protobuf.
+Printed are the samples of the text, the size of an answer, the processor time of the exporter and
+the wall time a scrape, and its resident memory at the end.
 
-Says by how much the slowest scrapes of 24 bricks miss their goal, and exits with 1 if the exporter
-takes more memory than it may.
+Says by how much the slowest scrapes of 24 bricks miss their goal, and what protobuf costs beside
+text. Exits with 1 if the exporter takes more memory than it may.
 
 Usage: ``python -m benchmarks.collect``
 """
@@ -28,7 +28,14 @@ from typing import NamedTuple
 from benchmarks.harness import bricks
 
 BRICKS = (6, 12, 24)
+FORMATS = {
+    "text": "application/openmetrics-text;version=1.0.0",
+    "protobuf": "application/vnd.google.protobuf;"
+    "proto=io.prometheus.client.MetricFamily;encoding=delimited",
+}
 SCRAPES = 200
+IN_TURN = 20
+"""Scrapes of one format, until it is the other's turn."""
 SETTLE_SECONDS = 10.0
 LOAD = {"fops": 300, "kinds": 40, "files": 50, "clients": 100}
 HOST, PORT = "127.0.0.1", 19715
@@ -61,17 +68,18 @@ def memory(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
-def scrape() -> bytes:
-    """A compressed answer."""
+def scrape(which: str) -> bytes:
+    """A compressed answer in one of the formats."""
     connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
-    connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+    headers = {"Accept": FORMATS[which], "Accept-Encoding": "gzip"}
+    connection.request("GET", "/metrics", headers=headers)
     body = connection.getresponse().read()
     connection.close()
     return body
 
 
-def measure(directory: Path) -> Cost:
-    """The cost of scraping the segments in a directory."""
+def measure(directory: Path) -> dict[str, Cost]:
+    """The cost of scraping the segments in a directory, by format."""
     listen = f"--web.listen-address={HOST}:{PORT}"
     words = [str(Path(sys.executable).with_name("glupy-exporter")), "serve", listen]
     words += [f"--segment.dir={directory}", "--log.level=error"]
@@ -79,31 +87,44 @@ def measure(directory: Path) -> Cost:
         try:
             while exporter.poll() is None:
                 try:
-                    body = scrape()
+                    bodies = {which: scrape(which) for which in FORMATS}
                     break
                 except ConnectionError:
                     time.sleep(0.1)
-            times = []
-            before = processor_time(exporter.pid)
-            for _ in range(SCRAPES):
-                started = time.perf_counter()
-                body = scrape()
-                times.append(time.perf_counter() - started)
-            spent = processor_time(exporter.pid) - before
+            times: dict[str, list[float]] = {which: [] for which in FORMATS}
+            spent = dict.fromkeys(FORMATS, 0.0)
+            for _ in range(SCRAPES // IN_TURN):
+                for which in FORMATS:
+                    before = processor_time(exporter.pid)
+                    for _ in range(IN_TURN):
+                        started = time.perf_counter()
+                        bodies[which] = scrape(which)
+                        times[which].append(time.perf_counter() - started)
+                    spent[which] += processor_time(exporter.pid) - before
             resident = memory(exporter.pid)
         finally:
             exporter.terminate()
-    plain = gzip.decompress(body)
-    samples = sum(not line.startswith(b"#") for line in plain.splitlines())
-    p99 = statistics.quantiles(times, n=100)[98]
-    median = statistics.median(times)
-    return Cost(samples, len(plain), len(body), spent / SCRAPES, median, p99, resident)
+    plain = {which: gzip.decompress(body) for which, body in bodies.items()}
+    samples = sum(not line.startswith(b"#") for line in plain["text"].splitlines())
+    return {
+        which: Cost(
+            samples,
+            len(plain[which]),
+            len(bodies[which]),
+            spent[which] / SCRAPES,
+            statistics.median(times[which]),
+            statistics.quantiles(times[which], n=100)[98],
+            resident,
+        )
+        for which in FORMATS
+    }
 
 
-def row(count: int, cost: Cost) -> str:
+def row(count: int, which: str, cost: Cost) -> str:
     """A line of the table that is printed."""
     cells = [
         f"{count}",
+        which,
         f"{cost.samples:,}",
         f"{cost.plain / 2**20:.1f} MiB",
         f"{cost.compressed / 1024:.0f} KiB",
@@ -118,7 +139,17 @@ def row(count: int, cost: Cost) -> str:
 
 def main() -> int:
     """Print the table."""
-    titles = ("bricks", "samples", "answer", "with gzip", "processor", "a sample", "p50", "p99")
+    titles = (
+        "bricks",
+        "format",
+        "samples",
+        "answer",
+        "with gzip",
+        "processor",
+        "a sample",
+        "p50",
+        "p99",
+    )
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         directory = Path(name)
         with bricks(directory, 3, **LOAD):
@@ -130,8 +161,12 @@ def main() -> int:
                 some.mkdir()
                 for segment in sorted((directory / "0").glob("*.seg"))[:count]:
                     os.link(segment, some / segment.name)
-                cost = measure(some)
-                print(row(count, cost), flush=True)
+                costs = measure(some)
+                for which, cost in costs.items():
+                    print(row(count, which, cost), flush=True)
+    cost, protobuf = costs["text"], costs["protobuf"]
+    processor, size = protobuf.processor / cost.processor, protobuf.plain / cost.plain
+    print(f"protobuf to text: {processor:.2f} times the processor time, {size:.2f} times the bytes")
     print(f"p99 of {BRICKS[-1]} bricks: {cost.p99 / GOAL_P99_SECONDS:.1f} times its goal")
     if cost.memory <= MOST_MEMORY:
         return 0

@@ -200,7 +200,7 @@ def state(args: argparse.Namespace) -> int:
         found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
         _put(args.targets, discovery.render(found), 0o644)
     if args.file or not args.targets:
-        learned = nodestate.render(learn.learn())
+        learned = nodestate.render(learn.learn(locks=args.file and args.file.absolute().parent))
         _put(args.file or _STANDARD_OUTPUT, learned, nodestate.MODE)
     return 0
 

@@ -3,6 +3,7 @@
 from glupy_exporter.metrics.base import Collector
 from glupy_exporter.metrics.bricks import Bricks
 from glupy_exporter.metrics.clients import Clients
+from glupy_exporter.metrics.disks import Disks
 from glupy_exporter.metrics.exporter import Exporter
 from glupy_exporter.metrics.facts import Facts
 from glupy_exporter.metrics.files import Files
@@ -15,6 +16,6 @@ from glupy_exporter.metrics.volumes import Volumes
 
 COLLECTORS: tuple[type[Collector], ...] = (
     *(Bricks, Facts, Fops, Files, Clients, Internal),
-    *(Recorder, Volumes, Pool, Services),
+    *(Recorder, Volumes, Pool, Services, Disks),
     Exporter,
 )

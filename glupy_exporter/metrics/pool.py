@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import ClassVar
 
 from prometheus_client.core import Metric
 
-from glupy_exporter.metrics.base import Collector
+from glupy_exporter import values
+from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.family import Exposed, Family, Labels, Value
 from glupy_exporter.node.labels import fitting
 from glupy_exporter.node.nodestate import BEFRIENDED, NodeState
+from glupy_exporter.node.reachability import Probe
+from glupy_exporter.values import Setting, Settings
 
 NODES = Family(
     "glupy_pool_nodes",
@@ -26,6 +30,13 @@ PEERS = Family(
     ("state",),
     of_brick=False,
 )
+REACHABLE = Family(
+    "glupy_pool_peer_reachable",
+    "gauge",
+    "1 if this node could lately connect to the port of the peer's glusterd, 0 if not.",
+    ("peer",),
+    of_brick=False,
+)
 UNSETTLED = Family(
     "glupy_pool_peer_unsettled",
     "gauge",
@@ -37,7 +48,8 @@ UNSETTLED = Family(
 _MORE = """\
 From the state file, up to a minute old. The state of a friendship is that of joining and leaving;
 it stays `befriended` while a peer is down. Every node has a row for each of its peers only if
-something is wrong with them, since a row for each would be as many as the square of the nodes."""
+something is wrong with them, since a row for each would be as many as the square of the nodes.
+`--collector.pool.reachability` makes such rows, so it is for pools that are not large."""
 
 
 class Pool(Collector):
@@ -45,8 +57,20 @@ class Pool(Collector):
 
     name = "pool"
     help = "the nodes of the trusted pool"
-    families = (NODES, PEERS, UNSETTLED)
+    families = (NODES, PEERS, UNSETTLED, REACHABLE)
     more = _MORE
+    settings: ClassVar[Settings] = {
+        "reachability": Setting(
+            values.switch,
+            False,
+            "connect to the port of each peer's glusterd every minute and say whether that works; "
+            "connections are made in the background, and nothing is sent",
+        )
+    }
+
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
+        self._probe = Probe() if self.setting("reachability") else None
 
     def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
         """The families of the pool."""
@@ -55,6 +79,11 @@ class Pool(Collector):
         yield Exposed.of_node(NODES, {(): state.nodes})
         states = {BEFRIENDED: 0, **Counter(peer.state for peer in state.peers)}
         yield Exposed.of_node(PEERS, {(each,): number for each, number in states.items()})
+        if self._probe:
+            names = [peer.name for peer in state.peers]
+            reached = self._probe.reached(names)
+            found: dict[Labels, Value] = {(fitting(name),): int(up) for name, up in reached.items()}
+            yield Exposed.of_node(REACHABLE, found)
         unsettled = [peer for peer in state.peers if peer.state != BEFRIENDED]
         if unsettled:
             rows: dict[Labels, Value] = {(fitting(peer.name), peer.state): 1 for peer in unsettled}

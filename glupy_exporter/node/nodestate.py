@@ -40,10 +40,8 @@ MAX_AGE = 600.0
 """Seconds after which a state is too old to be used."""
 MAX_SIZE = 4 * 2**20
 """The most bytes of the file."""
-_EXPENDABLE = (
-    "peers",
-    "geo_replication",
-)  # fields that are left out of a file that would be too long, in order
+# Fields that are left out of a file that would be too long, in this order.
+_EXPENDABLE = ("quotas", "blames", "peers", "geo_replication")
 GROUP = "gluster"
 """The group that may read the file, as it may the segments (GLUPY_READERS in core/glupy.h)."""
 MODE = 0o640
@@ -204,6 +202,54 @@ class GeoReplication(NamedTuple):
     workers: tuple[Worker, ...] = ()
 
 
+class Quota(NamedTuple):
+    """A directory with a quota, on one set of which a brick is here."""
+
+    volume: str
+    gfid: str
+    path: str
+    """On the volume, escaped as labels are."""
+    set: int
+    limit: int
+    """Bytes; -1 if there is no limit of bytes."""
+    soft_limit: int
+    object_limit: int
+    """Files and directories; -1 if there is no limit of them."""
+    used: int
+    """Bytes on this set."""
+    files: int
+    """On this set."""
+    directories: int
+    """All of them: each set has every directory."""
+
+
+class Blame(NamedTuple):
+    """An entry for which a brick here has operations pending on another brick of its set."""
+
+    volume: str
+    brick: str
+    set: int
+    gfid: str
+    kind: str
+    """data, metadata or entry."""
+    blamed: int
+    """The other brick's place in the set."""
+
+
+class ThinPool(NamedTuple):
+    """A thin pool of LVM that bricks here are on."""
+
+    vg: str
+    name: str
+    size: int
+    """Bytes, as all the following."""
+    used: int
+    metadata_size: int
+    metadata_used: int
+    bricks: tuple[tuple[str, str], ...]
+    """Volumes and paths."""
+
+
 class NodeState(NamedTuple):
     """What was on record at one time."""
 
@@ -223,6 +269,9 @@ class NodeState(NamedTuple):
     rebalances: Mapping[str, Rebalance] = {}
     snapshots: Mapping[str, Snapshots] = {}
     geo_replication: tuple[GeoReplication, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    blames: tuple[Blame, ...] = ()
+    thin_pools: tuple[ThinPool, ...] = ()
 
     def obsolete(self, volume: str, brick: str, ended: float) -> bool:
         """Whether the segment of a brick that ended at ``ended`` is of no use any more.
@@ -337,7 +386,10 @@ def _parsed(file: typing.IO[bytes], status: os.stat_result) -> NodeState | None:
     return state if all(map(_NAME.fullmatch, state.volumes)) else None
 
 
-_RECORDS = (NodeState, Volume, Brick, Peer, Daemon, Rebalance, Snapshots, GeoReplication, Worker)
+_RECORDS = (
+    *(NodeState, Volume, Brick, Peer, Daemon, Rebalance, Snapshots, GeoReplication, Worker),
+    *(Quota, Blame, ThinPool),
+)
 _HINTS = {each: typing.get_type_hints(each) for each in _RECORDS}
 
 
@@ -362,6 +414,11 @@ def _checked(kind: Any, value: Any) -> Any:
     if origin is collections.abc.Mapping:
         found = _of(dict, value).items()
         return {_checked(str, key): _checked(inner[1], each) for key, each in found}
+    if origin is tuple and inner[1:] != (Ellipsis,):
+        each = _of(list, value)
+        if len(each) != len(inner):
+            raise ValueError(f"{len(each)} items where {len(inner)} have to be")
+        return tuple(map(_checked, inner, each))
     if origin in (tuple, frozenset):
         return origin(_checked(inner[0], each) for each in _of(list, value))
     if kind is int:

@@ -11,6 +11,7 @@ from glupy_exporter.node.nodestate import VERSION, GeoReplication, NodeState, Re
 from glupy_exporter.segment.text import escape
 from glupy_exporter.state import (
     daemons,
+    disks,
     geo_replication,
     rebalances,
     records,
@@ -22,8 +23,13 @@ _T = TypeVar("_T")
 Volumes = Mapping[str, Optional[Volume]]
 
 
-def learn(directory: Path | None = None, run: Path | None = None) -> NodeState:
-    """What is on record now. Nothing here waits for glusterd or a peer.
+def learn(
+    directory: Path | None = None, run: Path | None = None, locks: Path | None = None
+) -> NodeState:
+    """What is on record now. Nothing here waits for glusterd or a peer, nor long for a disk.
+
+    ``directory`` and ``run`` are glusterd's own if not given. ``locks`` is a directory for locks,
+    by which one run knows what the runs before it still wait for.
 
     Raises:
         UserError: glusterd's files of volumes and peers cannot be read.
@@ -53,6 +59,9 @@ def learn(directory: Path | None = None, run: Path | None = None) -> NodeState:
     sessions: tuple[GeoReplication, ...] = part(
         "geo_replication", lambda: geo_replication.sessions(found, known), ()
     )
+    nothing = disks.Found((), (), (), {})
+    on_disks = part("disks", lambda: disks.look(found, known, locks), nothing)
+    parts.update(on_disks.problems)
     state = NodeState(
         now,
         known,
@@ -63,6 +72,9 @@ def learn(directory: Path | None = None, run: Path | None = None) -> NodeState:
         rebalances={name: each for name, each in moved.items() if _here(known, name)},
         snapshots=part("snapshots", lambda: snapshots.snapshots(found), {}),
         geo_replication=sessions,
+        quotas=on_disks.quotas,
+        blames=on_disks.blames,
+        thin_pools=on_disks.thin_pools,
         parts=parts,
     )
     return state._replace(seconds=time.monotonic() - started)

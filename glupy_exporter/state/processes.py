@@ -72,19 +72,22 @@ def of_pid(pid: int) -> Process | None:
 
 def every() -> Iterator[Process]:
     """All processes of this namespace, without those of containers."""
-    here = _namespace("self")
+    here = _depth("self")
     for entry in os.scandir(PROC):
-        if entry.name.isdigit() and _namespace(entry.name) == here:
+        if entry.name.isdigit() and _depth(entry.name) == here:
             process = of_pid(int(entry.name))
             if process:
                 yield process
 
 
-def _namespace(pid: str) -> str:
+def _depth(pid: str) -> int:
+    """How many namespaces of processes a process is in; a container adds one."""
     try:
-        return str((PROC / pid / "ns" / "pid").readlink())
+        lines = (PROC / pid / "status").read_bytes().splitlines()
     except OSError:
-        return ""
+        return 0
+    # The link ns/pid would tell as well, but only to who has all rights that the process has.
+    return next((len(line.split()) for line in lines if line.startswith(b"NSpid:")), 0)
 
 
 def use(process: Process) -> Use | None:

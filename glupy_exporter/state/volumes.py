@@ -50,11 +50,9 @@ def volumes(records: Records) -> dict[str, Volume | None]:
 def _volume(records: Records, name: str, info: Mapping[str, str] | None) -> Volume | None:
     if info is None:
         return None
-    directory = records.volume(name) / "bricks"
     try:
-        files = [_file_name(info[f"brick-{number}"]) for number in range(int(info["count"]))]
-        bricks = [glusterd.record(directory / file) for file in files]
-        own = {place: each for place, each in enumerate(bricks) if each["uuid"] == records.here}
+        files = enumerate(bricks(records, name, info))
+        own = {place: each for place, each in files if each["uuid"] == records.here}
         on_node = frozenset(brick["path"] for brick in own.values())
         known = Volume(on_node, info.get("status") == STARTED, option_table.PREFIX in info)
         if "type" in info:
@@ -64,6 +62,17 @@ def _volume(records: Records, name: str, info: Mapping[str, str] | None) -> Volu
         raise
     except (OSError, KeyError, ValueError):
         return None
+
+
+def bricks(records: Records, name: str, info: Mapping[str, str]) -> list[dict[str, str]]:
+    """glusterd's files of a volume's bricks, in the bricks' order.
+
+    Raises:
+        OSError, KeyError, ValueError: glusterd is changing the volume.
+    """
+    directory = records.volume(name) / "bricks"
+    files = [_file_name(info[f"brick-{number}"]) for number in range(int(info["count"]))]
+    return [glusterd.record(directory / file) for file in files]
 
 
 def _file_name(name: str) -> str:

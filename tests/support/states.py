@@ -8,19 +8,24 @@ from pathlib import Path
 
 from glupy_exporter.node import nodestate
 from glupy_exporter.node.nodestate import (
+    Blame,
     Brick,
     Daemon,
     GeoReplication,
     NodeState,
     Peer,
+    Quota,
     Rebalance,
     Snapshots,
+    ThinPool,
     Volume,
     Worker,
 )
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
+QUOTA = "17cd749a-dd38-4ad0-8248-78ae907254a3"
+BLAMED = "65685fe3-8d1e-4a97-b14b-854eff44fae1"
 HERE = "8eaf3074-aa12-4ee4-a35b-45e97ce2a877"
 """The node of whose glusterd the files are."""
 
@@ -101,6 +106,15 @@ def full(now: float | None = None) -> NodeState:
                 ),
             ),
         ),
+        quotas=(
+            Quota("v0", QUOTA, "/a\\xff", 0, 1000, 800, 50, 700, 20, 3),
+            Quota("v0", QUOTA, "/a\\xff", 1, 1000, 800, 50, 200, 10, 4),
+        ),
+        blames=(
+            Blame("v0", "/bricks/b0", 0, BLAMED, "data", 1),
+            Blame("v0", "/bricks/b0", 0, BLAMED, "metadata", 2),
+        ),
+        thin_pools=(ThinPool("vg", "pool", 2**40, 2**39, 2**30, 2**28, (("v0", "/bricks/b0"),)),),
     )
 
 

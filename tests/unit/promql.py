@@ -65,16 +65,17 @@ def exposed() -> dict[str, frozenset[str]]:
     return {**found, **dict.fromkeys(names, TARGET)}
 
 
-def rules(file: str) -> list[dict[str, Any]]:
-    """The shipped rules of one file."""
-    groups = yaml.safe_load((RULES / file).read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+def rules(kind: str) -> list[dict[str, Any]]:
+    """The shipped rules that are a `record` or an `alert`."""
+    files = [yaml.safe_load(path.read_text()) for path in sorted(RULES.glob("*.yml"))]
+    every = (rule for file in files for group in file["groups"] for rule in group["rules"])
+    return [rule for rule in every if kind in rule]
 
 
 def recorded() -> dict[str, frozenset[str]]:
     """The labels that each recording rule leaves, by its own name, and those of alerts."""
     found = {}
-    for rule in rules("recording.yml"):
+    for rule in rules("record"):
         level = rule["record"].split(":")[0].split("_")
         metric, operation = rule["record"].split(":")[1:]
         of_set = operation == "set" or metric.endswith("_set")

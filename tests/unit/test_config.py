@@ -50,7 +50,8 @@ def test_defaults() -> None:
         collectors={
             **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
             **{"recorder": {"limit": 5, "age": 60.0}},
-            **{"facts": {}, "volumes": {}, "pool": {}, "services": {}},
+            **{"facts": {}, "volumes": {}, "services": {}, "disks": {}},
+            "pool": {"reachability": False},
             "files": {"limit": 24, "lasting": 30, "new-per-hour": 12},
             "clients": {"limit": 12, "lasting": 30, "new-per-hour": 6},
         },
@@ -106,7 +107,8 @@ def test_file(file: Path) -> None:
         collectors={
             **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
             **{"recorder": {"limit": 5, "age": 60.0}},
-            **{"facts": {}, "volumes": {}, "pool": {}, "services": {}},
+            **{"facts": {}, "volumes": {}, "services": {}, "disks": {}},
+            "pool": {"reachability": False},
             "files": {"limit": 7, "lasting": 30, "new-per-hour": 12},
         },
         privacy=Privacy("hash", 2, "secret", ("/vm/*",), ("*.tmp", "/scratch/*"), "none"),

@@ -19,7 +19,7 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 URL = "https://github.com/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
 
 
-RECORDING, ALERTS = promql.rules("recording.yml"), promql.rules("alerts.yml")
+RECORDING, ALERTS = promql.rules("record"), promql.rules("alert")
 TESTS = [
     test
     for file in sorted((ROOT / "prometheus" / "tests").glob("*.yml"))

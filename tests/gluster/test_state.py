@@ -1,0 +1,233 @@
+"""What root's timer learns from files and disks equals what GlusterFS's own commands say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from glupy_exporter.node import nodestate
+from glupy_exporter.state import learn, on_disk
+from tests.support.gluster.monitored import exporter, get
+from tests.support.gluster.volumes import HOST, gluster, glusterd_pid, volume, wait_for
+
+STATE = [sys.executable, "-m", "glupy_exporter.cli", "state"]
+
+
+def xml(*words: str) -> ElementTree.Element:
+    return ElementTree.fromstring(gluster(*words, "--xml"))
+
+
+def quotas(name: str) -> dict[str, tuple[int, int, int]]:
+    """The hard and the soft limit and the use of each directory, as GlusterFS says."""
+    return {
+        limit.findtext("path", ""): (
+            int(limit.findtext("hard_limit", "")),
+            int(limit.findtext("soft_limit_value", "")),
+            int(limit.findtext("used_space", "")),
+        )
+        for limit in xml("volume", "quota", name, "list").iter("limit")
+    }
+
+
+def learned_quotas(name: str) -> dict[str, tuple[int, int, int]]:
+    """The same as learned, the sets of a volume summed."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for each in learn.learn().quotas:
+        if each.volume == name and each.limit >= 0:
+            used = found.get(each.path, (0, 0, 0))[2] + each.used
+            found[each.path] = each.limit, each.soft_limit, used
+    return found
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("kind", "bricks"), [(("replica", "2"), 4), (("disperse", "3", "redundancy", "1"), 3)]
+)
+def test_quotas(glusterd: None, kind: tuple[str, ...], bricks: int) -> None:
+    with volume(*kind, bricks=bricks, counted=False, profiled=False) as subject:
+        gluster("volume", "quota", subject.name, "enable")
+        with subject.mount() as mount:
+            for place in ("a/b", "odd  \xe9", "empty"):
+                (mount / place).mkdir(parents=True)
+            for place, limit in (("/a/b", "10MB"), ("/odd  \xe9", "5MB"), ("/", "1GB")):
+                gluster("volume", "quota", subject.name, "limit-usage", place, limit)
+            gluster("volume", "quota", subject.name, "limit-usage", "/empty", "1MB", "33")
+            gluster("volume", "quota", subject.name, "limit-objects", "/a", "100")
+            for number in range(8):
+                with (mount / f"a/b/{number}").open("wb") as file:
+                    file.write(bytes(300_000 + number * 4096))
+                    os.fsync(file.fileno())
+            said = wait_for(
+                lambda: (found := quotas(subject.name))["/a/b"][2] >= 8 * 300_000 and found,
+                "the use to be known",
+            )
+            wait_for(lambda: learned_quotas(subject.name) == quotas(subject.name), "both to agree")
+            assert {*said} == {"/", "/a/b", "/odd  \xe9", "/empty"}
+            (told,) = xml("volume", "quota", subject.name, "list-objects").iter("limit")
+            objects = [q for q in learn.learn().quotas if q.path == "/a"]
+            assert {each.object_limit for each in objects} == {int(told.findtext("hard_limit", ""))}
+            assert sum(each.files for each in objects) == int(told.findtext("file_count", ""))
+            assert max(each.directories for each in objects) == int(told.findtext("dir_count", ""))
+        assert learn.learn().parts["quotas"] == ""
+
+
+@pytest.mark.timeout(300)
+def test_a_rebalance(glusterd: None) -> None:
+    with volume(bricks=2, counted=False, profiled=False) as subject:
+        with subject.mount() as mount:
+            for number in range(60):
+                (mount / f"f{number}").write_bytes(bytes(100 + number))
+        third = subject.directory / "third"
+        third.mkdir()
+        gluster("volume", "add-brick", subject.name, f"{HOST}:{third}", "force")
+        subject.bricks.append(third)
+        gluster("volume", "rebalance", subject.name, "start", "force")
+
+        def status() -> ElementTree.Element:
+            found = xml("volume", "rebalance", subject.name, "status").find(".//aggregate")
+            assert found is not None
+            return found
+
+        wait_for(lambda: status().findtext("statusStr") == "completed", "the rebalance", 60)
+        said = status()
+        found = wait_for(
+            lambda: (r := learn.learn().rebalances[subject.name]).status == "completed" and r,
+            "glusterd to write it down",
+        )
+        tags = ("files", "size", "lookups", "failures", "skipped")
+        assert found[1:6] == tuple(int(said.findtext(tag, "")) for tag in tags)
+        assert found.files > 0
+
+
+@pytest.mark.timeout(300)
+def test_split_brain(glusterd: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that both replicas changed alone, and one that only one of them changed."""
+    monkeypatch.setattr(on_disk, "SETTLED", -60.0)
+    options = {
+        **{"cluster.self-heal-daemon": "off", "cluster.data-self-heal": "off"},
+        **{"cluster.metadata-self-heal": "off", "cluster.entry-self-heal": "off"},
+        "network.ping-timeout": "3",
+    }
+    made = volume("replica", "2", bricks=2, options=options, counted=False, profiled=False)
+    with made as subject:
+        with subject.mount() as mount:
+            for name in ("both", "one", "none"):
+                (mount / name).write_bytes(b"0")
+            for number, names in ((0, ("both", "one")), (1, ("both",))):
+                brick = subject.bricks[number]
+                subject.kill(brick)
+                wait_for(lambda: not subject.connected(mount, brick), "the client to notice")  # noqa: B023
+                for name in names:
+                    with (mount / name).open("ab") as file:
+                        file.write(b"x%d" % number)
+                subject.start(force=True)
+                wait_for(lambda: subject.connected(mount, brick), "the client to be back")  # noqa: B023
+                for other in subject.bricks:
+                    wait_for(lambda: subject.connected(mount, other), "all bricks")  # noqa: B023
+
+        def said(command: str) -> set[str]:
+            text = gluster("volume", "heal", subject.name, "info", command).splitlines()
+            return {line for line in text if line.startswith(("/", "<gfid"))}
+
+        wait_for(lambda: said("split-brain") == {"/both"}, "GlusterFS to see the split-brain", 60)
+        gfids = {name: on_disk_gfid(subject.bricks[0] / name) for name in ("both", "one", "none")}
+        blames = learn.learn().blames
+        assert {(each.gfid, each.kind, each.blamed) for each in blames} == {
+            (gfids["both"], "data", 0),
+            (gfids["both"], "data", 1),
+            (gfids["one"], "data", 0),
+        }
+        # As the rule has it: an entry of which each brick of the set is blamed.
+        by_entry: dict[str, set[int]] = {}
+        for each in blames:
+            by_entry.setdefault(each.gfid, set()).add(each.blamed)
+        assert {gfid for gfid, blamed in by_entry.items() if len(blamed) == 2} == {gfids["both"]}
+
+
+def on_disk_gfid(path: Path) -> str:
+    value = os.getxattr(path, "trusted.gfid").hex()
+    return "-".join((value[:8], value[8:12], value[12:16], value[16:20], value[20:]))
+
+
+@pytest.mark.timeout(300)
+def test_volumes_bricks_and_daemons(glusterd: None) -> None:
+    with volume("replica", "3", "arbiter", "1", bricks=6, counted=False, profiled=False) as subject:
+        gluster("volume", "set", subject.name, "features.shard", "on")
+        gluster("volume", "bitrot", subject.name, "enable")
+
+        def said() -> dict[str, bool]:
+            """Whether each brick and daemon runs, as `gluster volume status` says."""
+            nodes = xml("volume", "status", subject.name).findall(".//node")
+            return {
+                (path if (path := node.findtext("path", "")) != "localhost" else name): (
+                    node.findtext("status") == "1"
+                )
+                for node in nodes
+                if node.find("path") is not None
+                for name in [node.findtext("hostname", "")]
+            }
+
+        def learned() -> dict[str, bool]:
+            state = learn.learn()
+            found = state.volumes[subject.name]
+            assert found
+            names = {"shd": "Self-heal Daemon", "bitd": "Bitrot Daemon", "scrub": "Scrubber Daemon"}
+            daemons = {names[d.name]: d.up for d in state.daemons if d.name in names}
+            return {**{brick.path: brick.online for brick in found.here}, **daemons}
+
+        wait_for(lambda: learned() == said(), f"both to agree: {learned()} and {said()}")
+        subject.kill(subject.bricks[4])
+        wait_for(lambda: learned() == said(), "both to see the dead brick")
+        assert [*learned().values()].count(False) == 1
+        told = xml("volume", "info", subject.name).find("volInfo/volumes/volume")
+        assert told is not None
+        found = learn.learn().volumes[subject.name]
+        assert found
+        assert (found.type, found.id) == (told.findtext("typeStr"), told.findtext("id"))
+        numbers = ("distCount", "replicaCount", "arbiterCount")
+        assert (found.distribute, found.replica, found.arbiter) == tuple(
+            int(told.findtext(tag, "")) for tag in numbers
+        )
+        assert found.options["shard"] == "on"
+        assert [(b.set, b.place) for b in found.here] == [(s, p) for s in (0, 1) for p in range(3)]
+        ports = {
+            node.findtext("path"): node.findtext("port")
+            for node in xml("volume", "status", subject.name).iter("node")
+        }
+        for brick in found.here:
+            if brick.online:
+                assert str(brick.port) == ports[brick.path]
+        subject.start(force=True)
+
+
+@pytest.mark.timeout(120)
+def test_glusterd_that_hangs_holds_up_nothing(glusterd: None, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    with volume("replica", "2", bricks=2, counted=False, profiled=False) as subject:
+        pid = glusterd_pid()
+        assert pid
+        with exporter(f"--state.file={state}") as serving:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                started = time.monotonic()
+                subprocess.run([*STATE, f"--file={state}"], check=True, timeout=20)
+                text = get(f"{serving.url}/metrics")
+                took = time.monotonic() - started
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert f'glupy_volume_started{{volume="{subject.name}"}} 1' in text
+            assert (
+                f'glupy_brick_online{{volume="{subject.name}",brick="{subject.bricks[0]}"' in text
+            )
+            assert 'glupy_daemon_up{daemon="glusterd",volume=""} 1' in text
+            assert took < 10
+    found = nodestate.read(state)
+    assert found
+    assert not any(found.parts.values())

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from glupy_exporter import values
 from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.metrics.exemplars import Exemplars
 from glupy_exporter.metrics.family import Block, Family, Histogram
 from glupy_exporter.node import errnos
 from glupy_exporter.node.bricks import OpenBrick
@@ -64,6 +65,10 @@ times the one before, and sizes just below those that programs and protocols use
 `--collector.fops.buckets=all`, latencies have bounds from 2^-20 s (1 us) to 2^6 s (64 s), each
 twice the one before, and the buckets of sizes are the block sizes of `gluster volume profile`.
 
+In OpenMetrics and protobuf, buckets of latencies have exemplars: gfid and client of the latest fop
+in the bucket that the brick has recorded: a slow, a sampled or a traced one. Prometheus keeps them
+with `--enable-feature=exemplar-storage`. A file that is not to be shown has none.
+
 While a brick runs a translator with layout version 1, quantiles of its durations are up to 4.6 %
 too low: the bounds of its buckets are powers of two of a microsecond, 4.9 % more than the bounds
 that `le` names."""
@@ -83,11 +88,18 @@ class Fops(Collector):
             "the classic buckets of latencies and I/O sizes to serve, of which each is a series: "
             "few or all",
             "WHICH",
-        )
+        ),
+        "exemplars": Setting(
+            values.switch,
+            True,
+            "give latency buckets exemplars, with gfid and client of a fop that the brick has "
+            "recorded, in the formats that have them (OpenMetrics, protobuf)",
+        ),
     }
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
+        self._exemplars = Exemplars(self.privacy) if self.setting("exemplars") else None
         self._duration, self._io_size = DURATION, IO_SIZE
         if self.setting("buckets") == "all":
             self._duration, self._io_size = (
@@ -99,7 +111,11 @@ class Fops(Collector):
         """The rows of a brick that runs."""
         fops = brick.segment.fops()
         names = [(fop.name,) for fop in fops]
-        durations = [Histogram(fop.buckets, fop.nanoseconds / 1e9) for fop in fops]
+        exemplars = self._exemplars.of(brick) if self._exemplars else {}
+        durations = [
+            Histogram(fop.buckets, fop.nanoseconds / 1e9, exemplars.get(fop.name, {}))
+            for fop in fops
+        ]
         created = brick.about.created
         yield Block(self._duration, names, durations, created)
         yield Block(IN_FLIGHT, names, [fop.in_flight for fop in fops])

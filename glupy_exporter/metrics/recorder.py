@@ -48,8 +48,8 @@ DROPPED = Family(
 )
 
 _MORE = """\
-The ring `slow` has slow fops. The ring `trace` has the fops that somebody traces.
-`/api/v1/slow` and `/api/v1/inflight` show single fops, as do `glupy-exporter slow` and
+The ring `slow` has slow fops. The ring `trace` has a sample of all fops, and those that somebody
+traces. `/api/v1/slow` and `/api/v1/inflight` show single fops, as do `glupy-exporter slow` and
 `glupy-exporter inflight`. `holder` is empty if the fop waits for no lock, or for one of which the
 brick does not know the holder."""
 

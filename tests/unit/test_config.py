@@ -48,7 +48,12 @@ def test_defaults() -> None:
         discovery_port=9714,
         discovery_address="*",
         collectors={
-            **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
+            **{
+                "bricks": {},
+                "fops": {"buckets": "few", "exemplars": True},
+                "internal": {},
+                "exporter": {},
+            },
             **{"recorder": {"limit": 5, "age": 60.0}},
             **{"facts": {}, "volumes": {}, "services": {}, "disks": {}},
             "pool": {"reachability": False},
@@ -105,7 +110,12 @@ def test_file(file: Path) -> None:
         discovery_port=1234,
         discovery_address="*.example.org",
         collectors={
-            **{"bricks": {}, "fops": {"buckets": "few"}, "internal": {}, "exporter": {}},
+            **{
+                "bricks": {},
+                "fops": {"buckets": "few", "exemplars": True},
+                "internal": {},
+                "exporter": {},
+            },
             **{"recorder": {"limit": 5, "age": 60.0}},
             **{"facts": {}, "volumes": {}, "services": {}, "disks": {}},
             "pool": {"reachability": False},

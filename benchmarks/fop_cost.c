@@ -2,11 +2,11 @@
  * Measures what real translators cost a fop, in one process, above a child that answers at once;
  * see fop_cost.py.
  *
- * Usage: fop_cost GLUPY DIRECTORY FOP FOPS ROUNDS THREADS [VARIANT]
+ * Usage: fop_cost GLUPY DIRECTORY FOP FOPS ROUNDS THREADS BEFORE [VARIANT]
  * GLUPY is the type of our translator, below the directory where GlusterFS looks for translators;
- * DIRECTORY is for its segment. FOP is readv or lookup. In each round every variant, or the one
- * named, gets FOPS fops from each of THREADS threads. Prints VARIANT and nanoseconds of processor
- * time a fop, a line for each round.
+ * BEFORE is that of an earlier version, or -. DIRECTORY is for their segments. FOP is readv or
+ * lookup. In each round every variant, or the one named, gets FOPS fops from each of THREADS
+ * threads. Prints VARIANT and nanoseconds of processor time a fop, a line for each round.
  */
 #include <glusterfs/defaults.h>
 #include <glusterfs/globals.h>
@@ -17,9 +17,14 @@
 #include <glusterfs/stack.h>
 #include <glusterfs/xlator.h>
 #include <glusterfs/client_t.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
+#include "layout.h"
 #include "processor_time.h"
 
 #define FILES 64U
@@ -289,40 +294,117 @@ measure(xlator_t *top, unsigned long threads)
     return sum / (double)threads;
 }
 
+/* Makes one of our translators, with a segment in a directory of its own. It makes the segment at
+ * the event. */
+static xlator_t *
+make_ours(const char *name, const char *type, const char *directory, char *recorder)
+{
+    xlator_t *xl = make(name, type, NULL, make("null", NULL, &null_fops, NULL));
+    char *segments;
+
+    if (asprintf(&segments, "%s/%s", directory, name) < 0)
+        die("memory");
+    set(xl, "segment-dir", segments);
+    set(xl, "recorder", recorder);
+    if (xlator_init(xl))
+        die("a translator does not start");
+    xl->notify(xl, GF_EVENT_PARENT_UP, xl);
+    return xl;
+}
+
+/* Maps the segment in a directory, once its maintenance thread has given it its name. */
+static char *
+map_segment(const char *directory, const char *name)
+{
+    char path[1024];
+    struct dirent *entry;
+    struct stat status;
+    DIR *entries;
+    int fd = -1;
+
+    while (fd < 0) {
+        snprintf(path, sizeof(path), "%s/%s", directory, name);
+        entries = opendir(path);
+        while (entries && (entry = readdir(entries)))
+            if (entry->d_name[0] != '.' && strstr(entry->d_name, ".seg")) {
+                snprintf(path, sizeof(path), "%s/%s/%s", directory, name, entry->d_name);
+                fd = open(path, O_RDWR);
+            }
+        if (entries)
+            closedir(entries);
+        usleep(1000);
+    }
+    if (fstat(fd, &status))
+        die("fstat");
+    return mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static void *
+table(char *segment, const char *name)
+{
+    struct glupy_header *header = (struct glupy_header *)segment;
+    struct glupy_entry *entry = (struct glupy_entry *)(segment + header->catalog_offset);
+
+    while (strcmp(entry->name, name) != 0)
+        entry++;
+    return segment + entry->offset;
+}
+
+/* Has the brick record all fops for the next seconds. */
+static void
+trace(char *segment)
+{
+    struct glupy_tracer *tracer = table(segment, "tracers");
+    struct glupy_control *control = table(segment, "control");
+    struct timespec now;
+
+    memset(tracer->fops, 0xff, sizeof(tracer->fops));
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    tracer->heartbeat = (uint64_t)now.tv_sec * 1000000000UL + (uint64_t)now.tv_nsec;
+    control->active[0] = 1;
+}
+
 int
 main(int argc, char **argv)
 {
-    static const char *const names[] = {"null", "pass-through", "io-stats", "glupy"};
-    enum { VARIANTS = sizeof(names) / sizeof(names[0]) };
+    static const char *const names[] = {"null",         "pass-through", "io-stats", "glupy",
+                                        "recorder-off", "traced",       "before"};
+    enum { NULL_CHILD, PASS, STATS, OURS, OFF, TRACED, BEFORE, VARIANTS };
     unsigned long rounds, threads, round, step, variant;
-    xlator_t *tops[VARIANTS];
+    xlator_t *tops[VARIANTS] = {NULL};
+    char *traced;
 
-    if (argc < 7 || (threads = strtoul(argv[6], NULL, 10)) > THREADS_MAX)
+    if (argc < 8 || (threads = strtoul(argv[6], NULL, 10)) > THREADS_MAX)
         return 2;
     lookups = strcmp(argv[3], "lookup") == 0;
     fops = strtoul(argv[4], NULL, 10);
     rounds = strtoul(argv[5], NULL, 10);
     prepare_context();
     /* Each translator has a child of its own, as a child knows its parent. */
-    tops[0] = make("null", NULL, &null_fops, NULL);
-    tops[1] = make("pass", NULL, &pass_fops, make("null", NULL, &null_fops, NULL));
-    tops[2] = make("stats", "debug/io-stats", NULL, make("null", NULL, &null_fops, NULL));
-    set(tops[2], "latency-measurement", "on");
-    set(tops[2], "count-fop-hits", "on");
-    tops[3] = make("benchmark-glupy", argv[1], NULL, make("null", NULL, &null_fops, NULL));
-    set(tops[3], "segment-dir", argv[2]);
-    if (xlator_init(tops[2]) || xlator_init(tops[3]))
+    tops[NULL_CHILD] = make("null", NULL, &null_fops, NULL);
+    tops[PASS] = make("pass", NULL, &pass_fops, make("null", NULL, &null_fops, NULL));
+    tops[STATS] = make("stats", "debug/io-stats", NULL, make("null", NULL, &null_fops, NULL));
+    set(tops[STATS], "latency-measurement", "on");
+    set(tops[STATS], "count-fop-hits", "on");
+    if (xlator_init(tops[STATS]))
         die("a translator does not start");
-    /* Our translator makes its segment at this event. */
-    tops[3]->notify(tops[3], GF_EVENT_PARENT_UP, tops[3]);
-    make_files(tops[2]);
-    open_files(tops[2]);
+    for (variant = OURS; variant <= TRACED; variant++)
+        tops[variant] = make_ours(names[variant], argv[1], argv[2], variant == OFF ? "off" : "on");
+    if (strcmp(argv[7], "-") != 0)
+        tops[BEFORE] = make_ours(names[BEFORE], argv[7], argv[2], "on");
+    traced = map_segment(argv[2], names[TRACED]);
+    make_files(tops[STATS]);
+    open_files(tops[STATS]);
     for (round = 0; round < rounds; round++)
         for (step = 0; step < VARIANTS; step++) {
             variant = (round + step) % VARIANTS;
-            if (argc == 7 || strcmp(argv[7], names[variant]) == 0)
+            if (variant == TRACED)
+                trace(traced);
+            if (tops[variant] && (argc == 8 || strcmp(argv[8], names[variant]) == 0))
                 printf("%s %.3f\n", names[variant], measure(tops[variant], threads));
         }
-    tops[3]->fini(tops[3]);
+    for (variant = OURS; variant < VARIANTS; variant++)
+        if (tops[variant])
+            tops[variant]->fini(tops[variant]);
     return 0;
 }

@@ -10,9 +10,12 @@ one.
 Reads are what io-stats keeps counters of each file for, as ours does for every fop: there ours has
 to cost no more than a part of it. Of a lookup it only counts and times the fop.
 
+Then the same for the flight recorder: as shipped, switched off, and while somebody traces all fops;
+and for an earlier version of the translator, if its ``glupy.so`` is given.
+
 Exits with 1 if ours misses a target.
 
-Usage: ``python -m benchmarks.fop_cost``
+Usage: ``python -m benchmarks.fop_cost [GLUPY_SO_OF_AN_EARLIER_VERSION]``
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from glupy_exporter.builder import build
+from glupy_exporter.builder import build, header
 
 VARIANTS = ("null", "pass-through", "io-stats", "glupy")
 FOPS = ("readv", "lookup")
@@ -35,6 +38,8 @@ ROUNDS = 21
 FOPS_A_ROUND = 60_000
 MOST_NANOSECONDS = 120.0
 MOST_OF_IO_STATS = 0.6
+MOST_OF_BEFORE = {"readv": 1.3, "lookup": 1.4}
+MOST_TRACED = 200.0
 
 
 def compile_harness(directory: Path) -> Path:
@@ -43,27 +48,38 @@ def compile_harness(directory: Path) -> Path:
     program = directory / "fop_cost"
     source = Path(__file__).with_suffix(".c")
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
-    flags += ["-Wno-cast-function-type", *build.defines(gluster), *build.includes(gluster)]
+    (directory / "layout.h").write_text(header.render(), encoding="utf-8")
+    flags += [
+        f"-I{directory}",
+        "-Wno-cast-function-type",
+        *build.defines(gluster),
+        *build.includes(gluster),
+    ]
     library = [f"-L{gluster.library.parent}", "-l:libglusterfs.so.0", "-pthread"]
     subprocess.run(["cc", *flags, "-o", program, source, *library], check=True)
     return program
 
 
+def _type(shared_object: Path) -> str:
+    """The type by which GlusterFS finds a translator that is not in its directory."""
+    return f"{'../' * 20}{shared_object.absolute().with_suffix('').relative_to('/')}"
+
+
 class Harness:
     """The program, with a translator built for it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, before: Path | None) -> None:
         self._program = compile_harness(directory)
         shared_object = build.build(directory / "xlator")
-        # GlusterFS puts its directory of translators before, from which this leads out.
-        self._type = f"{'../' * 20}{shared_object.with_suffix('').relative_to('/')}"
+        self._type = _type(shared_object)
+        self._before = _type(before) if before else "-"
         self._segments = directory / "segments"
         self._segments.mkdir()
 
     def command(self, fop: str, fops: int, rounds: int, threads: int) -> list[str]:
         """What to run."""
         words = [self._program, self._type, self._segments, fop, fops, rounds, threads]
-        return [*map(str, words)]
+        return [*map(str, words), self._before]
 
     def rounds(self, fop: str, threads: int) -> dict[str, list[float]]:
         """Nanoseconds a fop of each variant in each round."""
@@ -96,12 +112,15 @@ def more(found: dict[str, list[float]], variant: str) -> list[float]:
 def times(harness: Harness) -> list[str]:
     """Print the table of times; what misses its target."""
     missed = []
+    alone = {}
     print("| fop | threads | empty translator | io-stats more | glupy more | quartiles | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for fop in FOPS:
         ours_of: dict[int, float] = {}
         for threads in THREADS:
             found = harness.rounds(fop, threads)
+            if threads == 1:
+                alone[fop] = found
             empty = statistics.median(a - b for a, b in zip(found["pass-through"], found["null"]))
             stats = statistics.median(more(found, "io-stats"))
             ours = statistics.median(more(found, "glupy"))
@@ -117,6 +136,31 @@ def times(harness: Harness) -> list[str]:
             missed.append(f"{fop}: ours counts nothing")
         if ours_of[1] > MOST_NANOSECONDS:
             missed.append(f"{fop}: {ours_of[1]:.0f} ns with one thread")
+    return missed + recorder(alone)
+
+
+def recorder(found: dict[str, dict[str, list[float]]]) -> list[str]:
+    """Print what the recorder costs with one thread; what misses its target.
+
+    ``found`` has the rounds of each fop.
+    """
+    missed = []
+    print(
+        "\n| fop | before | recorder off | as shipped | to before | traced | more than as shipped |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for fop, rounds in found.items():
+        names = ("before", "recorder-off", "glupy", "traced")
+        before, off, ours, traced = (
+            statistics.median(more(rounds, name)) if name in rounds else 0.0 for name in names
+        )
+        cells = [fop, *(f"{each:.0f} ns" for each in (before, off, ours))]
+        cells += [f"{ours / before:.2f}" if before else "", f"{traced:.0f} ns"]
+        print(f"| {' | '.join([*cells, f'{traced - ours:.0f} ns'])} |", flush=True)
+        if before and ours / before > MOST_OF_BEFORE[fop]:
+            missed.append(f"{fop}: {ours / before:.2f} x the version before")
+        if traced - ours > MOST_TRACED:
+            missed.append(f"{fop}: a trace takes {traced - ours:.0f} ns")
     return missed
 
 
@@ -133,7 +177,7 @@ def counts(harness: Harness) -> None:
 def main() -> int:
     """Print both tables."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        harness = Harness(Path(name))
+        harness = Harness(Path(name), Path(sys.argv[1]) if len(sys.argv) > 1 else None)
         missed = times(harness)
         if shutil.which("valgrind"):
             counts(harness)

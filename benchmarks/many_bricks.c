@@ -197,6 +197,7 @@ spool(struct glupy_segment *const *bricks, uint32_t set, struct spooled *lingeri
 static struct glupy_segment *
 make(const char *directory, uint32_t node, uint32_t set)
 {
+    static const uint8_t classes[GLUPY_FOPS_MAX];
     uint32_t group = node / REPLICAS;
     char path[256], volume[32], brick[64], host[32], error[512];
     struct glupy_segment_options options = {
@@ -213,6 +214,11 @@ make(const char *directory, uint32_t node, uint32_t set)
         .client_slots = GLUPY_CLIENT_SLOTS_DEFAULT,
         .half_life = HALF_LIFE,
         .enabled = true,
+        .fop_classes = classes,
+        .slow_records = GLUPY_SLOW_RECORDS_DEFAULT,
+        .trace_records = GLUPY_TRACE_RECORDS_DEFAULT,
+        .flights = GLUPY_FLIGHTS_DEFAULT,
+        .held_locks = GLUPY_HELD_LOCKS_DEFAULT,
     };
     struct glupy_segment *segment, *retired = NULL;
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.schema.quantities import FOPS_OF_KIND
+from glupy_exporter.schema.quantities import FOPS_OF_CLASS, FOPS_OF_KIND
 
 NOT_WRAPPED = {
     "getspec": "glusterd answers it before any brick's graph is asked",
@@ -27,8 +27,25 @@ _FILE_ARGUMENT = {"copy_file_range": "fd_out"}
 _NOTES = {
     "put": "note_bytes(frame, iov_length(vector, count))",
     "rename": "note_replaced(frame, segment, newloc)",
+    "flush": "note_closed(frame, segment, fd)",
+    "getxattr": "note_cleared(segment, loc_file(loc), name)",
+    "fgetxattr": "note_cleared(segment, fd_file(fd), name)",
 }
 """The C call by which a fop keeps what is needed of its arguments until its reply."""
+
+_LOCKS = {
+    "lk": "asked_lk(fd, cmd, flock)",
+    "inodelk": "asked_inodelk(volume, cmd, flock)",
+    "finodelk": "asked_inodelk(volume, cmd, flock)",
+    "entrylk": "asked_entrylk(this->private, volume, basename, cmd, type)",
+    "fentrylk": "asked_entrylk(this->private, volume, basename, cmd, type)",
+    "lease": "asked_lease(lease)",
+}
+"""The C expression for what a fop about a lock asks for."""
+
+_OFFSETS = ("offset", "off_out")
+_SIZES = ("size", "len")
+"""Parameters that say where and how much a fop reads, writes or changes."""
 
 _ENUM_NAME = {"readv": "READ", "writev": "WRITE"}
 _WIND = ["call_frame_t *frame", "xlator_t *this"]
@@ -121,6 +138,22 @@ class Fop:
             if chosen in (None, name) and declaration.startswith(("loc_t *", "fd_t *")):
                 return f"{declaration.split('_t')[0]}_file({name})"
         return "no_file()"
+
+    @property
+    def asked(self) -> str:
+        """C expression for the arguments that the recorder keeps."""
+        if self.member in _LOCKS:
+            return _LOCKS[self.member]
+        names = [name for _, name in self.wind.parameters]
+        offset = next((name for name in names if name in _OFFSETS), "0")
+        size = next((name for name in names if name in _SIZES), "0")
+        if "vector" in names:
+            size = "iov_length(vector, count)"
+        data = f"asked_data({offset}, {size})"
+        for declaration, name in self.wind.parameters:
+            if declaration.startswith("loc_t *"):
+                return f"asked_entry({name}, {data})"
+        return data
 
     @property
     def note(self) -> str:
@@ -221,7 +254,7 @@ _WRAPPER = """\
 static int32_t
 glupy_{member}_cbk({unwind_declarations})
 {{
-    glupy_end(frame, cookie, this, GF_FOP_{enum}, {kind}, op_ret, op_errno, {reply_file});
+    glupy_end(frame, cookie, this, GF_FOP_{enum}, {kind}, {locks}, op_ret, op_errno, {reply_file});
     keep(frame, (struct kept){{0}});
     STACK_UNWIND_STRICT({member}, frame, op_ret, op_errno{unwind_names});
     return 0;
@@ -232,7 +265,8 @@ glupy_{member}({wind_declarations})
 {{
     xlator_t *child = FIRST_CHILD(this);
     void *counted;
-    struct glupy_segment *segment = glupy_begin(frame, this, GF_FOP_{enum}, {file}, &counted);
+    struct glupy_segment *segment =
+        glupy_begin(frame, this, GF_FOP_{enum}, {file}, {asked}, &counted);
 
     if (segment) {{{note}
         STACK_WIND_COOKIE(frame, glupy_{member}_cbk, counted, child,
@@ -256,6 +290,8 @@ def render(fops: list[Fop], enum: dict[str, int]) -> str:
                 enum=fop.enum,
                 kind=fop.kind,
                 file=fop.file,
+                asked=fop.asked,
+                locks="true" if fop.member in _LOCKS else "false",
                 note=fop.note,
                 reply_file=fop.reply_file,
                 wind_declarations=fop.wind.declarations(),
@@ -268,6 +304,11 @@ def render(fops: list[Fop], enum: dict[str, int]) -> str:
     parts += [f"    .{fop.member} = glupy_{fop.member},\n" for fop in fops]
     parts.append("};\n\nconst char *const glupy_fop_names[GF_FOP_MAXVALUE] = {\n")
     parts += [f'    [GF_FOP_{name}] = "{name.lower()}",\n' for name in enum]
+    parts.append("};\n\nconst uint8_t glupy_fop_classes[GF_FOP_MAXVALUE] = {\n")
+    for kind, names in FOPS_OF_CLASS.items():
+        for name in names:
+            if name.upper() in enum:
+                parts.append(f"    [GF_FOP_{name.upper()}] = GLUPY_CLASS_{kind.upper()},\n")
     parts.append("};\n")
     return "".join(parts)
 

@@ -8,12 +8,15 @@
 #include <glusterfs/defaults.h>
 
 #include "glupy.h"
+#include "locks.h"
+#include "recorder.h"
 
 /* What a fop keeps in its frame->end until it comes back. GlusterFS writes there only if it
  * measures latencies, and only when the fop goes on to the translator above. */
 struct kept {
-    uint64_t key;  /* of its file; 0: not known yet */
-    uint64_t note; /* of a rename or a put: see note_replaced and note_bytes */
+    uint64_t key;    /* of its file; 0: not known yet */
+    uint32_t note;   /* of a rename or a put: see note_replaced and note_bytes */
+    uint32_t listed; /* its entry among the fops under way */
 };
 _Static_assert(sizeof(struct kept) == sizeof(struct timespec), "frame->end holds it");
 
@@ -171,14 +174,14 @@ iatt_file(const struct iatt *iatt)
     return iatt ? named(iatt->ia_gfid, iatt->ia_type) : no_file();
 }
 
-/* Finds the place of a file; for a shard that of the file that it belongs to. The slot is
+/* Finds the place of a file; for a shard that of the file that it belongs to, which `base` then
+ * has. The slot is
  * GLUPY_NO_SLOT if the file is not known yet, and FILE_REFUSED - 1 if it is known but has none. */
 static inline struct glupy_place
 file_place(struct glupy_segment *segment, struct named file, uint64_t now, uint64_t *key,
-           bool *shard)
+           bool *shard, uint8_t base[16])
 {
     struct glupy_place place = {.slot = GLUPY_NO_SLOT};
-    uint8_t base[16];
 
     if (file.gfid)
         *key = glupy_file_key(segment, file.gfid);
@@ -255,16 +258,210 @@ client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t n
     return glupy_take_seat(segment, root->client, root->client->tbl_index, &peer, now);
 }
 
+/* A fop's arguments that only the recorder needs. */
+static inline struct glupy_asked
+asked_data(uint64_t offset, uint64_t size)
+{
+    return (struct glupy_asked){.offset = offset, .size = size};
+}
+
+/* Adds the entry of a directory that a fop names, if it names one. */
+static inline struct glupy_asked
+asked_entry(const loc_t *loc, struct glupy_asked asked)
+{
+    if (loc->name && loc->name[0]) {
+        asked.text = loc->name;
+        asked.parent = loc->parent ? loc->parent->gfid : loc->pargfid;
+    }
+    return asked;
+}
+
+static uint64_t
+hash_bytes(const struct glupy_seed *seed, uint64_t hash, const char *bytes, size_t length)
+{
+    size_t done, part;
+    uint64_t word;
+
+    for (done = 0; done < length; done += part) {
+        part = length - done < sizeof(word) ? length - done : sizeof(word);
+        word = 0;
+        memcpy(&word, bytes + done, part);
+        hash = glupy_hash(seed, hash, word);
+    }
+    return hash;
+}
+
+/* The hash of the owner of a lock, which differs between processes of a client. */
+static inline uint64_t
+lock_owner(const struct glupy_segment *segment, const call_stack_t *root)
+{
+    const gf_lkowner_t *owner = &root->lk_owner;
+    size_t length = owner->len > 0 && (size_t)owner->len <= sizeof(owner->data) ? owner->len : 0;
+
+    return hash_bytes(&segment->files.seed, length, owner->data, length);
+}
+
+static inline uint8_t
+lock_type(int32_t type)
+{
+    return type == F_RDLCK ? GLUPY_LOCK_READ : type == F_WRLCK ? GLUPY_LOCK_WRITE : GLUPY_UNLOCK;
+}
+
+/* A request for a range. It has no type if it only asks who has a lock. */
+static inline struct glupy_asked
+asked_range(uint8_t kind, int32_t cmd, const struct gf_flock *flock)
+{
+    struct glupy_asked asked = {.lock_kind = kind};
+
+    if (!flock)
+        return asked;
+    asked.offset = (uint64_t)flock->l_start;
+    asked.length = (uint64_t)flock->l_len;
+    if (cmd == F_SETLK || cmd == F_SETLKW || cmd == F_SETLK64 || cmd == F_SETLKW64)
+        asked.lock_type = lock_type(flock->l_type);
+    /* The range before the start; see pl_lk of features/locks. */
+    if (flock->l_len < 0) {
+        asked.offset += asked.length;
+        asked.length = -asked.length;
+    }
+    return asked;
+}
+
+static inline struct glupy_asked
+asked_lk(const fd_t *fd, int32_t cmd, const struct gf_flock *flock)
+{
+    struct glupy_asked asked = asked_range(GLUPY_LK, cmd, flock);
+
+    asked.fd = fd;
+    return asked;
+}
+
+static inline struct glupy_asked
+asked_inodelk(const char *domain, int32_t cmd, const struct gf_flock *flock)
+{
+    struct glupy_asked asked = asked_range(GLUPY_INODELK, cmd, flock);
+
+    asked.text = domain;
+    return asked;
+}
+
+/* The hash of the name stands in place of an offset. */
+static inline struct glupy_asked
+asked_entrylk(const struct glupy_private *private, const char *domain, const char *name,
+              entrylk_cmd cmd, entrylk_type type)
+{
+    const struct glupy_segment *segment =
+        private ? __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE) : NULL;
+    struct glupy_asked asked = {.lock_kind = GLUPY_ENTRYLK, .text = domain};
+
+    if (name && segment)
+        asked.offset = hash_bytes(&segment->files.seed, 1, name, strlen(name));
+    asked.length = name ? 1 : 0;
+    if (cmd == ENTRYLK_UNLOCK)
+        asked.lock_type = GLUPY_UNLOCK;
+    else
+        asked.lock_type = type == ENTRYLK_RDLCK ? GLUPY_LOCK_READ : GLUPY_LOCK_WRITE;
+    return asked;
+}
+
+static inline struct glupy_asked
+asked_lease(const struct gf_lease *lease)
+{
+    struct glupy_asked asked = {.lock_kind = GLUPY_LEASE};
+
+    if (!lease)
+        return asked;
+    if (lease->cmd == GF_UNLK_LEASE)
+        asked.lock_type = GLUPY_UNLOCK;
+    else if (lease->cmd == GF_SET_LEASE)
+        asked.lock_type = lease->lease_type == GF_RD_LEASE ? GLUPY_LOCK_READ : GLUPY_LOCK_WRITE;
+    return asked;
+}
+
+/* Prepares a fop about a lock: an unlock is believed as soon as it passes. Leases are not listed
+ * as held, as the brick takes them back by itself. */
+static __attribute__((noinline)) void
+begin_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_t *this,
+           const uint8_t *gfid, struct glupy_asked *asked)
+{
+    struct glupy_lock lock = {
+        .gfid = gfid,
+        .domain = (const uint8_t *)asked->text,
+        .domain_length = asked->text ? (uint32_t)strnlen(asked->text, UINT8_MAX) : 0,
+        .kind = asked->lock_kind,
+        .connection = frame->root->client,
+        .start = asked->offset,
+        .length = asked->length,
+    };
+
+    asked->owner = lock.owner = lock_owner(segment, frame->root);
+    if (!gfid || lock.kind == GLUPY_LEASE)
+        return;
+    if (asked->lock_type == GLUPY_UNLOCK)
+        glupy_lock_returned(segment, &lock);
+    else if (asked->lock_type && asked->fd)
+        /* GlusterFS tells of the end of a descriptor only who has something there. */
+        (void)fd_ctx_set((fd_t *)asked->fd, this, 1);
+}
+
+/* Lists a lock that was granted. */
+static __attribute__((noinline)) void
+end_lock(struct glupy_segment *segment, const call_frame_t *frame,
+         const struct glupy_flight *flight, uint64_t now)
+{
+    struct glupy_lock lock = {
+        .connection = frame->root->client,
+        .uid = frame->root->uid,
+        .pid = frame->root->pid,
+        .now = now,
+    };
+
+    if (!flight) {
+        glupy_add(&segment->numbers->unlisted_locks, 1);
+        return;
+    }
+    if (flight->lock_kind == GLUPY_LEASE || !flight->lock_type ||
+        flight->lock_type == GLUPY_UNLOCK || is_null(flight->gfid))
+        return;
+    lock.client = flight->client;
+    lock.gfid = flight->gfid;
+    lock.domain = flight->text;
+    lock.domain_length = flight->text_length;
+    lock.kind = flight->lock_kind;
+    lock.type = flight->lock_type;
+    lock.fd = segment->flight_fds[flight - segment->flights];
+    lock.owner = flight->owner;
+    lock.start = flight->offset;
+    lock.length = flight->length;
+    glupy_lock_granted(segment, &lock);
+}
+
+/* Who sent a fop; the client has a tag while it has a slot. */
+static inline struct glupy_sender
+sender(const struct glupy_segment *segment, const call_stack_t *root, uint32_t client)
+{
+    return (struct glupy_sender){
+        .client = client == GLUPY_NO_SLOT ? 0 : glupy_load(&segment->clients.tags[client]),
+        .uid = root->uid,
+        .gid = root->gid,
+        .pid = root->pid,
+    };
+}
+
 /* Counts the start of a fop. Returns NULL if counting is off; then the fop need not come back. */
 static inline struct glupy_segment *
-glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct named file_named,
-            void **cookie)
+glupy_begin(call_frame_t *frame, xlator_t *this, uint32_t fop, struct named file_named,
+            struct glupy_asked asked, void **cookie)
 {
     struct glupy_private *private = this->private;
     struct glupy_place file = {.slot = GLUPY_NO_SLOT}, client = {.slot = GLUPY_NO_SLOT};
     struct glupy_segment *segment;
+    struct glupy_sender from;
+    struct kept kept = {0};
+    uint32_t lane;
+    uint8_t base[16];
     bool shard = false;
-    uint64_t now, key = 0;
+    uint64_t now;
 
     /* After fini there is no private data. */
     segment = private ? __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE) : NULL;
@@ -273,13 +470,22 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
     clock_gettime(CLOCK_MONOTONIC, &frame->begin);
     now = timespec_ns(&frame->begin);
     if (!internal_origin(frame->root)) {
-        file = file_place(segment, file_named, now, &key, &shard);
+        file = file_place(segment, file_named, now, &kept.key, &shard, base);
         if (frame->root->client)
             client = client_place(segment, frame->root, now);
     }
-    keep(frame, (struct kept){.key = key});
+    lane = glupy_lane(segment);
+    if (__atomic_load_n(&segment->recording, __ATOMIC_RELAXED)) {
+        if (asked.lock_kind)
+            begin_lock(segment, frame, this, file_named.gfid, &asked);
+        from = sender(segment, frame->root, client.slot);
+        kept.listed =
+            glupy_flight_begin(segment, lane, fop, now,
+                               shard && !asked.lock_kind ? base : file_named.gfid, &from, &asked);
+    }
+    keep(frame, kept);
     *cookie = cookie_pack(segment, file, shard, client);
-    glupy_count_start(segment, glupy_lane(segment), fop);
+    glupy_count_start(segment, lane, fop);
     return segment;
 }
 
@@ -287,18 +493,50 @@ glupy_begin(call_frame_t *frame, const xlator_t *this, uint32_t fop, struct name
 static inline void
 note_bytes(call_frame_t *frame, size_t bytes)
 {
-    keep(frame, (struct kept){.key = recall(frame).key, .note = bytes});
+    struct kept kept = recall(frame);
+
+    kept.note = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+    keep(frame, kept);
 }
 
-/* Notes the key of the file that a rename replaces, if there is one. */
+/* Notes the slot of the file that a rename replaces, plus one, if it has one. */
 static inline void
 note_replaced(call_frame_t *frame, const struct glupy_segment *segment, const loc_t *loc)
 {
     struct named file = loc_file(loc);
+    struct kept kept = recall(frame);
 
     if (file.gfid)
-        keep(frame,
-             (struct kept){.key = recall(frame).key, .note = glupy_file_key(segment, file.gfid)});
+        kept.note = glupy_table_find(&segment->files, glupy_file_key(segment, file.gfid)) + 1;
+    keep(frame, kept);
+}
+
+/* Notes that a process gives its locks on a file back by closing it, or the server all those of a
+ * descriptor whose client has gone; see pl_flush of features/locks. */
+static inline void
+note_closed(const call_frame_t *frame, struct glupy_segment *segment, const fd_t *fd)
+{
+    bool all = frame->root->lk_owner.len == 0;
+
+    if (glupy_any_lock(segment))
+        glupy_locks_closed(segment, fd->inode->gfid, frame->root->client,
+                           lock_owner(segment, frame->root), all ? fd : NULL);
+}
+
+/* Notes that an administrator clears locks; see clrlk_parse_args of features/locks. */
+static inline void
+note_cleared(struct glupy_segment *segment, struct named file, const char *name)
+{
+    static const char command[] = "glusterfs.clrlk.t";
+
+    if (!name || strncmp(name, command, sizeof(command) - 1) != 0 || !file.gfid ||
+        strstr(name, ".kblocked"))
+        return;
+    name += sizeof(command) - 1;
+    glupy_locks_cleared(segment, file.gfid,
+                        *name == 'i'   ? GLUPY_INODELK
+                        : *name == 'e' ? GLUPY_ENTRYLK
+                                       : GLUPY_LK);
 }
 
 /* Has the maintenance thread look for a file's name again, as it got another or lost one. */
@@ -315,18 +553,19 @@ name_changed(struct glupy_segment *segment, uint32_t slot, bool unlinked)
     __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
 }
 
-/* `slot` is that of the file that the fop is about, `replaced` is what note_replaced has kept. */
+/* `slot` is that of the file that the fop is about, `replaced` is what note_replaced has kept. If
+ * that slot was given away meanwhile, its new owner's name is looked up once more. */
 static inline void
 names_changed(struct glupy_segment *segment, uint32_t slot, uint32_t fop, ia_type_t type,
-              uint64_t replaced)
+              uint32_t replaced)
 {
     name_changed(segment, slot, fop != GF_FOP_RENAME);
     if (fop != GF_FOP_RENAME)
         return;
     if (type == IA_IFDIR)
         __atomic_store_n(&segment->names_stale, 1, __ATOMIC_RELAXED);
-    if (replaced)
-        name_changed(segment, glupy_table_find(&segment->files, replaced), true);
+    if (replaced && replaced <= segment->files.sets * GLUPY_WAYS)
+        name_changed(segment, replaced - 1, true);
 }
 
 /* Learns the file of a shard that was found or made just now: the one in the slot, unless that was
@@ -404,15 +643,32 @@ count_places(struct glupy_segment *segment, const call_frame_t *frame, struct co
         names_changed(segment, file, fop, reply.type, recall(frame).note);
 }
 
+/* Hands a fop that came back to the recorder. Only few fops are, so this is kept out of the code
+ * of the others. */
+static __attribute__((cold, noinline)) void
+record(struct glupy_segment *segment, struct glupy_ended *ended, const call_frame_t *frame,
+       struct cookie cookie)
+{
+    uint32_t client = GLUPY_NO_SLOT;
+
+    if (cookie.client && still_held(&segment->clients, cookie.client - 1, cookie.client_generation,
+                                    CLIENT_GENERATION_BITS))
+        client = cookie.client - 1;
+    ended->sender = sender(segment, frame->root, client);
+    glupy_record(segment, ended);
+}
+
 /* Counts a fop that comes back; `reply` names the file for fops that did not know it. */
 static inline void
 glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, uint32_t fop,
-          uint32_t kind, int32_t op_ret, int32_t op_errno, struct named reply)
+          uint32_t kind, bool locks, int32_t op_ret, int32_t op_errno, struct named reply)
 {
     struct glupy_private *private = this->private;
     struct glupy_outcome outcome = {.kind = kind, .failed = op_ret < 0};
     struct cookie cookie = cookie_unpack(packed);
     struct glupy_segment *segment;
+    struct glupy_flight *flight;
+    struct glupy_ended ended;
     uint32_t lane, origin;
 
     segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
@@ -436,6 +692,23 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
             glupy_count_io(segment, lane, kind, outcome.bytes);
     }
     origin = internal_origin(frame->root);
+    flight = glupy_flight(segment, recall(frame).listed);
+    if (glupy_notable(segment, fop, outcome.ns, outcome.now)) {
+        ended = (struct glupy_ended){.now = outcome.now,
+                                     .ns = outcome.ns,
+                                     .flight = flight,
+                                     .gfid = outcome.failed ? NULL : reply.gfid,
+                                     .bytes = outcome.bytes,
+                                     .fop = fop,
+                                     .lane = lane,
+                                     .data = kind != GLUPY_METADATA,
+                                     .error = outcome.failed ? (op_errno ? op_errno : -1) : 0};
+        record(segment, &ended, frame, cookie);
+    }
+    if (locks && !outcome.failed && __atomic_load_n(&segment->recording, __ATOMIC_RELAXED))
+        end_lock(segment, frame, flight, outcome.now);
+    if (flight)
+        glupy_flight_end(segment, lane, flight);
     if (origin)
         glupy_count_internal(segment, origin - 1, &outcome);
     else

@@ -4,6 +4,7 @@
  * hands every fop on untouched.
  */
 #include "glupy.h"
+#include "locks.h"
 
 #include <glusterfs/defaults.h>
 #include <glusterfs/statedump.h>
@@ -68,7 +69,9 @@ reshape(xlator_t *this, struct glupy_options *now, struct glupy_options *before)
     char *directory = now->segment_dir;
 
     if (now->file_slots == before->file_slots && now->client_slots == before->client_slots &&
-        now->client_detail == before->client_detail &&
+        now->client_detail == before->client_detail && now->slow_records == before->slow_records &&
+        now->trace_records == before->trace_records &&
+        now->in_flight_slots == before->in_flight_slots && now->lock_slots == before->lock_slots &&
         strcmp(now->segment_dir, before->segment_dir) == 0)
         return;
     if (make_or_log(this) || !((struct glupy_private *)this->private)->segment)
@@ -76,6 +79,10 @@ reshape(xlator_t *this, struct glupy_options *now, struct glupy_options *before)
     now->file_slots = before->file_slots;
     now->client_slots = before->client_slots;
     now->client_detail = before->client_detail;
+    now->slow_records = before->slow_records;
+    now->trace_records = before->trace_records;
+    now->in_flight_slots = before->in_flight_slots;
+    now->lock_slots = before->lock_slots;
     now->segment_dir = before->segment_dir;
     before->segment_dir = directory;
 }
@@ -99,6 +106,10 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
     if (private->segment) {
         glupy_store(&private->segment->numbers->enabled, now->enabled);
         glupy_store(&private->segment->numbers->half_life, now->half_life);
+        /* Twice, as a fop that came before may list a lock after it. */
+        if (!before.enabled || !before.recorder)
+            glupy_locks_clear(private->segment);
+        glupy_set_recorder(private->segment, now);
     }
     __atomic_store_n(&private->counting, now->enabled ? private->segment : NULL, __ATOMIC_RELEASE);
     if (now->enabled != before.enabled)
@@ -177,8 +188,24 @@ client_gone(xlator_t *this, client_t *client)
     if (!private)
         return 0;
     segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
-    if (segment)
+    if (segment) {
         glupy_connection_leave(segment, client, client->tbl_index);
+        glupy_locks_left(segment, client);
+    }
+    return 0;
+}
+
+/* A descriptor on which an application took locks is closed for good. */
+static int32_t
+descriptor_gone(xlator_t *this, fd_t *fd)
+{
+    struct glupy_private *private = this->private;
+    struct glupy_segment *segment;
+
+    (void)fd_ctx_del(fd, this, NULL);
+    segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
+    if (segment && glupy_any_lock(segment))
+        glupy_locks_closed(segment, fd->inode->gfid, NULL, 0, fd);
     return 0;
 }
 
@@ -230,6 +257,7 @@ dump_private(xlator_t *this)
 }
 
 static struct xlator_cbks callbacks = {
+    .release = descriptor_gone,
     .client_disconnect = client_gone,
     .client_destroy = client_gone,
 };

@@ -59,6 +59,11 @@ struct glupy_private {
 
 extern struct xlator_fops glupy_fops;
 extern const char *const glupy_fop_names[GF_FOP_MAXVALUE];
+extern const uint8_t glupy_fop_classes[GF_FOP_MAXVALUE];
+
+/* Hands the options of the recorder to a segment. */
+void
+glupy_set_recorder(struct glupy_segment *segment, const struct glupy_options *options);
 
 /* Fills in the volume, brick and host of this translator. Returns -1 if memory runs out. */
 int

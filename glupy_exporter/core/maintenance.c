@@ -8,6 +8,7 @@
 
 #include "glupy.h"
 #include "handle.h"
+#include "recorder.h"
 
 #define NAMES_A_ROUND 4096    /* bounds how often one round takes the inode table's lock */
 #define DISK_NAMES_A_ROUND 16 /* bounds the load on the brick's disk */
@@ -351,6 +352,7 @@ look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32
     const inode_table_t *table = inode_table(this);
 
     glupy_store(&segment->numbers->heartbeat, glupy_monotonic_ns());
+    glupy_tracers_expire(segment, glupy_monotonic_ns());
     glupy_segment_follow_clock(segment);
     if (table)
         count_inodes(segment->numbers, table);

@@ -3,6 +3,8 @@
  * all that is freed with it. Both glupy.c and the maintenance thread use this.
  */
 #include "glupy.h"
+#include "locks.h"
+#include "recorder.h"
 
 static void
 retire(struct glupy_private *private, struct glupy_segment *segment)
@@ -10,6 +12,24 @@ retire(struct glupy_private *private, struct glupy_segment *segment)
     glupy_segment_retire(segment);
     segment->next = private->retired;
     private->retired = segment;
+}
+
+void
+glupy_set_recorder(struct glupy_segment *segment, const struct glupy_options *options)
+{
+    const struct glupy_recorder_options recorder = {
+        .on = options->recorder,
+        .one_in = options->sample,
+        .slow_ms = {[GLUPY_CLASS_METADATA] = options->slow_metadata,
+                    [GLUPY_CLASS_READ] = options->slow_read,
+                    [GLUPY_CLASS_WRITE] = options->slow_write,
+                    [GLUPY_CLASS_LOCK] = options->slow_lock},
+    };
+
+    /* While fops are not looked at, locks are given back unseen. */
+    if (!options->enabled || !options->recorder)
+        glupy_locks_clear(segment);
+    glupy_recorder_set(segment, &recorder);
 }
 
 int
@@ -32,6 +52,11 @@ glupy_make_segment(xlator_t *this, char *error, size_t error_size)
         .client_processes = private->options.client_detail == GLUPY_CLIENT_DETAIL_PROCESS,
         .half_life = private->options.half_life,
         .enabled = private->options.enabled,
+        .fop_classes = glupy_fop_classes,
+        .slow_records = private->options.slow_records,
+        .trace_records = private->options.trace_records,
+        .flights = private->options.in_flight_slots,
+        .held_locks = private->options.lock_slots,
     };
 
     segment = glupy_segment_create(&options, &private->retired, error, error_size);
@@ -42,6 +67,7 @@ glupy_make_segment(xlator_t *this, char *error, size_t error_size)
         retire(private, segment);
         return -1;
     }
+    glupy_set_recorder(segment, &private->options);
     segment->epoch = 1 + private->epochs++ % GLUPY_EPOCHS;
     __atomic_store_n(&private->segment, segment, __ATOMIC_RELEASE);
     __atomic_store_n(&private->counting, private->options.enabled ? segment : NULL,

@@ -1,5 +1,7 @@
 #include "counting.h"
 #include "facts.h"
+#include "locks.h"
+#include "recorder.h"
 #include "sigbus.h"
 
 #include <errno.h>
@@ -188,6 +190,8 @@ free_private(struct glupy_segment *segment)
     glupy_table_free(&segment->clients);
     free(segment->aliases.slots);
     free(segment->names_due);
+    free(segment->flight_fds);
+    glupy_locks_free(segment);
     if (segment->seats)
         munmap(segment->seats, GLUPY_SEATS * sizeof(*segment->seats));
     free(segment);
@@ -206,6 +210,12 @@ make_private(const struct glupy_segment_options *options, uint64_t size)
     segment->seats = make_seats();
     segment->aliases.slots = calloc(GLUPY_ALIASES, sizeof(*segment->aliases.slots));
     segment->names_due = calloc(options->file_slots, sizeof(*segment->names_due));
+    segment->flight_fds = calloc(options->flights, sizeof(*segment->flight_fds));
+    segment->flight_mask = options->flights - 1;
+    segment->slow_mask = options->slow_records - 1;
+    segment->trace_mask = options->trace_records - 1;
+    if (!segment->flight_fds || !glupy_locks_make(segment, options->held_locks))
+        goto fail;
     if (!segment->seats || !segment->names_due || !segment->aliases.slots ||
         !glupy_table_make(&segment->files, options->file_slots) ||
         !glupy_table_make(&segment->clients, options->client_slots))
@@ -235,7 +245,11 @@ take_retired(struct glupy_segment **retired, const struct glupy_segment_options 
 
     for (; (segment = *retired); retired = &segment->next)
         if (!segment->looked_after && segment->size == size &&
-            segment->files.sets == options->file_slots / GLUPY_WAYS)
+            segment->files.sets == options->file_slots / GLUPY_WAYS &&
+            segment->flight_mask == options->flights - 1 &&
+            segment->slow_mask == options->slow_records - 1 &&
+            segment->trace_mask == options->trace_records - 1 &&
+            segment->locks.mask == options->held_locks - 1)
             break;
     if (!segment)
         return NULL;
@@ -246,6 +260,7 @@ take_retired(struct glupy_segment **retired, const struct glupy_segment_options 
     /* The pages read as zeros from now on. */
     madvise(segment->seats, GLUPY_SEATS * sizeof(*segment->seats), MADV_DONTNEED);
     memset(segment->names_due, 0, options->file_slots * sizeof(*segment->names_due));
+    glupy_locks_clear(segment);
     return segment;
 }
 
@@ -289,7 +304,11 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
     struct glupy_shape shape = {.lanes = lane_count(),
                                 .fops = options->fop_count,
                                 .files = options->file_slots,
-                                .clients = options->client_slots};
+                                .clients = options->client_slots,
+                                .slow = options->slow_records,
+                                .trace = options->trace_records,
+                                .flights = options->flights,
+                                .held_locks = options->held_locks};
     struct beginning beginning = {0};
     struct glupy_segment *segment;
     const char *step;
@@ -324,6 +343,7 @@ glupy_segment_create(const struct glupy_segment_options *options, struct glupy_s
         return NULL;
     }
     segment->fop_count = options->fop_count;
+    segment->fop_classes = options->fop_classes;
     segment->lane_mask = (uint32_t)shape.lanes - 1;
     locate(segment, beginning.catalog);
     fill(segment, options);

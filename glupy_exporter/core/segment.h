@@ -27,6 +27,42 @@ struct glupy_segment_options {
     bool client_processes; /* a client is a process, not a host */
     uint32_t half_life;    /* seconds; only told to readers, as is `enabled` */
     bool enabled;
+    const uint8_t *fop_classes; /* an enum glupy_class for each fop */
+    uint32_t slow_records;      /* this and the next three are powers of two */
+    uint32_t trace_records;
+    uint32_t flights;
+    uint32_t held_locks;
+};
+
+/* Classes of fops that have thresholds of their own. */
+enum glupy_class {
+    GLUPY_CLASS_METADATA,
+    GLUPY_CLASS_READ,
+    GLUPY_CLASS_WRITE,
+    GLUPY_CLASS_LOCK,
+    GLUPY_CLASSES
+};
+
+/* What the flight recorder records; see recorder.h. */
+struct glupy_recorder_options {
+    bool on;
+    uint32_t one_in;                 /* fops picked at random, 0: none */
+    uint64_t slow_ms[GLUPY_CLASSES]; /* fops that took so long are slow, 0: none */
+};
+
+/* Where a lane looks for a free entry for a fop, on a cache line of its own. */
+struct glupy_hint {
+    uint32_t slot;
+    uint8_t apart[GLUPY_CACHE_LINE - sizeof(uint32_t)];
+};
+
+/* The granted locks; see locks.h. */
+struct glupy_locks {
+    struct glupy_held *held;
+    uint32_t *tags;
+    uint32_t mask;
+    uint32_t reach;  /* entries that a search looks at */
+    uint32_t listed; /* locks */
 };
 
 /* A connection, and the packed place of the client that it comes from. */
@@ -63,6 +99,14 @@ struct glupy_segment {
     bool client_processes;
     uint32_t fop_count;
     uint32_t lane_mask;
+    uint32_t flight_mask;
+    uint32_t slow_mask;
+    uint32_t trace_mask;
+    uint32_t recording;      /* whether the recorder is on */
+    const void **flight_fds; /* by entry: the descriptor of a lock */
+    const uint8_t *fop_classes;
+    uint64_t sample_below; /* scattered times below it are sampled */
+    uint64_t slow_ns[GLUPY_FOPS_MAX];
     uint32_t epoch; /* differs from that of earlier segments of this translator */
     size_t size;    /* of the mapping, and of the file */
     struct glupy_segment_file file;
@@ -70,6 +114,8 @@ struct glupy_segment {
     bool looked_after;          /* the maintenance thread works on it, without the mutex */
     /* Keeps what is written all the time off the cache lines that every fop reads. */
     uint8_t apart[GLUPY_CACHE_LINE];
+    struct glupy_locks locks;
+    struct glupy_hint flight_hints[GLUPY_LANES_MAX];
     uint32_t names_cursor;
     uint32_t names_stale; /* a directory was renamed: any name may be wrong */
 };

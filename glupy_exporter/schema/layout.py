@@ -155,11 +155,12 @@ FILE_PATH_TRUNCATED = 1
 FILE_UNLINKED = 2
 """Flag in :attr:`FileName.flags`: the file is deleted, and the path is the last name it had."""
 
+CAUSE_SLOW, CAUSE_SAMPLED, CAUSE_TRACED = 1, 2, 4
 CAUSES = ("slow", "sampled", "traced")
 """Why the brick recorded a fop. Bit ``1 << i`` of :attr:`Record.cause` stands for entry ``i``."""
 
 LOCK_KINDS = ("", "inodelk", "entrylk", "lk", "lease")
-"""Names for :attr:`HeldLock.kind`."""
+"""Names for :attr:`Flight.lock_kind` and :attr:`HeldLock.kind`."""
 
 LOCK_TYPES = ("", "read", "write", "unlock")
 """Names for the type of a lock, in :attr:`Flight.lock_type` and :attr:`HeldLock.lock_type`."""
@@ -170,11 +171,13 @@ MARK_WRITING, MARK_USED, MARK_STATES = 1, 2, 4
 TRACE_CLIENT, TRACE_UID, TRACE_GFID, TRACE_ERRNO = 1, 2, 4, 8
 """Bits of :attr:`Tracer.filters`, which say by what fields a fop has to pass."""
 
-RECORD_TEXT = 30
-"""Bytes of :attr:`Record.text`; a longer text is cut."""
+GFID_SIZE = 16
+"""Bytes of a gfid."""
 
-FLIGHT_TEXT = 32
-"""Bytes of :attr:`Flight.text`; a longer text is cut."""
+RECORD_TEXT = 46
+FLIGHT_TEXT = 48
+"""Bytes of a text, in which a fop on a directory's entry has the gfid of the directory and the
+entry's name, and a fop about a lock the lock's domain. A longer name or domain is cut."""
 
 DOMAIN_SIZE = 48
 """Bytes of :attr:`HeldLock.domain`; a longer domain is cut."""
@@ -348,9 +351,8 @@ class Ring(ctypes.Structure):
 class Record(ctypes.Structure):
     """A fop that came back. ``mark`` is twice its position plus 1 while it is written, then 2 more.
 
-    ``text`` is the name that a fop on an entry of the directory ``parent`` has given, or the domain
-    of a lock. ``offset`` and ``size`` are those of the request for a lock, otherwise ``size`` is
-    what was moved.
+    ``size`` is the length of a lock's range, the bytes that a read or write moved, and otherwise
+    what was asked for. See :data:`FLIGHT_TEXT` for ``text``.
     """
 
     _fields_ = [
@@ -360,8 +362,7 @@ class Record(ctypes.Structure):
         ("client", _u64),  # its tag, 0: not known
         ("offset", _u64),
         ("size", _u64),
-        ("gfid", _u8 * 16),
-        ("parent", _u8 * 16),
+        ("gfid", _u8 * GFID_SIZE),
         ("uid", _u32),
         ("gid", _u32),
         ("pid", _i32),
@@ -369,7 +370,7 @@ class Record(ctypes.Structure):
         ("fop", _u8),
         ("cause", _u8),  # bits of CAUSES
         ("tracers", _u8),  # bit i: it passed the filters of tracer i
-        ("text_length", _u8),  # of the whole text, at most 255
+        ("text_length", _u8),  # of the whole name or domain, at most 255; 0: there is none
         ("text", _u8 * RECORD_TEXT),
     ]
 
@@ -377,27 +378,25 @@ class Record(ctypes.Structure):
 class Flight(ctypes.Structure):
     """A fop that is under way. The fields up to ``size`` fill a cache line, which most fops need.
 
-    The high bits of ``mark`` differ with each fop that the entry is for. ``parent`` is valid if
-    there is a text.
+    The high bits of ``mark`` differ with each fop that the entry is for.
     """
 
     _fields_ = [
         ("mark", _u32),
         ("fop", _u8),
         ("lock_type", _u8),  # index into LOCK_TYPES
-        ("text_length", _u8),
-        ("reserved", _u8),
+        ("text_length", _u8),  # as in Record
+        ("lock_kind", _u8),  # index into LOCK_KINDS
         ("started", _u64),  # monotonic
         ("client", _u64),
         ("offset", _u64),  # of a lock: where it starts
-        ("gfid", _u8 * 16),
+        ("gfid", _u8 * GFID_SIZE),
         ("uid", _u32),
         ("gid", _u32),
         ("pid", _i32),
         ("size", _u32),  # bytes of data
         ("length", _u64),  # of a lock, 0: to the end
         ("owner", _u64),  # of a lock: a hash
-        ("parent", _u8 * 16),
         ("text", _u8 * FLIGHT_TEXT),
     ]
 
@@ -418,7 +417,7 @@ class HeldLock(ctypes.Structure):
         ("granted", _u64),  # monotonic
         ("client", _u64),
         ("owner", _u64),
-        ("gfid", _u8 * 16),
+        ("gfid", _u8 * GFID_SIZE),
         ("start", _u64),
         ("length", _u64),  # 0: to the end
         ("uid", _u32),
@@ -445,7 +444,7 @@ class Tracer(ctypes.Structure):
         ("fops", _u64 * (FOPS_MAX // 64)),  # bit i: fop i passes
         ("client", _u64),
         ("least_ns", _u64),  # faster fops do not pass
-        ("gfid", _u8 * 16),
+        ("gfid", _u8 * GFID_SIZE),
         ("uid", _u32),
         ("error", _i32),  # errno, -1: any
         ("one_in", _u32),  # passes at random, 0 and 1: each

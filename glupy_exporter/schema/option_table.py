@@ -13,6 +13,8 @@ PREFIX = "user.xlator.glupy"
 
 _PATH_MAX = 4096 // 4  # bytes of a directory's path, so that paths below it fit into PATH_MAX
 
+_SLOW_MAX = 24 * 3_600_000  # a day; the most that a threshold may be
+
 _SWITCH = ("on", "off", "yes", "no", "true", "false", "enable", "disable", "1", "0")
 """What GlusterFS takes for a truth value, in upper or lower case."""
 
@@ -104,6 +106,75 @@ OPTIONS = (
         "their slots.",
         layout.HALF_LIFE_MIN,
         layout.HALF_LIFE_MAX,
+    ),
+    Option(
+        "recorder",
+        "switch",
+        "on",
+        "Whether the brick lists fops under way and granted locks, and records slow, sampled and "
+        "traced fops.",
+    ),
+    *(
+        Option(
+            f"slow-{each}",
+            "number",
+            default,
+            f"Milliseconds from which on {which} is slow and recorded; 0: never.",
+            0,
+            _SLOW_MAX,
+        )
+        for each, which, default in (
+            ("read", "a read", "1000"),
+            ("write", "a write, a sync or a change of a file's size", "1000"),
+            ("metadata", "a fop of no other class", "1000"),
+            ("lock", "a request for a lock or a lease", "10000"),
+        )
+    ),
+    Option(
+        "sample",
+        "number",
+        "1024",
+        "One fop in so many is recorded at random; 0: none.",
+        0,
+        999_999_999,
+    ),
+    Option(
+        "slow-records",
+        "slots",
+        str(layout.SLOW_RECORDS_DEFAULT),
+        "How many of the last slow fops a brick keeps, rounded up to a power of two; each takes "
+        "128 bytes.",
+        layout.RECORDS_MIN,
+        layout.RECORDS_MAX,
+        anew=True,
+    ),
+    Option(
+        "trace-records",
+        "slots",
+        str(layout.TRACE_RECORDS_DEFAULT),
+        "How many of the last sampled and traced fops a brick keeps, rounded up to a power of two; "
+        "each takes 128 bytes.",
+        layout.RECORDS_MIN,
+        layout.RECORDS_MAX,
+        anew=True,
+    ),
+    Option(
+        "in-flight-slots",
+        "slots",
+        str(layout.FLIGHTS_DEFAULT),
+        "The most fops that a brick lists while they are under way, rounded up to a power of two.",
+        layout.FLIGHTS_MIN,
+        layout.FLIGHTS_MAX,
+        anew=True,
+    ),
+    Option(
+        "lock-slots",
+        "slots",
+        str(layout.HELD_LOCKS_DEFAULT),
+        "The most granted locks that a brick lists, rounded up to a power of two.",
+        layout.HELD_LOCKS_MIN,
+        layout.HELD_LOCKS_MAX,
+        anew=True,
     ),
     Option(
         "segment-dir",

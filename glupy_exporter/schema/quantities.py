@@ -17,6 +17,16 @@ KINDS = ("read", "write", "metadata")
 FOPS_OF_KIND = {"read": ("read",), "write": ("write", "put", "copy_file_range")}
 """Fops of each kind; all others are metadata. The recording rules of Prometheus say the same."""
 
+FOPS_OF_CLASS = {
+    "read": ("read",),
+    "write": (
+        *("write", "put", "copy_file_range", "truncate", "ftruncate", "fallocate", "discard"),
+        *("zerofill", "flush", "fsync", "fsyncdir"),
+    ),
+    "lock": ("lk", "inodelk", "finodelk", "entrylk", "fentrylk", "lease"),
+}
+"""Fops of each class that has a threshold of its own; all others are of the class metadata."""
+
 DIRECTIONS = ("read", "write")
 
 UNKNOWN = 2**64 - 1

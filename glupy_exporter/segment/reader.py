@@ -319,7 +319,7 @@ class Segment:
         traced. A slow one may be in both. May wait for a few milliseconds, for a brick that is
         writing a record.
         """
-        return recorder.recorded(self, ring, since, len(self._names()))
+        return recorder.recorded(self, ring, since, self._names())
 
     def position(self, ring: str = recorder.SLOW) -> int:
         """The position that the next record of a ring gets; 0 without the ring."""

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from glupy_exporter.schema import layout
 from glupy_exporter.schema.layout import Span
+from glupy_exporter.schema.quantities import FOPS_OF_CLASS
 
 SLOW, TRACE = RINGS = ("slow", "trace")
 """The rings: of slow fops, and of those that are sampled or traced."""
 
-CAUSE_SLOW, CAUSE_SAMPLED, CAUSE_TRACED = (1 << bit for bit in range(len(layout.CAUSES)))
+CAUSE_SLOW, CAUSE_SAMPLED, CAUSE_TRACED = (
+    layout.CAUSE_SLOW,
+    layout.CAUSE_SAMPLED,
+    layout.CAUSE_TRACED,
+)
 """Bits of :attr:`Fop.cause`."""
 
-_RECORD = struct.Struct(f"=6Q16s16sIIiHBBBB{layout.RECORD_TEXT}s")
-_FLIGHT = struct.Struct(f"=IBBBBQQQ16sIIiIQQ16s{layout.FLIGHT_TEXT}s")
+_RECORD = struct.Struct(f"=6Q16sIIiHBBBB{layout.RECORD_TEXT}s")
+_FLIGHT = struct.Struct(f"=IBBBBQQQ16sIIiIQQ{layout.FLIGHT_TEXT}s")
 _LOCK = struct.Struct(f"=IBBBBQQQ16sQQIi{layout.DOMAIN_SIZE}sQ")
 _NO_GFID = bytes(16)
 _WAITS = 5  # for records that are being written
@@ -61,7 +66,7 @@ class Fop(NamedTuple):
     parent: bytes = _NO_GFID
     """The directory in which ``name`` is; zeros if the fop named no entry."""
     name: bytes = b""
-    """The entry that the fop named, or the domain of a lock; cut at ``layout.RECORD_TEXT``."""
+    """The entry that the fop named, or the domain of a lock; may be cut."""
     cut: bool = False
     """Whether ``name`` was longer."""
 
@@ -91,7 +96,7 @@ class InFlight(NamedTuple):
     """Of a lock: where its range starts; for one on a directory's entries, the hash of the name."""
     size: int
     domain: bytes
-    """Of a lock; cut at ``layout.FLIGHT_TEXT``. Empty for other fops."""
+    """Of a lock; may be cut. Empty for other fops."""
     type: int
     """Index into ``layout.LOCK_TYPES``, 0 if the fop is about no lock."""
     length: int
@@ -101,6 +106,8 @@ class InFlight(NamedTuple):
     parent: bytes
     name: bytes
     """The entry that the fop named, cut; empty for locks."""
+    kind: int = 0
+    """Of the lock, index into ``layout.LOCK_KINDS``; 0 if the fop is about no lock."""
 
 
 class HeldLock(NamedTuple):
@@ -136,8 +143,8 @@ class Tables(Protocol):
         """A copy of elements of a table."""
 
 
-def recorded(segment: Tables, ring: str, since: int | None, fops: int) -> Batch:
-    """The records of a ring from ``since`` on. ``fops`` is the number of fops that have names.
+def recorded(segment: Tables, ring: str, since: int | None, names: Sequence[str]) -> Batch:
+    """The records of a ring from ``since`` on. ``names`` are those of the fops, by index.
 
     A ``since`` that the brick has not reached yet is of an earlier segment: all records are new.
     """
@@ -148,15 +155,16 @@ def recorded(segment: Tables, ring: str, since: int | None, fops: int) -> Batch:
     oldest = max(0, position - records.length)
     first = oldest if since is None or since > position else max(since, oldest)
     lost = 0 if since is None or since > position else first - since
+    locks = frozenset(index for index, name in enumerate(names) if name in FOPS_OF_CLASS["lock"])
     found: list[Fop] = []
     waits = _WAITS
     while first < position:
-        batch = list(_read(segment, f"{ring}_records", records.length, first, position))
+        batch = list(_read(segment, f"{ring}_records", records.length, first, position, locks))
         ready = len(batch)
         if waits:
             fresh = range(max(0, ready - _FRESH), ready)
             ready = next((index for index in fresh if batch[index] is _UNWRITTEN), ready)
-        kept = [each for each in batch[:ready] if isinstance(each, Fop) and each.fop < fops]
+        kept = [each for each in batch[:ready] if isinstance(each, Fop) and each.fop < len(names)]
         found += kept
         lost += ready - len(kept)
         first += ready
@@ -174,7 +182,9 @@ _UNWRITTEN = object()
 """Stands for a record that has not been written yet."""
 
 
-def _read(segment: Tables, table: str, length: int, first: int, end: int) -> Iterator[object]:
+def _read(
+    segment: Tables, table: str, length: int, first: int, end: int, locks: frozenset[int]
+) -> Iterator[object]:
     """A Fop for each position from ``first`` to ``end``; otherwise ``_UNWRITTEN`` or None."""
     while first < end:
         start = first % length
@@ -187,26 +197,30 @@ def _read(segment: Tables, table: str, length: int, first: int, end: int) -> Ite
         ):
             wanted = 2 * position + 2
             if old == new == wanted:
-                yield _fop(position, fields)
+                yield _fop(position, fields, locks)
             else:
                 yield _UNWRITTEN if new <= wanted else None
         first += count
 
 
-def _fop(position: int, fields: tuple[Any, ...]) -> Fop:
-    (_, ended, ns, client, offset, size, gfid, parent) = fields[:8]
-    (uid, gid, pid, error, fop, cause, tracers, length, text) = fields[8:]
+def _fop(position: int, fields: tuple[Any, ...], locks: frozenset[int]) -> Fop:
+    (_, ended, ns, client, offset, size, gfid) = fields[:7]
+    (uid, gid, pid, error, fop, cause, tracers, length, text) = fields[7:]
+    parent, name = _text(text, length, fop in locks)
     return Fop(
         *(position, ended, ns, fop, error, gfid, client, uid, gid, pid, offset, size),
-        *(cause, tracers),
-        parent=parent if length else _NO_GFID,
-        name=_text(text, length),
-        cut=length > layout.RECORD_TEXT,
+        *(cause, tracers, parent, name),
+        cut=length > len(name),
     )
 
 
-def _text(text: bytes, length: int) -> bytes:
-    return text[: min(length, len(text))]
+def _text(text: bytes, length: int, lock: bool) -> tuple[bytes, bytes]:
+    """The directory and the name in a text, or no directory and the domain of a lock."""
+    if not length:
+        return _NO_GFID, b""
+    if lock:
+        return _NO_GFID, text[:length]
+    return text[: layout.GFID_SIZE], text[layout.GFID_SIZE :][:length]
 
 
 def _used(segment: Tables, table: str, fields: struct.Struct) -> Iterator[tuple[Any, ...]]:
@@ -227,17 +241,17 @@ def in_flight(segment: Tables, fops: int) -> list[InFlight]:
     """The fops under way, the oldest first. ``fops`` is the number of fops that have names."""
     found = []
     for entry in _used(segment, "flights", _FLIGHT):
-        (_, fop, lock_type, text_length, _, started, client, offset, gfid) = entry[:9]
-        (uid, gid, pid, size, length, owner, parent, text) = entry[9:]
-        if fop >= fops or lock_type >= len(layout.LOCK_TYPES):
+        (_, fop, lock_type, text_length, kind, started, client, offset, gfid) = entry[:9]
+        (uid, gid, pid, size, length, owner, text) = entry[9:]
+        if fop >= fops or lock_type >= len(layout.LOCK_TYPES) or kind >= len(layout.LOCK_KINDS):
             continue
-        text, named = _text(text, text_length), text_length and not lock_type
+        parent, name = _text(text, text_length, kind > 0)
+        lock = (name, lock_type, length, owner, _NO_GFID, b"", kind)
+        other = (b"", 0, 0, 0, parent, name, 0)
         found.append(
             InFlight(
                 *(started, fop, gfid, client, uid, gid, pid, offset, size),
-                *(text if lock_type else b"", lock_type, length if lock_type else 0),
-                owner if lock_type else 0,
-                *((parent, text) if named else (_NO_GFID, b"")),
+                *(lock if kind else other),
             )
         )
     return sorted(found)
@@ -252,7 +266,7 @@ def held_locks(segment: Tables) -> list[HeldLock]:
         if 0 < kind < len(layout.LOCK_KINDS) and 0 < lock_type < len(layout.LOCK_TYPES):
             found.append(
                 HeldLock(
-                    *(gfid, _text(domain, domain_length), kind, client, granted, lock_type),
+                    *(gfid, domain[:domain_length], kind, client, granted, lock_type),
                     *(start, length, owner, uid, pid),
                 )
             )

@@ -24,6 +24,11 @@ FOP_NAMES = ("", "stat", "", "", "unlink", "read", "write", "lookup")
 CREATED_REALTIME = 1_700_000_000_000_000_000
 CREATED_MONOTONIC = 1_000_000_000_000
 _GFID = uuid.UUID(int=1)
+_LOCKS = {
+    "lk": "lk",
+    "lease": "lease",
+    **{f"{descriptor}{kind}": kind for kind in ("inodelk", "entrylk") for descriptor in ("", "f")},
+}
 
 
 @dataclass
@@ -85,6 +90,8 @@ class Recorded:
     cause: int = 1
     text: bytes = b""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    parent: bytes = bytes(16)
+    """The directory in which ``text`` is a name; not used for the domain of a lock."""
 
 
 @dataclass
@@ -97,6 +104,8 @@ class Flight:
     client: int = 0
     text: bytes = b""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    parent: bytes = bytes(16)
+    """The directory in which ``text`` is a name; not used for the domain of a lock."""
 
 
 @dataclass
@@ -269,10 +278,10 @@ class Segment:
             client=made.client,
             fop=self.names.index(made.fop),
             cause=made.cause,
-            text_length=len(made.text),
+            text_length=min(len(made.text), 255),
         )
         record.gfid[:] = made.gfid.bytes
-        _fill_bytes(record.text, made.text)
+        _fill_bytes(record.text, _text(made))
         return _set(record, made.fields)
 
     def _flight(self, made: Flight) -> layout.Flight:
@@ -281,10 +290,11 @@ class Segment:
             started=made.started,
             client=made.client,
             fop=self.names.index(made.fop),
-            text_length=len(made.text),
+            text_length=min(len(made.text), 255),
+            lock_kind=layout.LOCK_KINDS.index(_LOCKS.get(made.fop, "")),
         )
         flight.gfid[:] = made.gfid.bytes
-        _fill_bytes(flight.text, made.text)
+        _fill_bytes(flight.text, _text(made))
         return _set(flight, made.fields)
 
     @property
@@ -351,6 +361,10 @@ def _set(structure: _S, fields: Mapping[str, Any]) -> _S:
     for name, value in fields.items():
         setattr(structure, name, value)
     return structure
+
+
+def _text(made: Recorded | Flight) -> bytes:
+    return made.text if made.fop in _LOCKS else made.parent + made.text
 
 
 def _fill_bytes(target: ctypes.Array[Any], text: bytes) -> None:

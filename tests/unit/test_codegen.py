@@ -48,15 +48,20 @@ def generate(xlator: str = XLATOR, enum: str = ENUM) -> str:
 def test_wrappers_wind_and_unwind_every_argument() -> None:
     text = generate()
     assert "child->fops->readv, fd, size, offset, xdata)" in text
-    assert "glupy_begin(frame, this, GF_FOP_READ, fd_file(fd), &counted);" in text
     assert (
-        "glupy_end(frame, cookie, this, GF_FOP_READ, GLUPY_READ, op_ret, op_errno, no_file())"
+        "glupy_begin(frame, this, GF_FOP_READ, fd_file(fd), asked_data(offset, size), &counted);"
         in text
     )
+    assert "loc_file(loc), asked_entry(loc, asked_data(0, 0)), &counted);" in text
+    assert (
+        "glupy_end(frame, cookie, this, GF_FOP_READ, GLUPY_READ, false, "
+        "op_ret, op_errno, no_file())" in text
+    )
     assert "STACK_UNWIND_STRICT(lookup, frame, op_ret, op_errno, inode, buf, xdata)" in text
-    assert "GLUPY_METADATA, op_ret, op_errno, iatt_file(buf))" in text
+    assert "GLUPY_METADATA, false, op_ret, op_errno, iatt_file(buf))" in text
     assert ".lookup = glupy_lookup,\n    .readv = glupy_readv,\n" in text
     assert '[GF_FOP_READ] = "read"' in text
+    assert "[GF_FOP_READ] = GLUPY_CLASS_READ,\n" in text
 
 
 @pytest.mark.parametrize(

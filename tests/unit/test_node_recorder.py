@@ -108,12 +108,14 @@ def test_the_latest_comes_first(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_exist_is_named_by_its_directory(tmp_path: Path) -> None:
-    fields = {"parent": (layout._u8 * 16)(*DIRECTORY.bytes), "error": 2}
-    lookup = segments.Recorded("lookup", gfid=NOBODY, text=b"\xff\n", fields=fields)
-    long = segments.Recorded("lookup", gfid=NOBODY, text=b"n" * 200, fields=fields)
+    parent = DIRECTORY.bytes
+    lookup = segments.Recorded(
+        "lookup", gfid=NOBODY, text=b"\xff\n", fields={"error": 2}, parent=parent
+    )
+    long = segments.Recorded("lookup", gfid=NOBODY, text=b"n" * 200, parent=parent)
     cut, row = slow(tmp_path, lookup, long)
     assert (row.gfid, row.path, row.error) == ("", r"/home/ann/\xff\x0a", "ENOENT")
-    assert cut.path == f"/home/ann/{'n' * layout.RECORD_TEXT}..."
+    assert cut.path == f"/home/ann/{'n' * (layout.RECORD_TEXT - layout.GFID_SIZE)}..."
 
 
 @pytest.mark.parametrize(
@@ -125,8 +127,7 @@ def test_a_file_that_does_not_exist_is_named_by_its_directory(tmp_path: Path) ->
     ],
 )
 def test_a_hidden_file_has_no_record(tmp_path: Path, privacy: Privacy) -> None:
-    fields = {"parent": (layout._u8 * 16)(*DIRECTORY.bytes)}
-    hidden = segments.Recorded("lookup", gfid=NOBODY, text=b"secret", fields=fields)
+    hidden = segments.Recorded("lookup", gfid=NOBODY, text=b"secret", parent=DIRECTORY.bytes)
     found = slow(tmp_path, hidden, segments.Recorded(gfid=FILE), privacy=privacy)
     assert [row.path for row in found] == ["/db/x"]
 

@@ -27,10 +27,8 @@ def numbered(count: int) -> list[Recorded]:
 
 def test_a_record_has_all_that_the_brick_knows_of_a_fop(tmp_path: Path) -> None:
     fields = {"offset": 4096, "size": 17, "uid": 1000, "gid": 100, "pid": -6, "error": 28}
-    parent = (ctypes.c_uint8 * 16)(*range(16))
-    made = Recorded(
-        "lookup", 5, GFID, 7, 5, b"name", {**fields, "parent": parent, "tracers": 0b100}
-    )
+    fields["tracers"] = 0b100
+    made = Recorded("lookup", 5, GFID, 7, 5, b"name", fields, bytes(range(16)))
     path = segments.Segment(recorded={"slow": [made]}).write(tmp_path)
     with reader.Segment(path) as segment:
         batch = segment.recorded()
@@ -47,13 +45,14 @@ def test_a_record_has_all_that_the_brick_knows_of_a_fop(tmp_path: Path) -> None:
 
 
 def test_a_name_that_was_cut_says_so(tmp_path: Path) -> None:
-    whole, longer = (Recorded(text=b"x" * (layout.RECORD_TEXT + more)) for more in (0, 1))
+    parent, room = bytes(16), layout.RECORD_TEXT - 16
+    whole, longer = (Recorded(text=b"x" * (room + more), parent=parent) for more in (0, 1))
     path = segments.Segment(recorded={"slow": [whole, longer]}).write(tmp_path)
     with reader.Segment(path) as segment:
         found = segment.recorded().fops
     assert [(fop.name, fop.cut) for fop in found] == [
-        (b"x" * layout.RECORD_TEXT, False),
-        (b"x" * layout.RECORD_TEXT, True),
+        (b"x" * room, False),
+        (b"x" * room, True),
     ]
 
 
@@ -117,7 +116,12 @@ def test_a_fop_without_a_name_is_not_shown(tmp_path: Path) -> None:
     odd = {"fop": len(segments.FOP_NAMES)}
     made = segments.Segment(
         recorded={"slow": [Recorded(), Recorded(fields=odd)]},
-        flights={0: Flight(), 1: Flight(fields=odd), 2: Flight(fields={"lock_type": 200})},
+        flights={
+            0: Flight(),
+            1: Flight(fields=odd),
+            2: Flight(fields={"lock_type": 200}),
+            3: Flight(fields={"lock_kind": 9}),
+        },
         held_locks={0: HeldLock(), 1: HeldLock(fields={"kind": 99}), 2: HeldLock(type="")},
     )
     with made.live(tmp_path) as path, reader.Segment(path) as segment:
@@ -128,21 +132,23 @@ def test_a_fop_without_a_name_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_fops_under_way_come_oldest_first(tmp_path: Path) -> None:
-    parent = (ctypes.c_uint8 * 16)(*range(16))
+    parent = bytes(range(16))
     lock = {"lock_type": 2, "offset": 1, "length": 9, "owner": 77, "size": 0}
     made = segments.Segment(
+        names=(*segments.FOP_NAMES, "inodelk"),
         flights={
             0: Flight("write", 30, fields={"size": 512, "offset": 8, "uid": 1, "gid": 2, "pid": 3}),
-            3: Flight("read", 10, GFID, 5, b"gv0-replicate-0", lock),
-            5: Flight("lookup", 20, text=b"entry", fields={"parent": parent, "owner": 5}),
+            3: Flight("inodelk", 10, GFID, 5, b"gv0-replicate-0", fields=lock),
+            5: Flight("lookup", 20, text=b"entry", parent=parent, fields={"owner": 5}),
             6: Flight(started=1, fields={"mark": 28 + layout.MARK_WRITING}),
             7: Flight(started=1, fields={"mark": 28}),
-        }
+        },
     )
     with made.live(tmp_path) as path, reader.Segment(path) as segment:
         waiting, looking, writing = segment.in_flight()
     assert (waiting.started, waiting.gfid, waiting.client) == (10, GFID.bytes, 5)
     assert (waiting.domain, waiting.type, waiting.owner) == (b"gv0-replicate-0", 2, 77)
+    assert (waiting.kind, looking.kind) == (1, 0)
     assert (waiting.offset, waiting.length, waiting.name) == (1, 9, b"")
     assert (looking.parent, looking.name, looking.domain) == (bytes(range(16)), b"entry", b"")
     assert (looking.owner, looking.length) == (0, 0)

@@ -8,7 +8,16 @@ from glupy_exporter.builder import build, header, option_header
 
 CORE = build.SOURCES
 _HEADERS = Path(__file__).parent
-_SOURCES = ("segment.c", "segment_file.c", "sigbus.c", "table.c", "alias.c", "facts.c")
+_SOURCES = (
+    "segment.c",
+    "segment_file.c",
+    "sigbus.c",
+    "table.c",
+    "alias.c",
+    "facts.c",
+    "recorder.c",
+    "locks.c",
+)
 
 
 def with_core(directory: Path) -> list[str]:

@@ -1,0 +1,330 @@
+#include "locks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "counting.h"
+
+/* A tag of an entry: these, or the hash of its file, which is neither. */
+#define FREE 0U
+#define TAKEN 1U /* a thread works on it */
+
+#define END UINT64_MAX
+
+/* A thread looks at entries before it takes one, so all is loaded and stored atomically. */
+struct glupy_held {
+    uint64_t key;        /* of what has to agree for an unlock */
+    uint64_t connection; /* addresses, only compared: what is there may be gone */
+    uint64_t fd;
+    uint64_t first, last; /* of a range */
+    uint64_t kind;
+    uint64_t type;
+};
+
+bool
+glupy_locks_make(struct glupy_segment *segment, uint32_t slots)
+{
+    struct glupy_locks *locks = &segment->locks;
+
+    locks->mask = slots - 1;
+    locks->tags = calloc(slots, sizeof(*locks->tags));
+    locks->held = calloc(slots, sizeof(*locks->held));
+    return locks->tags && locks->held;
+}
+
+void
+glupy_locks_free(struct glupy_segment *segment)
+{
+    free(segment->locks.tags);
+    free(segment->locks.held);
+}
+
+static uint32_t
+file_tag(const struct glupy_segment *segment, const uint8_t *gfid)
+{
+    uint32_t tag = (uint32_t)(glupy_file_key(segment, gfid) >> 16);
+
+    return tag > TAKEN ? tag : TAKEN + 1;
+}
+
+static uint64_t
+last_of(const struct glupy_lock *lock)
+{
+    return lock->length && lock->start <= END - lock->length ? lock->start + lock->length - 1 : END;
+}
+
+/* Hashes what an unlock names. Ranges of an application's locks are cut and joined, so they are
+ * looked at one by one. */
+static uint64_t
+lock_key(const struct glupy_segment *segment, const struct glupy_lock *lock)
+{
+    const struct glupy_seed *seed = &segment->files.seed;
+    uint64_t key = glupy_hash(seed, glupy_file_key(segment, lock->gfid), lock->kind), word;
+    size_t done, part, length = lock->domain_length;
+
+    key = glupy_hash(seed, key, (uintptr_t)lock->connection);
+    key = glupy_hash(seed, key, lock->owner);
+    if (lock->kind == GLUPY_LK)
+        return key;
+    key = glupy_hash(seed, glupy_hash(seed, key, lock->start), last_of(lock));
+    if (length > GLUPY_FLIGHT_TEXT)
+        length = GLUPY_FLIGHT_TEXT;
+    for (done = 0; done < length; done += part) {
+        part = length - done < sizeof(word) ? length - done : sizeof(word);
+        word = 0;
+        memcpy(&word, lock->domain + done, part);
+        key = glupy_hash(seed, key, word);
+    }
+    return key;
+}
+
+/* Gives an entry that this thread has taken back to readers, or frees it. */
+static void
+settle(struct glupy_segment *segment, uint32_t slot, uint32_t tag)
+{
+    struct glupy_held_lock *shown = &segment->held_locks[slot];
+    uint32_t mark = __atomic_load_n(&shown->mark, __ATOMIC_RELAXED);
+
+    mark &= ~(uint32_t)(GLUPY_MARK_STATES - 1);
+    if (tag != FREE)
+        mark |= GLUPY_MARK_USED;
+    __atomic_store_n(&shown->mark, mark, __ATOMIC_RELEASE);
+    __atomic_store_n(&segment->locks.tags[slot], tag, __ATOMIC_RELEASE);
+    if (tag == FREE)
+        __atomic_fetch_sub(&segment->locks.listed, 1, __ATOMIC_RELAXED);
+}
+
+/* Takes an entry whose tag was `tag`. */
+static bool
+take(struct glupy_segment *segment, uint32_t slot, uint32_t tag)
+{
+    struct glupy_held_lock *shown = &segment->held_locks[slot];
+    uint32_t mark;
+
+    if (!__atomic_compare_exchange_n(&segment->locks.tags[slot], &tag, TAKEN, false,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    mark = __atomic_load_n(&shown->mark, __ATOMIC_RELAXED);
+    mark &= ~(uint32_t)(GLUPY_MARK_STATES - 1);
+    __atomic_store_n(&shown->mark, mark + (uint32_t)(GLUPY_MARK_STATES + GLUPY_MARK_WRITING),
+                     __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    return true;
+}
+
+/* Writes where a lock's range ends for readers. */
+static void
+show_range(struct glupy_held_lock *shown, const struct glupy_held *held)
+{
+    shown->start = held->first;
+    shown->length = held->last == END ? 0 : held->last - held->first + 1;
+}
+
+/* Takes a free entry near the place that the tag has, and raises how far others have to look.
+ * Returns GLUPY_NO_SLOT if all are taken. */
+static uint32_t
+take_free(struct glupy_segment *segment, uint32_t tag)
+{
+    struct glupy_locks *locks = &segment->locks;
+    uint32_t distance, slot, reach;
+
+    for (distance = 0; distance <= locks->mask; distance++) {
+        slot = (tag + distance) & locks->mask;
+        if (__atomic_load_n(&locks->tags[slot], __ATOMIC_RELAXED) != FREE ||
+            !take(segment, slot, FREE))
+            continue;
+        reach = __atomic_load_n(&locks->reach, __ATOMIC_RELAXED);
+        while (reach < distance + 1 &&
+               !__atomic_compare_exchange_n(&locks->reach, &reach, distance + 1, false,
+                                            __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            ;
+        __atomic_fetch_add(&locks->listed, 1, __ATOMIC_RELAXED);
+        return slot;
+    }
+    glupy_add(&segment->numbers->unlisted_locks, 1);
+    return GLUPY_NO_SLOT;
+}
+
+static void
+list(struct glupy_segment *segment, const struct glupy_lock *lock, uint64_t key)
+{
+    uint32_t tag = file_tag(segment, lock->gfid), slot = take_free(segment, tag);
+    uint32_t length = lock->domain_length;
+    struct glupy_held_lock *shown;
+    struct glupy_held *held;
+
+    if (slot == GLUPY_NO_SLOT)
+        return;
+    held = &segment->locks.held[slot];
+    glupy_store(&held->key, key);
+    glupy_store(&held->connection, (uintptr_t)lock->connection);
+    glupy_store(&held->fd, (uintptr_t)lock->fd);
+    glupy_store(&held->first, lock->start);
+    glupy_store(&held->last, last_of(lock));
+    glupy_store(&held->kind, lock->kind);
+    glupy_store(&held->type, lock->type);
+    shown = &segment->held_locks[slot];
+    shown->kind = lock->kind;
+    shown->lock_type = lock->type;
+    shown->domain_length = (uint8_t)(length < UINT8_MAX ? length : UINT8_MAX);
+    shown->granted = lock->now;
+    shown->client = lock->client;
+    shown->owner = lock->owner;
+    memcpy(shown->gfid, lock->gfid, sizeof(shown->gfid));
+    show_range(shown, held);
+    shown->uid = lock->uid;
+    shown->pid = lock->pid;
+    memset(shown->domain, 0, sizeof(shown->domain));
+    if (length)
+        memcpy(shown->domain, lock->domain,
+               length < sizeof(shown->domain) ? length : sizeof(shown->domain));
+    settle(segment, slot, tag);
+}
+
+/* Lists what is left of an application's lock after a range of it. */
+static void
+list_rest(struct glupy_segment *segment, const struct glupy_held *before,
+          const struct glupy_held_lock *shown, const struct glupy_lock *range)
+{
+    struct glupy_lock rest = *range;
+
+    rest.type = (uint8_t)before->type;
+    rest.fd = (const void *)(uintptr_t)before->fd;
+    rest.start = last_of(range) + 1;
+    rest.length = before->last == END ? 0 : before->last - last_of(range);
+    rest.client = shown->client;
+    rest.now = shown->granted;
+    rest.uid = shown->uid;
+    rest.pid = shown->pid;
+    list(segment, &rest, before->key);
+}
+
+/* Gives back a range of an application's lock in an entry that this thread has taken. */
+static void
+return_range(struct glupy_segment *segment, uint32_t slot, uint32_t tag,
+             const struct glupy_lock *range)
+{
+    struct glupy_held *held = &segment->locks.held[slot], before = *held;
+    struct glupy_held_lock *shown = &segment->held_locks[slot], copy = *shown;
+
+    if (before.first < range->start) {
+        glupy_store(&held->last, range->start - 1);
+        show_range(shown, held);
+        settle(segment, slot, tag);
+    } else {
+        settle(segment, slot, FREE);
+    }
+    if (before.last > last_of(range))
+        list_rest(segment, &before, &copy, range);
+}
+
+/* Whether an entry is what an unlock names, or in part. */
+static bool
+named(const struct glupy_held *held, uint64_t key, const struct glupy_lock *lock)
+{
+    return glupy_load(&held->key) == key &&
+           (lock->kind != GLUPY_LK ||
+            (glupy_load(&held->first) <= last_of(lock) && glupy_load(&held->last) >= lock->start));
+}
+
+void
+glupy_lock_returned(struct glupy_segment *segment, const struct glupy_lock *lock)
+{
+    struct glupy_locks *locks = &segment->locks;
+    uint32_t tag = file_tag(segment, lock->gfid), distance, slot;
+    uint32_t reach = __atomic_load_n(&locks->reach, __ATOMIC_SEQ_CST);
+    uint64_t key = lock_key(segment, lock);
+
+    for (distance = 0; distance < reach; distance++) {
+        slot = (tag + distance) & locks->mask;
+        if (__atomic_load_n(&locks->tags[slot], __ATOMIC_ACQUIRE) != tag ||
+            !named(&locks->held[slot], key, lock) || !take(segment, slot, tag))
+            continue;
+        if (!named(&locks->held[slot], key, lock)) {
+            settle(segment, slot, tag);
+        } else if (lock->kind == GLUPY_LK) {
+            return_range(segment, slot, tag, lock);
+        } else {
+            settle(segment, slot, FREE);
+            return;
+        }
+    }
+}
+
+void
+glupy_lock_granted(struct glupy_segment *segment, const struct glupy_lock *lock)
+{
+    if (lock->kind == GLUPY_LK)
+        glupy_lock_returned(segment, lock);
+    list(segment, lock, lock_key(segment, lock));
+}
+
+/* What of an entry has to agree, for it to be forgotten; 0: anything does. */
+struct match {
+    uint64_t connection;
+    uint64_t fd;
+    uint64_t key;
+    uint64_t kind;
+};
+
+static bool
+agrees(const struct glupy_held *held, const struct match *match)
+{
+    return (!match->connection || match->connection == glupy_load(&held->connection)) &&
+           (!match->fd || match->fd == glupy_load(&held->fd)) &&
+           (!match->key || match->key == glupy_load(&held->key)) &&
+           (!match->kind || match->kind == glupy_load(&held->kind));
+}
+
+/* Forgets the entries that match, of the files with a tag; FREE: of all files. */
+static void
+forget(struct glupy_segment *segment, uint32_t tag, const struct match *match)
+{
+    struct glupy_locks *locks = &segment->locks;
+    uint32_t distance, slot, found;
+    uint32_t reach =
+        tag == FREE ? locks->mask + 1 : __atomic_load_n(&locks->reach, __ATOMIC_SEQ_CST);
+    const struct glupy_held *held;
+
+    for (distance = 0; distance < reach; distance++) {
+        slot = (tag + distance) & locks->mask;
+        held = &locks->held[slot];
+        found = __atomic_load_n(&locks->tags[slot], __ATOMIC_ACQUIRE);
+        if (found > TAKEN && (tag == FREE || found == tag) && agrees(held, match) &&
+            take(segment, slot, found))
+            settle(segment, slot, agrees(held, match) ? FREE : found);
+    }
+}
+
+void
+glupy_locks_closed(struct glupy_segment *segment, const uint8_t *gfid, const void *connection,
+                   uint64_t owner, const void *fd)
+{
+    struct glupy_lock lock = {
+        .gfid = gfid, .kind = GLUPY_LK, .connection = connection, .owner = owner};
+    struct match match = {.kind = GLUPY_LK, .fd = (uintptr_t)fd};
+
+    if (!fd)
+        match.key = lock_key(segment, &lock);
+    forget(segment, file_tag(segment, gfid), &match);
+}
+
+void
+glupy_locks_cleared(struct glupy_segment *segment, const uint8_t *gfid, uint8_t kind)
+{
+    forget(segment, file_tag(segment, gfid), &(struct match){.kind = kind});
+}
+
+void
+glupy_locks_left(struct glupy_segment *segment, const void *connection)
+{
+    if (glupy_any_lock(segment))
+        forget(segment, FREE, &(struct match){.connection = (uintptr_t)connection});
+}
+
+void
+glupy_locks_clear(struct glupy_segment *segment)
+{
+    if (glupy_any_lock(segment))
+        forget(segment, FREE, &(struct match){0});
+}

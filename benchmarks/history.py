@@ -141,9 +141,47 @@ def of_brick(writer: Writer, number: int, brick: Brick) -> None:
     writer.gauge("glupy_segment_created_timestamp_seconds", base, writer.now - 5400 + 60 * number)
     writer.gauge("glupy_segment_heartbeat_age_seconds", base, 0.4, until=dies)
     writer.gauge("glupy_brick_counting_enabled", base, 1)
+    of_disk(writer, number, brick, base, dies)
     of_fops(writer, brick, base, dies)
     of_files(writer, brick, base, dies)
     of_clients(writer, brick, base, dies)
+    if number == 0:
+        of_recorder(writer, brick, base)
+    if brick.volume == "media":
+        of_replication(writer, brick, base)
+
+
+def of_disk(writer: Writer, number: int, brick: Brick, base: str, dies: int) -> None:
+    """The file system, which fills, and what waits for self-heal since the last brick is down."""
+    said = f"{base},{labels(device=f'sd{chr(98 + number)}', fsid=f'fd{number:02}')}"
+    size = 8e12
+    writer.gauge("glupy_brick_filesystem_size_bytes", said, size, until=dies)
+    free = ((at, size * (0.14 + number / 9) - 2e7 * (at - writer.origin)) for at in writer.span)
+    writer.write("glupy_brick_filesystem_avail_bytes", said, free)
+    writer.gauge("glupy_brick_filesystem_files", said, 4e8, until=dies)
+    writer.gauge("glupy_brick_filesystem_files_free", said, 3e8 - 2e7 * number, until=dies)
+    writer.gauge("glupy_brick_arbiter", base, 0, until=dies)
+    writer.gauge("glupy_brick_quarantined_objects", base, 0, until=dies)
+    waiting = number == len(BRICKS) - 2
+    since = writer.now - DOWN
+    entries = ((at, max(0, at - since) // 3 if waiting else 0) for at in writer.span)
+    writer.write("glupy_brick_heal_pending_entries", f'{base},index="xattrop"', entries)
+    writer.gauge("glupy_brick_online", f'{base},subvolume="{brick.subvolume}"', 0 if dies else 1)
+
+
+def of_recorder(writer: Writer, brick: Brick, base: str) -> None:
+    """Slow fops, and one that does not come back."""
+    for fop, rate in (("fsync", 0.2), ("write", 0.05), ("finodelk", 0.4)):
+        writer.counter("glupy_slow_fops_total", f'{base},fop="{fop}"', rate * brick.share)
+    since = writer.now - 400
+    stuck = f'{base},fop="finodelk"'
+    ages = ((at, at - since) for at in writer.span if at > since)
+    writer.write("glupy_fops_in_flight_oldest_seconds", stuck, ages)
+    space = uuid.uuid5(uuid.NAMESPACE_URL, brick.volume)
+    which = {"gfid": uuid.uuid5(space, ODD), "path": ODD, "client": CLIENTS[3]}
+    which |= {"process": "", "domain": brick.volume, "holder": CLIENTS[1], "holder_process": ""}
+    ages = ((at, at - since) for at in writer.span if at > since)
+    writer.write("glupy_fop_in_flight_seconds", f"{stuck},{labels(**which)}", ages)
 
 
 def of_fops(writer: Writer, brick: Brick, base: str, dies: int) -> None:
@@ -222,6 +260,50 @@ def of_files(writer: Writer, brick: Brick, base: str, dies: int) -> None:
         writer.gauge("glupy_file_top_client_info", said, 1, since, ends)
 
 
+def of_replication(writer: Writer, brick: Brick, base: str) -> None:
+    """A session of geo-replication, which the first host's worker serves."""
+    active = brick.host == HOSTS[0]
+    session = f'{base},secondary="backup.example.net::media"'
+    status = {"status": "Active" if active else "Passive"}
+    status["crawl"] = "Changelog Crawl" if active else "N/A"
+    writer.gauge("glupy_georep_worker_info", f"{session},{labels(**status)}", 1)
+    if active:
+        synced = ((at, at - 900 - (at - writer.origin) % 1800) for at in writer.span)
+        writer.write("glupy_georep_last_synced_timestamp_seconds", session, synced)
+
+
+def of_state(writer: Writer, host: str, base: str) -> None:
+    """What the state file of a node says."""
+    writer.write("glupy_state_timestamp_seconds", base, ((at, at - 25) for at in writer.span))
+    writer.gauge("glupy_pool_nodes", base, len(HOSTS))
+    for daemon in ("glusterd", "shd", "quotad"):
+        said = f'{base},daemon="{daemon}",volume=""'
+        down = daemon == "quotad" and host == HOSTS[1]
+        writer.gauge("glupy_daemon_up", said, 0 if down else 1)
+        if not down:
+            writer.gauge("glupy_daemon_resident_memory_bytes", said, 2e7 + 4e6 * len(daemon))
+            writer.counter("glupy_daemon_cpu_seconds_total", said, 0.004 * len(daemon))
+    for volume in sorted({brick.volume for brick in BRICKS}):
+        said = f'{base},volume="{volume}"'
+        writer.gauge("glupy_volume_set_bricks", said, 2)
+        writer.gauge("glupy_volume_set_quorum_bricks", said, 1)
+        writer.gauge("glupy_volume_replica_bricks", said, 2)
+        writer.gauge("glupy_snapshots", f'{said},state="activated"', 3)
+        writer.gauge("glupy_snapshots_limit", f'{said},limit="hard"', 256)
+        writer.gauge("glupy_snapshot_oldest_timestamp_seconds", said, writer.now - 864000)
+    pool = f'{base},vg="vg0",pool="bricks"'
+    for part, size, used in (("", 1.6e13, 1.1e13), ("metadata_", 1e9, 3e8)):
+        writer.gauge(f"glupy_thin_pool_{part}size_bytes", pool, size)
+        writer.gauge(f"glupy_thin_pool_{part}used_bytes", pool, used)
+    for path, used in (("/projects/2026", 0.93e12), ("/odd", 1e11)):
+        gfid = uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "media"), f"{path}/")
+        said = f"{base},{labels(volume='media', gfid=gfid, path=path)}"
+        writer.gauge("glupy_quota_limit_bytes", f'{said},limit="hard"', 1e12)
+        writer.gauge("glupy_quota_used_bytes", f'{said},subvolume="0"', used)
+    said = f'{base},volume="media",status="completed"'
+    writer.gauge("glupy_rebalance_info", said, 1)
+
+
 def of_clients(writer: Writer, brick: Brick, base: str, dies: int) -> None:
     """Clients, and the tables of both."""
     for rank, client in enumerate(CLIENTS):
@@ -259,6 +341,7 @@ def of_node(writer: Writer, host: str) -> None:
     ):
         name, _, more = name.partition("{")
         writer.gauge(name, f"{base},{more[:-1]}" if more else base, value)
+    of_state(writer, host, base)
     writer.counter("process_cpu_seconds_total", base, 0.02)
     writer.counter("glupy_segment_errors_total", f'{base},reason="bad_version"', 0.0)
     for collector in ("bricks", "fops", "files", "clients", "internal", "exporter"):
@@ -308,8 +391,9 @@ def blocks(kind: str, *words: str | Path) -> None:
 
 def passes() -> Iterator[list[dict[str, Any]]]:
     """The recording rules in an order in which each finds what it asks for."""
-    text = (ROOT / "prometheus" / "rules" / "recording.yml").read_text(encoding="utf-8")
-    rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    files = (ROOT / "prometheus" / "rules").glob("*.yml")
+    groups = [g for file in files for g in yaml.safe_load(file.read_text("utf-8"))["groups"]]
+    rules = [rule for group in groups for rule in group["rules"] if "record" in rule]
     while rules:
         names = {rule["record"] for rule in rules}
         ready = [

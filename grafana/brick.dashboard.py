@@ -7,7 +7,7 @@ from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import field_label, to
 from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
-from grafana.blocks.queries import of_busiest, or_zero, rate, top
+from grafana.blocks.queries import WAITING, named, of_busiest, or_zero, rate, top
 
 FOPS = "glupy_fop_duration_seconds_count{$*}"
 BRICK_FOPS = "cluster_host_volume_brick:glupy_fops:rate5m{$*}"
@@ -38,6 +38,7 @@ def share(title: str, noun: str) -> list:
             unit.PERCENT_UNIT,
             f"Slots of the brick's {noun} table that are used. A full table is well as long as few"
             " are evicted.",
+            height=6,
         ),
         areas(
             f"{title} evicted",
@@ -45,12 +46,14 @@ def share(title: str, noun: str) -> list:
             unit.COUNTS_PER_SEC,
             f"{title} that lost their slot to busier ones. If many do, more slots help:"
             f" user.xlator.glupy.{noun}-slots.",
+            height=6,
         ),
         areas(
             f"Fops of {noun}s without a slot",
             [("{{name}}", top(f"glupy_{noun}_untracked_fops_total{{$*}}", "host, brick"))],
             unit.OPS_PER_SEC,
             f"Work that no glupy_{noun}_ metric has.",
+            height=6,
         ),
         lines(
             f"Error bound of {noun}s' counts",
@@ -58,6 +61,7 @@ def share(title: str, noun: str) -> list:
             unit.SHORT,
             f"The most fops by which the count of any exported {noun} may be too low, since it may"
             " have been at work before it got its slot.",
+            height=6,
         ),
     ]
 
@@ -82,6 +86,15 @@ state = row(
         levels=thresholds((0, GOOD), (1, ODD)),
     ),
     stat(
+        "Oldest under way",
+        or_zero(f'max(glupy_fops_in_flight_oldest_seconds{{$*,fop!~"{WAITING}"}})'),
+        unit.SECONDS,
+        "Age of the oldest fop that has not come back. Fops that may wait for another client's lock"
+        ' are left out; the row "Slow fops" has them.',
+        levels=thresholds((0, GOOD), (1, ODD), (30, BAD)),
+        width=6,
+    ),
+    stat(
         "Counting for",
         "min(time() - glupy_segment_created_timestamp_seconds{$*})",
         unit.SECONDS,
@@ -93,7 +106,7 @@ state = row(
         (rate(FOPS), "Fops that came to the bricks, those of GlusterFS's own clients included."),
         (READ, "Bytes of file data that reads returned."),
         (WRITTEN, "Bytes of file data that writes stored."),
-        width=8,
+        width=6,
     ),
 )
 
@@ -197,6 +210,53 @@ latency = row(
     ),
 )
 
+slow = row(
+    "Slow fops",
+    areas(
+        "Slow fops by fop",
+        [("{{name}}", or_zero(top("glupy_slow_fops_total{$*}", "fop"), name="none"))],
+        unit.OPS_PER_SEC,
+        "Fops that took longer than the threshold of their class. `glupy-exporter slow` on the node"
+        " shows each of them. A click chooses the fop.",
+        links=[TO_FOP],
+    ),
+    lines(
+        "Oldest fop under way by fop",
+        [
+            (
+                "{{name}}",
+                named("topk(10, max by (fop) (glupy_fops_in_flight_oldest_seconds{$*}))", "fop"),
+            )
+        ],
+        unit.SECONDS,
+        "Age of the oldest fop of each kind that has not come back. Those that wait for a lock may"
+        " wait as long as its holder likes. A click chooses the fop.",
+        links=[TO_FOP],
+    ),
+    table(
+        "Oldest fops under way",
+        [
+            Column(
+                "age",
+                "topk(20, max by (cluster, volume, path, fop, client, holder, host, brick, gfid)"
+                " (glupy_fop_in_flight_seconds{$*}))",
+                unit.SECONDS,
+            )
+        ],
+        "cluster, volume, path, fop, client, holder, host, brick, gfid",
+        "What has not come back for long, for whom, and who holds the lock for which it waits. A"
+        " click on a path leads to the file.",
+        height=6,
+        links={
+            "path": tables.TO_FILE,
+            "client": tables.TO_CLIENT,
+            "fop": tables.TO_BRICK,
+        },
+        hidden=["cluster", "host", "brick", "gfid"],
+        none="Nothing is known to be under way for long.",
+    ),
+)
+
 health = row("Tables of files and clients", *share("Files", "file"), *share("Clients", "client"))
 
 who = row(
@@ -224,5 +284,5 @@ dashboard = board(
     "brick",
     "Are bricks well, which of them is slow, and at what?",
     "A click on a brick or a fop narrows the page to it; one on a volume leads to the volume.",
-    [state, operations, latency, health, who],
+    [state, operations, latency, slow, health, who],
 )

@@ -1,12 +1,11 @@
 """The whole cluster: is it well, what does it do, and who makes it do so."""
 
-from grafanalib import core
 from grafanalib import formatunits as unit
 
 from grafana.blocks import shared, tables
 from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
-from grafana.blocks.links import RUNBOOKS, column, field_label, to
+from grafana.blocks.links import column, field_label, to
 from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
 from grafana.blocks.queries import WAITING, of_busiest, or_zero, rate, top, with_cluster
 
@@ -18,13 +17,9 @@ P99 = "cluster_volume_kind:glupy_fop_duration_seconds:p99_rate5m{$*}"
 ERRORS = "cluster_volume_errno:glupy_fop_errors:rate5m{$*}"
 HOST_BYTES = "cluster_host_volume_brick_direction:glupy_io_bytes:rate5m"
 EXPORTERS = 'up{$*,job="glupy"}'
-FIRING = 'ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"}'
 
 TO_VOLUME = to("volume", "Volume", cluster=field_label("cluster"), volume=field_label("volume"))
 TO_HOST = to("brick", "Bricks of the host", cluster=column("cluster"), host=column("host"))
-TO_RUNBOOK = core.DataLink(
-    title="Runbook", linkUrl=f"{RUNBOOKS}/${{__data.fields.alertname}}.md", isNewTab=True
-)
 
 health = row(
     "Health",
@@ -33,7 +28,7 @@ health = row(
         "sum(glupy_brick_up{$*})",
         unit.SHORT,
         "Bricks whose process runs and holds its segment.",
-        width=8,
+        width=6,
     ),
     stat(
         "Bricks down",
@@ -41,18 +36,19 @@ health = row(
         unit.SHORT,
         "Bricks whose process ended without an orderly stop and left its segment behind.",
         levels=shared.NONE_IS_WELL,
-        width=8,
+        width=6,
         links=[to("brick", "Bricks")],
     ),
-    shared.translator("; a volume without any is not known.", width=8),
+    shared.translator("; a volume without any is not known.", width=6),
     stat(
         "Alerts firing",
         # Where no rule has recorded anything, none can fire.
-        or_zero(f"count({FIRING})", "cluster_volume_kind:glupy_fops:rate5m{$*}"),
+        or_zero(f"count({shared.FIRING})", "cluster_volume_kind:glupy_fops:rate5m{$*}"),
         unit.SHORT,
         "Alerts of the shipped rules that fire; the next table lists them.",
         levels=shared.NONE_IS_WELL,
-        width=8,
+        width=6,
+        links=[to("health", "Health")],
     ),
     stat(
         "Exporters down",
@@ -60,7 +56,7 @@ health = row(
         unit.SHORT,
         "Nodes whose exporter does not answer: nothing is known of their bricks.",
         levels=shared.NONE_IS_WELL,
-        width=8,
+        width=6,
         links=[to("exporter", "Exporters")],
     ),
     stat(
@@ -69,31 +65,15 @@ health = row(
         unit.SECONDS,
         "How long ago the bricks' state was scraped, at most.",
         levels=thresholds((0, GOOD), (60, ODD), (180, BAD)),
-        width=8,
+        width=6,
     ),
+    shared.to_heal(),
+    shared.fullest(links=[to("capacity", "Capacity")]),
 )
 
 alerts = row(
     "Alerts",
-    table(
-        "Firing",
-        [
-            Column(
-                "since",
-                "max by (cluster, severity, alertname, host, volume, brick) (1000 *"
-                ' ALERTS_FOR_STATE{$*,alertname=~"Glupy.*"}'
-                f" and ignoring (alertstate) {FIRING})",
-                unit.DATE_TIME_FROM_NOW,
-            )
-        ],
-        "severity, alertname, cluster, volume, host, brick",
-        "Alerts of the shipped rules, and since when their condition holds. A click on an alert"
-        " leads to its runbook.",
-        height=6,
-        links={"alertname": TO_RUNBOOK, "volume": tables.TO_VOLUME},
-        hidden=["cluster"],
-        none="No alert of the shipped rules is known to fire.",
-    ),
+    shared.firing(),
 )
 
 operations = row(

@@ -152,7 +152,14 @@ latency = row(
         unit.OPS_PER_SEC,
         "Fops that bricks answered with an error, of each replica. Many are answers, such as ENOENT"
         " to a lookup of a name that is free: watch EIO, EROFS, ENOSPC, and changes.",
-        width=24,
+    ),
+    areas(
+        "Slow fops by fop",
+        [("{{name}}", or_zero(top("glupy_slow_fops_total{$*}", "fop"), name="none"))],
+        unit.OPS_PER_SEC,
+        "Fops that took longer in a brick than the threshold of their class. A click chooses the"
+        " fop.",
+        links=[TO_FOP],
     ),
 )
 
@@ -174,7 +181,7 @@ io_sizes = row(
 )
 
 replicas = row(
-    "Replicas",
+    "Replicas of ${volume}",
     areas(
         "Reads by replica",
         [("{{name}}", top(BRICK_READS, "host, brick"))],
@@ -237,6 +244,7 @@ replicas = row(
         links={"brick": tables.TO_BRICK},
         hidden=["cluster"],
     ),
+    repeat="volume",
 )
 
 busiest = row(

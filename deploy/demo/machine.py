@@ -118,14 +118,18 @@ def glupy_exporter(*words: str) -> None:
 
 
 def start_service(
-    name: str, command: Sequence[str], group: str, env: Mapping[str, str] | None = None
+    name: str,
+    command: Sequence[str],
+    group: str,
+    env: Mapping[str, str] | None = None,
+    user: str = USER,
 ) -> None:
-    """Start a process as the unprivileged user of :data:`USER`; its output goes to a log."""
+    """Start a process, by default as the unprivileged user; its output goes to a log."""
     with (LOGS / f"{name}.log").open("wb") as log:
         subprocess.Popen(
             command,
             env={**os.environ, **(env or {}), _MARK: name},
-            user=USER,
+            user=user,
             group=group,
             extra_groups=[],
             stdin=subprocess.DEVNULL,

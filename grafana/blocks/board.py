@@ -20,21 +20,31 @@ _COARSE = 120
 Row = list[Panel]
 
 
-def row(title: str, *panels: Panel) -> Row:
-    """Panels below a heading, from left to right and then downwards."""
-    return [heading(title), *panels]
+def row(title: str, *panels: Panel, repeat: str = "") -> Row:
+    """Panels below a heading, from left to right and then downwards.
+
+    Grafana draws the row once for each chosen value of the selector `repeat`. It asks for a row's
+    data when somebody scrolls there.
+    """
+    return [heading(title, repeat), *panels]
 
 
 def _laid_out(panels: list[Panel]) -> list[Panel]:
-    """The panels with their places; a line of panels is as high as the highest of them."""
-    placed = []
+    """The panels with their places; a line of panels is as high as the highest of them.
+
+    The last panel of a line takes all the room that is left.
+    """
+    placed: list[Panel] = []
     x = y = line = 0
     for panel in panels:
         width, height = panel.gridPos.w, panel.gridPos.h
         if x + width > _COLUMNS or panel.type == "row":
+            if placed:
+                placed[-1].gridPos.w += _COLUMNS - x
             x, y, line = 0, y + line, 0
         placed.append(attr.evolve(panel, gridPos=core.GridPos(h=height, w=width, x=x, y=y)))
         x, line = x + width, max(line, height)
+    placed[-1].gridPos.w += _COLUMNS - x
     return placed
 
 
@@ -123,8 +133,10 @@ def _annotations(page: str) -> core.Annotations:
     )
 
 
-def board(page: str, question: str, further: str, rows: list[Row]) -> Dashboard:
-    """The dashboard with uid glupy-`page`.
+def board(
+    page: str, question: str, further: str, rows: list[Row], *, since: str = "now-1h"
+) -> Dashboard:
+    """The dashboard with uid glupy-`page`, which shows what was `since` then.
 
     The line at its top has the `question` that it answers, and `further`, where to go from there.
     """
@@ -142,6 +154,6 @@ def board(page: str, question: str, further: str, rows: list[Row]) -> Dashboard:
         templating=core.Templating(selectors(page)),
         panels=_laid_out([_on_page(panel, page) for panel in panels]),
         refresh="30s",
-        time=core.Time("now-1h", "now"),
+        time=core.Time(since, "now"),
         timezone="browser",
     ).auto_panel_ids()

@@ -32,6 +32,12 @@ _WIDTHS = {
     "subvolume": 95,
     "pid": 70,
     "severity": 80,
+    "fop": 100,
+    "device": 110,
+    "daemon": 110,
+    "status": 110,
+    "crawl": 130,
+    "peer": 200,
     "alertname": 200,
     "glusterfs_version": 145,
     "xlator_version": 120,
@@ -54,6 +60,8 @@ class Column(NamedTuple):
     title: str
     expr: str
     unit: str
+    words: dict[int, tuple[str, str]] | None = None
+    """What is shown in place of some values, and in which colour."""
 
 
 def thresholds(*steps: tuple[float, str]) -> Json:
@@ -101,9 +109,9 @@ def _colors(series: Sequence[Series]) -> list[Json]:
     return [*found, _override("/ (mean|median)$/", "byRegexp", custom_lineStyle=dashes)]
 
 
-def heading(title: str) -> Panel:
+def heading(title: str, repeat: str = "") -> Panel:
     """The line above a row of panels, which folds them away."""
-    more = {"collapsed": False, "panels": []}
+    more = {"collapsed": False, "panels": [], **({"repeat": repeat} if repeat else {})}
     return Panel(type="row", title=title, gridPos=_size(24, 1), more=more)
 
 
@@ -175,7 +183,8 @@ def lines(
     """
     labels = [name for name, _ in series if "{{" in name]
     many = len(labels) > 1 or any("{{name}}" in name for name in labels)
-    logarithmic = unit == SECONDS and not custom
+    latency = any(re.search("duration|fop", expr) for _, expr in series)
+    logarithmic = unit == SECONDS and latency and not custom
     long = labels != ["{{name}}"] or any("by (host, brick)" in expr for _, expr in series)
     return Panel(
         type="timeseries",
@@ -346,7 +355,11 @@ def table(
     for column in columns:
         room = max(_NUMBER, len(column.title) * _LETTER + _MARGIN)
         pixels = _AGO if column.unit == DATE_TIME_FROM_NOW else room
-        properties: Json = {"unit": column.unit, "custom_width": pixels}
+        properties: Json = {"unit": column.unit, "custom_width": pixels, "noValue": "-"}
+        if column.words:
+            said = {f"{value}": {"color": c, "text": t} for value, (t, c) in column.words.items()}
+            properties["mappings"] = [{"options": said, "type": "value"}]
+            properties["custom_cellOptions"] = {"type": "color-text"}
         overrides.append(_override(column.title, **properties))
     return Panel(
         type="table",

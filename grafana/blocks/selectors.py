@@ -9,6 +9,8 @@ from grafana.blocks.queries import SELECTORS, expand
 
 PAGES = {
     "cluster": ("cluster",),
+    "health": ("volume", "cluster"),
+    "capacity": ("volume", "host", "cluster"),
     "volume": ("volume", "fop", "cluster"),
     "brick": ("brick", "host", "volume", "fop", "cluster"),
     "file": ("file", "volume", "cluster"),

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from grafanalib import core
 from grafanalib import formatunits as unit
 
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.form import Panel
-from grafana.blocks.links import Link
-from grafana.blocks.panels import areas, stat, thresholds
+from grafana.blocks.links import RUNBOOKS, Link, to
+from grafana.blocks.panels import Column, areas, stat, table, thresholds
 from grafana.blocks.queries import or_zero
+from grafana.blocks.tables import TO_VOLUME
 
 Summed = tuple[str, str]  # an expression whose sum is shown, and its description
 
 NONE_IS_WELL = thresholds((0, GOOD), (1, BAD))
+FULL = thresholds((0, GOOD), (0.8, ODD), (0.9, BAD))
 BRICKS = "glupy_brick_up{$*}"
+FIRING = 'ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"}'
+USED = "1 - glupy_brick_filesystem_avail_bytes{$*} / glupy_brick_filesystem_size_bytes{$*}"
+"""The share of a brick's file system that is used, as far as it is not kept for root."""
+TO_HEAL = "cluster_volume_set:glupy_heal_entries:min15m{$*}"
 
 
 def work(
@@ -79,4 +86,53 @@ def under_way(seconds: str, known: str = BRICKS) -> Panel:
         "Fops that are under way at any moment, as a mean: the time that they take a second. Those"
         " that wait for a lock are counted when the wait is over.",
         width=6,
+    )
+
+
+def to_heal() -> Panel:
+    """How many entries wait for self-heal."""
+    return stat(
+        "Entries to heal",
+        f"sum({TO_HEAL})",
+        unit.SHORT,
+        "Files and directories of which a replica lacks changes, of each set by the replica that"
+        " knows of most, and for fifteen minutes at least.",
+        levels=thresholds((0, GOOD), (1, ODD), (10_000, BAD)),
+        width=6,
+        links=[to("health", "Health")],
+    )
+
+
+def fullest(links: Sequence[Link] = (), width: int = 6) -> Panel:
+    """How full the fullest file system of a brick is."""
+    return stat(
+        "Fullest file system",
+        f"max({USED})",
+        unit.PERCENT_UNIT,
+        "The fullest of the bricks' file systems. Writes to the bricks' sets fail when it is full.",
+        levels=FULL,
+        width=width,
+        links=links,
+    )
+
+
+def firing() -> Panel:
+    """The alerts that fire, with links to their runbooks."""
+    runbook = core.DataLink(
+        title="Runbook", linkUrl=f"{RUNBOOKS}/${{__data.fields.alertname}}.md", isNewTab=True
+    )
+    since = (
+        "max by (cluster, severity, alertname, host, volume, brick) (1000 *"
+        f' ALERTS_FOR_STATE{{$*,alertname=~"Glupy.*"}} and ignoring (alertstate) {FIRING})'
+    )
+    return table(
+        "Firing",
+        [Column("since", since, unit.DATE_TIME_FROM_NOW)],
+        "severity, alertname, cluster, volume, host, brick",
+        "Alerts of the shipped rules, and since when their condition holds. A click on an alert"
+        " leads to its runbook.",
+        height=6,
+        links={"alertname": runbook, "volume": TO_VOLUME},
+        hidden=["cluster"],
+        none="No alert of the shipped rules is known to fire.",
     )

@@ -23,7 +23,7 @@ BUILTIN = {"__range", "__rate_interval", "__url_time_range"}
 RUNBOOKS = "/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
 GREY = "#8E8E8E"
 RATES = {"ops", "cps", "binBps"}
-FEW = {"kind", "direction", "collector", "origin"}
+FEW = {"kind", "direction", "collector", "origin", "daemon"}
 """Labels of which there are never more values than a legend has room for."""
 SAMPLED = {"glupy_fops_in_flight"}
 """Gauges of what has come and gone between two scrapes."""
@@ -40,7 +40,7 @@ _FIELD = re.compile(r"\$\{__(?:field\.labels|data\.fields)\.(\w+):percentencode\
 _KEPT = re.compile(r"\$\{(\w+):queryparam\}")
 _NEW = re.compile(r"var-(\w+)=(.+)")
 _WITHOUT_NAME = re.compile(
-    r"(?:label_replace|sort_desc|topk(?: by \([^)]*\) )?|\(|\d+, )*(?:sum|min|max|count) by"
+    r"(?:1 - |label_replace|sort_desc|topk(?: by \([^)]*\) )?|\(|\d+, )*(?:sum|min|max|count) by"
 )
 _LEGEND = re.compile(r"\{\{(\w+)\}\}")
 
@@ -77,7 +77,12 @@ def lint(dashboards: list[Json]) -> list[str]:
     by_uid = {dashboard["uid"]: dashboard for dashboard in dashboards}
     wrong = list(_twice("uid", [dashboard["uid"] for dashboard in dashboards]))
     for dashboard in dashboards:
-        found = [*_of_page(dashboard), *_of_grid(dashboard), *_of_variables(dashboard)]
+        found = [
+            *_of_page(dashboard),
+            *_of_rows(dashboard),
+            *_of_grid(dashboard),
+            *_of_variables(dashboard),
+        ]
         for panel in panels(dashboard):
             checks = [_of_looks(panel), _of_queries(panel, dashboard)]
             checks += [_of_type[panel["type"]](panel)] if panel["type"] in _of_type else []
@@ -112,8 +117,25 @@ def _of_page(dashboard: Json) -> Iterator[str]:
         yield from _of_expression(annotation["expr"], variables(dashboard), {"__interval"})
 
 
+def _of_rows(dashboard: Json) -> Iterator[str]:
+    repeated = ""
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            repeated = panel.get("repeat", "")
+            if repeated and not variables(dashboard).get(repeated, {}).get("includeAll"):
+                yield f"{panel['title']}: repeated for {repeated}, of which there are not several"
+        elif repeated and any(f"${{{repeated}:" not in t["expr"] for t in panel["targets"]):
+            yield f"{panel['title']}: the same each time that its row is repeated"
+
+
 def _of_grid(dashboard: Json) -> Iterator[str]:
     taken: set[tuple[int, int]] = set()
+    widths: Counter[int] = Counter()
+    for panel in dashboard["panels"]:
+        widths[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
+    for y, width in widths.items():
+        if width < COLUMNS:
+            yield f"a hole in the page at {y}"
     for panel in dashboard["panels"]:
         place = panel["gridPos"]
         if place["x"] < 0 or place["x"] + place["w"] > COLUMNS:
@@ -209,6 +231,7 @@ def _of_graph(panel: Json) -> Iterator[str]:
     if defaults["unit"] in RATES and custom["stacking"]["mode"] != "normal":
         yield "rates that are not stacked"
     latencies = defaults["unit"] == "s" and custom["stacking"]["mode"] == "none"
+    latencies &= any(re.search("duration|fop", target["expr"]) for target in panel["targets"])
     if latencies and custom.get("scaleDistribution", {}).get("type") != "log":
         yield "latencies of which the slowest hides all others"
     pixels = panel["gridPos"]["w"] / COLUMNS * PAGE
@@ -240,7 +263,7 @@ def _of_table(panel: Json) -> Iterator[str]:
     if not defaults.get("noValue"):
         yield "what is not there does not say so"
     for name, said in fields.items():
-        if said["unit"] == "none" and said.get("noValue") != "-":
+        if said.get("noValue") != "-":
             yield f"column {name}: an empty cell would say that the table is empty"
     for target in panel["targets"]:
         if not _WITHOUT_NAME.match(target["expr"]):

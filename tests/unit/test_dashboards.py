@@ -38,8 +38,9 @@ def dashboards() -> list[Json]:
     return [json.loads((COMMITTED / f"{name}.json").read_text()) for name in NAMES]
 
 
-def test_all_six_are_there() -> None:
-    assert {*NAMES} == {"brick", "client", "cluster", "exporter", "file", "volume"}
+def test_all_are_there() -> None:
+    known = {"brick", "capacity", "client", "cluster", "exporter", "file", "health", "volume"}
+    assert {*NAMES} == known
     assert {path.stem for path in COMMITTED.iterdir()} == {*NAMES}
 
 
@@ -176,6 +177,13 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
     ),
     "no annotations of alerts": lambda d: d["annotations"]["list"].pop(0),
     "Read: over another panel": lambda d: titled(d, "Read")["gridPos"].update(x=2),
+    "repeated for hosts, of which there are not several": lambda d: next(
+        panel for panel in d["panels"] if "repeat" in panel
+    ).update(repeat="hosts"),
+    "Imbalance of reads: the same each time": lambda d: ask(
+        titled(d, "Imbalance of reads"), "topk(9, glupy_brick_up)"
+    ),
+    "a hole in the page": lambda d: titled(d, BY_FOP)["gridPos"].update(w=9),
     "beyond the page": lambda d: titled(d, "Under way")["gridPos"].update(w=9),
     "no variable for the data source": lambda d: d["templating"]["list"].pop(),
     "variable datasource: not Grafana's default one": lambda d: variable(d, "datasource").pop(

@@ -53,7 +53,7 @@ class Bricks(Collector):
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
         yield from self._identity(brick)
-        yield from NUMBERS.single(brick.about.numbers)
+        yield from NUMBERS.single(brick.about.numbers, started=brick.about.created)
         yield single(HEARTBEAT_AGE, max(0.0, time.time() - brick.about.heartbeat))
 
     def dead(self, brick: OpenBrick) -> Iterable[Block]:

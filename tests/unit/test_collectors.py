@@ -25,7 +25,7 @@ from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.clients import AWAY
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
 from glupy_exporter.metrics.facts import Facts
-from glupy_exporter.metrics.family import single
+from glupy_exporter.metrics.family import Exposed, single
 from glupy_exporter.metrics.fops import Fops
 from glupy_exporter.metrics.pool import REACHABLE
 from glupy_exporter.metrics.recorder import Recorder
@@ -235,6 +235,29 @@ def test_every_family_is_declared_once_and_documented(tmp_path: Path) -> None:
     known = {family.base for family in (*declared, *SCRAPE_FAMILIES)}
     assert known - {REACHABLE.base} <= served  # the other has to be asked for
     assert all(name.startswith(("process_", "python_")) for name in served - known)
+
+
+def test_counts_of_the_translator_have_start_times(tmp_path: Path) -> None:
+    """Those of a brick since its segment is there, those of a row since it has its slot."""
+    with golden_directory(tmp_path):
+        exposed = [each for each in scraper(tmp_path).collect() if isinstance(each, Exposed)]
+    started = {
+        each.family.name: block.started
+        for each in exposed
+        for _, block in each.blocks
+        if each.family.type != "gauge"
+    }
+    created = segments.CREATED_REALTIME / 1e9
+    assert started["glupy_fop_errors_total"] == started["glupy_fop_duration_seconds"] == created
+    for name in ("glupy_file_fops_total", "glupy_client_io_bytes_total"):
+        assert set(started[name]) == {created + 5}
+    unknown = {name for name, start in started.items() if start is None}
+    # Of the process, and of what the exporter saw.
+    assert unknown == {
+        "glupy_brick_process_cpu_seconds_total",
+        "glupy_file_unexported_fops_total",
+        "glupy_client_unexported_fops_total",
+    }
 
 
 def test_switched_off_collector_serves_nothing(tmp_path: Path) -> None:

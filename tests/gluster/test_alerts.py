@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gluster.disks import small_disk
+from tests.support.gluster.disks import frozen, small_disk
 from tests.support.gluster.monitored import HURRIED, SHIPPED, Prometheus, hurried, monitored
 from tests.support.gluster.volumes import RUN, Volume, gluster, volume, wait_for
 
@@ -125,6 +125,28 @@ def test_a_full_disk(prometheus: Prometheus, tmp_path: Path) -> None:
             alert = prometheus.wait_for_alert("GlupyBrickStorageErrors", volume=subject.name)
         assert (alert["errno"], alert["brick"]) == ("ENOSPC", str(subject.bricks[0]))
         assert shutil.disk_usage(disk).free < 8 << 20
+
+
+def test_a_frozen_disk(prometheus: Prometheus, tmp_path: Path) -> None:
+    """Only what writes waits: no scrape does."""
+    options = {"storage.health-check-interval": "1"}
+    with (
+        small_disk(tmp_path, "xfs", 400) as disk,
+        volume(bricks=1, parents=[disk], options=options) as subject,
+    ):
+        alone = {"volume": subject.name}
+        selector = f'{{volume="{subject.name}"}}'
+        age = f"time() - glupy_brick_health_check_timestamp_seconds{selector}"
+        wait_for(lambda: prometheus.query(f"{age} < 5"), "a check of the disk")
+        with frozen(disk):
+            alert = prometheus.wait_for_alert("GlupyBrickHealthCheckLate", 120, **alone)
+            assert (alert["brick"], alert["severity"]) == (str(subject.bricks[0]), "critical")
+            assert set(prometheus.firing(**alone)) == {"GlupyBrickHealthCheckLate"}
+            assert prometheus.query('max_over_time(scrape_duration_seconds{job="glupy"}[1m]) < 1')
+            assert prometheus.query(f"glupy_segment_heartbeat_age_seconds{selector} < 5")
+            assert prometheus.query(f"{age} > 60")
+        prometheus.wait_for_peace("GlupyBrickHealthCheckLate", **alone)
+        assert prometheus.query(f"{age} < 10")
 
 
 def test_a_slow_disk(prometheus: Prometheus) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.gluster.disks import frozen, small_disk
-from tests.support.gluster.monitored import exporter, get
+from tests.support.gluster.monitored import exporter, get, hurry, prometheus, scrape_one
 from tests.support.gluster.volumes import Volume, gluster, heal, volume, wait_for
 
+Need = Callable[[object, str], None]
 DIRECT = "direct-io-mode=enable"
 
 
@@ -200,3 +204,49 @@ def test_no_descriptor_stays_open(xlator: None, tmp_path: Path) -> None:
         for _ in range(3):
             learned(subject, brick)
         assert facts(subject, brick)["process_descriptors"] == first
+
+
+@pytest.mark.parametrize(
+    ("kind", "bricks"),
+    [
+        ((), 2),
+        (("replica", "3", "arbiter", "1"), 6),
+        (("disperse", "3", "redundancy", "1"), 3),
+    ],
+    ids=["distribute", "arbiter", "disperse"],
+)
+def test_the_capacity_of_a_volume_is_that_of_df_on_a_mount(
+    xlator: None, need: Need, tmp_path: Path, kind: tuple[str, ...], bricks: int
+) -> None:
+    """Bricks share file systems of unequal size; the rules say what the volume holds."""
+    need(shutil.which("prometheus"), "prometheus")
+    with contextlib.ExitStack() as stack:
+        enter = stack.enter_context
+        disks = [enter(small_disk(tmp_path, "xfs", size)) for size in (400, 600)]
+        subject = enter(volume(*kind, bricks=bricks, parents=[*disks, disks[0]] * 2))
+        mount = enter(subject.mount())
+        with (mount / "file").open("wb") as file:
+            file.write(b"x" * (50 << 20))
+        state = tmp_path / "state.json"
+        serving = enter(exporter(f"--state.file={state}"))
+        learn = [sys.executable, "-m", "glupy_exporter.cli", "state", f"--file={state}"]
+        subprocess.run(learn, check=True, stdout=subprocess.DEVNULL)
+        hurry(tmp_path)
+        scrape_one(tmp_path / "prometheus.yml", serving.url.removeprefix("http://"))
+        watching = enter(prometheus(tmp_path))
+
+        selector = f'{{volume="{subject.name}"}}'
+
+        def equal() -> bool:
+            whole = df(mount)
+            found = [
+                watching.query(f"cluster_volume:glupy_capacity_bytes:{what}{selector}")
+                for what in ("size", "avail")
+            ]
+            wanted = (whole["filesystem_size"], whole["filesystem_avail"])
+            return all(
+                rows and abs(rows[0][1] - value) < 0.01 * whole["filesystem_size"]
+                for rows, value in zip(found, wanted)
+            )
+
+        wait_for(equal, "what df says", 60)

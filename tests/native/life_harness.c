@@ -9,6 +9,8 @@
 #include <glusterfs/inode.h>
 #include <grp.h>
 #include <pthread.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
@@ -69,6 +71,24 @@ llistxattr(const char *path, char *list, size_t size)
     hang("disk");
     errno = ENODATA;
     return -1;
+}
+
+/* Only the thread's look at the brick hangs, not that at the segment's file system. */
+int
+fstatvfs(int fd, struct statvfs *space)
+{
+    struct statfs found;
+
+    if (fcntl(fd, F_GETFL) & O_PATH)
+        hang("facts");
+    if (fstatfs(fd, &found) < 0)
+        return -1;
+    *space = (struct statvfs){.f_bsize = (unsigned long)found.f_bsize,
+                              .f_frsize = (unsigned long)found.f_frsize,
+                              .f_blocks = found.f_blocks,
+                              .f_bfree = found.f_bfree,
+                              .f_bavail = found.f_bavail};
+    return 0;
 }
 
 static int64_t wall_clock_behind; /* seconds */
@@ -196,6 +216,14 @@ scene_hung_disk(void)
     go_down_while_hung();
 }
 
+static void
+scene_hung_facts(void)
+{
+    hanging = "facts";
+    up();
+    go_down_while_hung();
+}
+
 static unsigned long
 resident_kib(void)
 {
@@ -314,11 +342,17 @@ static const struct {
     const char *name;
     void (*play)(void);
 } scenes[] = {
-    {"unfinished", scene_unfinished},   {"up", scene_up},
-    {"large-group", scene_large_group}, {"hung-group", scene_hung_group},
-    {"hung-disk", scene_hung_disk},     {"many-segments", scene_many_segments},
-    {"late-fops", scene_late_fops},     {"lost-cookies", scene_lost_cookies},
-    {"snapshot", scene_snapshot},       {"stepped", scene_stepped},
+    {"unfinished", scene_unfinished},
+    {"up", scene_up},
+    {"large-group", scene_large_group},
+    {"hung-group", scene_hung_group},
+    {"hung-disk", scene_hung_disk},
+    {"hung-facts", scene_hung_facts},
+    {"many-segments", scene_many_segments},
+    {"late-fops", scene_late_fops},
+    {"lost-cookies", scene_lost_cookies},
+    {"snapshot", scene_snapshot},
+    {"stepped", scene_stepped},
     {"everything", scene_everything},
 };
 

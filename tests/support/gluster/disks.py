@@ -16,7 +16,7 @@ _MAKE = {"ext4": ["mkfs.ext4", "-q"], "xfs": ["mkfs.xfs", "-q"]}
 @contextlib.contextmanager
 def small_disk(directory: Path, kind: str = "ext4", megabytes: int = 64) -> Iterator[Path]:
     """A file system in a loop device, mounted."""
-    image, target = directory / f"{kind}.disk", directory / f"{kind}.mounted"
+    image, target = directory / f"{kind}{megabytes}.disk", directory / f"{kind}{megabytes}"
     with image.open("xb") as file:
         file.truncate(megabytes << 20)
     target.mkdir()

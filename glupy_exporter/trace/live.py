@@ -141,13 +141,14 @@ class Trace:
                 f"there is no fop {unknown[0]!r}; the fops are {', '.join(sorted(known))}"
             )
 
-    def _follow(self, bricks: Sequence[OpenBrick]) -> None:
-        """Trace these bricks, and no others."""
+    def _follow(self, bricks: Sequence[OpenBrick], ended: bool = False) -> None:
+        """Trace these bricks, and no others; ``ended``: no others than up to now."""
         here = {brick.key: brick for brick in bricks}
         for key, traced in list(self._traced.items()):
             if key in here and here[key].about.created == traced.created:
                 traced.names.look_at(here[key])
-                traced.tracer.renew()
+                if not ended:
+                    traced.tracer.renew()
                 continue
             del self._traced[key]
             traced.end()
@@ -156,7 +157,7 @@ class Trace:
                 self._gone.append(Lost(*key, len(self._waiting) - len(kept)))
             self._waiting = deque(kept)
         for key, brick in here.items():
-            if key not in self._traced:
+            if key not in self._traced and not ended:
                 try:
                     self._traced[key] = _Traced(brick, self._privacy, self._filters(brick))
                 except (OSError, SegmentError, control.ControlError) as error:
@@ -195,24 +196,26 @@ class Trace:
 
         None after each look, when there is nothing more for a moment.
         """
-        last = False
-        while not last:
+        ended = False
+        while True:
             with open_bricks(self._directory, self._expiry) as (bricks, _):
-                self._follow(self._running(bricks))
+                self._follow(self._running(bricks), ended)
                 here = [brick for brick in bricks if brick.key in self._traced]
                 yield from self._gone
                 self._gone.clear()
                 again = time.monotonic() + _LOOK_SECONDS
-                while not last and time.monotonic() < again:
-                    last = stopped()
-                    if last:
-                        self.__exit__()
-                    for brick in here:
-                        yield from self._read(brick, self._traced[brick.key])
-                    yield from self._named(at_once=last)
+                while time.monotonic() < again:
+                    if not ended:
+                        ended = stopped()
+                        if ended:
+                            self.__exit__()
+                        for brick in here:
+                            yield from self._read(brick, self._traced[brick.key])
+                    yield from self._named()
                     yield None
-                    if not last:
-                        time.sleep(POLL_SECONDS)
+                    if ended and not self._waiting:
+                        return
+                    time.sleep(POLL_SECONDS)
 
     def _read(self, brick: OpenBrick, traced: _Traced) -> Iterator[Lost]:
         try:
@@ -227,15 +230,16 @@ class Trace:
             (due, traced.names, fop) for fop in batch.fops if fop.tracers & traced.bit
         )
 
-    def _named(self, at_once: bool) -> Iterator[Recorded]:
-        """The records whose files have names by now, in their order; ``at_once``: all."""
+    def _named(self) -> Iterator[Recorded]:
+        """The records whose files have names by now, in their order, or have waited for long."""
         waiting = self._waiting
         now = time.monotonic()
         while waiting:
             due, names, fop = waiting[0]
             try:
-                patient = not at_once and now < due and len(waiting) < _WAITING_MAX
-                if patient and any(fop.gfid) and not names.file_of(fop).path:
+                patient = now < due and len(waiting) < _WAITING_MAX
+                nameable = any(fop.gfid) or any(fop.parent)
+                if patient and nameable and not names.file_of(fop).path:
                     return
                 row = names.recorded(fop)
             except SegmentError:

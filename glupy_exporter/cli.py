@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import grp
 import logging
 import math
-import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from glupy_exporter import __version__, config, interrupts, log, values
+from glupy_exporter import __version__, config, interrupts, log, output, values
 from glupy_exporter.builder import build
-from glupy_exporter.errors import UserError
+from glupy_exporter.errors import UserError, reported
 from glupy_exporter.metrics import COLLECTORS, exposition
 from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.probes import Probes
 from glupy_exporter.metrics.scrape import Scraper
-from glupy_exporter.node import discovery, nodestate
 from glupy_exporter.operate import (
     change,
     claim,
@@ -35,7 +32,7 @@ from glupy_exporter.operate import (
 from glupy_exporter.probes import loading
 from glupy_exporter.probes.runner import Runner
 from glupy_exporter.segment import reader
-from glupy_exporter.state import learn
+from glupy_exporter.state import command as state_command
 from glupy_exporter.top.model import Sampler
 from glupy_exporter.top.once import report
 from glupy_exporter.top.text import printable
@@ -45,8 +42,6 @@ from glupy_exporter.trace import run as recorder
 from glupy_exporter.web import server
 
 LOG = logging.getLogger(__name__)
-
-_STANDARD_OUTPUT = Path("-")
 
 
 def _configure(
@@ -94,17 +89,8 @@ def dump(args: argparse.Namespace) -> int:
     """Write one scrape to standard output."""
     _open_many()
     _, scraper = _configure(args, once=True)
-    _write(b"".join(exposition.text(scraper)))
+    output.write(b"".join(exposition.text(scraper)))
     return 0
-
-
-def _write(output: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(output)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (head, grep -q) has closed the pipe; a flush at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def top(args: argparse.Namespace) -> int:
@@ -148,7 +134,7 @@ def top(args: argparse.Namespace) -> int:
         print(f"glupy-exporter: {where}", file=sys.stderr)
     encoding = sys.stdout.encoding
     text = report(rates, views, state, args.limit, None if args.json else encoding)
-    _write(text.encode(encoding))
+    output.write(text.encode(encoding))
     return 0
 
 
@@ -185,37 +171,6 @@ def trace(args: argparse.Namespace) -> int:
         loading.load(args.probe) if args.probe else None,
     )
     return 0
-
-
-def state(args: argparse.Namespace) -> int:
-    """Learn this node's state and the pool's nodes, and write them to files for the exporter.
-
-    ``-`` for a file is standard output, where the state goes if no file is named at all.
-    """
-    with contextlib.suppress(KeyError, OSError):  # the group is the packages' and the unit's
-        group = grp.getgrnam(nodestate.GROUP).gr_gid
-        if os.getegid() != group:
-            os.setegid(group)
-    if args.targets:
-        found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
-        _put(args.targets, discovery.render(found), 0o644)
-    if args.file or not args.targets:
-        learned = nodestate.render(learn.learn(locks=args.file and args.file.absolute().parent))
-        _put(args.file or _STANDARD_OUTPUT, learned, nodestate.MODE)
-    return 0
-
-
-def _put(path: Path, content: bytes, mode: int) -> None:
-    if path == _STANDARD_OUTPUT:
-        _write(content)
-    else:
-        discovery.write(path, content, mode)
-
-
-def discover(args: argparse.Namespace) -> int:
-    """What ``state`` was called in the previous release, with other names for its flags."""
-    args.targets, args.file = args.file or _STANDARD_OUTPUT, args.state
-    return state(args)
 
 
 def xlator_build(args: argparse.Namespace) -> int:
@@ -350,55 +305,6 @@ def _add_top(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=top)
 
 
-def _add_state(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--file",
-        type=Path,
-        metavar="FILE",
-        help="write the state to this file, which the exporter's --state.file names; - for "
-        "standard output",
-    )
-    command.add_argument(
-        "--targets",
-        type=Path,
-        metavar="FILE",
-        help="write the pool's nodes to this file as Prometheus's targets; - for standard output",
-    )
-    _add_targets(command)
-    command.set_defaults(run=state)
-
-
-def _add_discover(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--file", type=Path, metavar="FILE", help="see `state --targets`")
-    command.add_argument("--state", type=Path, metavar="FILE", help="see `state --file`")
-    _add_targets(command)
-    command.set_defaults(run=discover)
-
-
-def _add_targets(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--cluster",
-        type=values.argument(discovery.SETTINGS["discovery.cluster"].check),
-        default=discovery.CLUSTER,
-        metavar="NAME",
-        help="name of the cluster in the targets (default: %(default)s)",
-    )
-    command.add_argument(
-        "--port",
-        type=values.argument(discovery.SETTINGS["discovery.port"].check),
-        default=discovery.PORT,
-        metavar="PORT",
-        help="port on which the exporters listen (default: %(default)s)",
-    )
-    command.add_argument(
-        "--address",
-        default=discovery.ADDRESS,
-        metavar="GLOB",
-        help="pattern for the address of a node: of the node's names that match, the one that most "
-        "of its bricks have is taken (default: %(default)s)",
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="glupy-exporter",
@@ -427,18 +333,7 @@ def _parser() -> argparse.ArgumentParser:
         add(command)
         command.set_defaults(run=run)
 
-    _add_state(
-        commands.add_parser(
-            "state",
-            help="learn this node's state from glusterd's files, for the exporter and for /sd",
-            allow_abbrev=False,
-        )
-    )
-    _add_discover(
-        commands.add_parser(
-            "discover", help="the former name of `state --targets`", allow_abbrev=False
-        )
-    )
+    state_command.add(commands)
 
     xlator = commands.add_parser("xlator", help="build, install and insert the translator")
     actions = xlator.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -513,13 +408,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return the exit code: 0, 1 (it failed) or 2 (the user's mistake)."""
     args = _parser().parse_args(argv)
-    try:
-        return int(args.run(args))
-    except UserError as error:
-        print(f"glupy-exporter: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return reported(lambda: int(args.run(args)))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from glupy_exporter.builder import build
 from glupy_exporter.node import nodestate
 from glupy_exporter.state import learn, on_disk
 from tests.support.gluster.monitored import exporter, get
-from tests.support.gluster.volumes import HOST, gluster, glusterd_pid, volume, wait_for
+from tests.support.gluster.volumes import HOST, RUN, gluster, glusterd_pid, volume, wait_for
 
 STATE = [sys.executable, "-m", "glupy_exporter.cli", "state"]
 
@@ -233,3 +236,81 @@ def test_glusterd_that_hangs_holds_up_nothing(glusterd: None, tmp_path: Path) ->
     found = nodestate.read(state)
     assert found
     assert not any(found.parts.values())
+
+
+# What gsyncd's own module writes, without the ssh that a worker would need.
+_GSYNCD = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from gsyncdstatus import GeorepStatus, set_monitor_status
+session, volume, brick, fields = sys.argv[2], sys.argv[3], sys.argv[4], json.loads(sys.argv[5])
+status = GeorepStatus(f"{session}/monitor.status", "", brick, "", volume, "host::copy:u", None)
+for key, value in fields.items():
+    status.set_field(key, value)
+set_monitor_status(f"{session}/monitor.status", "Started")
+"""
+_MONITOR = """
+import fcntl, os, sys, time
+with open(sys.argv[1], "w") as file:
+    file.write(str(os.getpid()))
+    file.flush()
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    print(flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_geo_replication(glusterd: None, need: Callable[[object, str], None]) -> None:
+    """Equal to `geo-replication status`, for files that GlusterFS's own module writes."""
+    module = build.xlator_dir().parents[1] / "python/syncdaemon"
+    need((module / "gsyncdstatus.py").exists(), "gsyncd (Debian: glusterfs-server)")
+    made = volume("replica", "2", bricks=2, counted=False, profiled=False)
+    with made as subject, volume(bricks=1, counted=False, profiled=False) as copy:
+        secondary = f"{HOST}::{copy.name}"
+        command = ("volume", "geo-replication", subject.name, secondary)
+        gluster(*command, "create", "no-verify", "force")
+        directory = states_of(subject.name, copy.name)
+
+        def said() -> list[tuple[str, ...]]:
+            tags = ("primary_brick", "status", "crawl_status", "entry", "data", "meta", "failures")
+            pairs = xml(*command, "status").iter("pair")
+            return sorted(tuple(pair.findtext(tag, "") for tag in tags) for pair in pairs)
+
+        def learned() -> list[tuple[str, ...]]:
+            (session,) = learn.learn().geo_replication
+            assert (session.volume, session.secondary) == (subject.name, secondary)
+            return sorted(
+                (each.brick, each.status, each.crawl, *map(str, each[4:]))
+                if each.status == "Active"
+                else (each.brick, each.status, *["N/A"] * 5)
+                for each in session.workers
+            )
+
+        assert said() == learned()
+        assert {row[1] for row in said()} == {"Created"}
+        pid_file = RUN / f"gsyncd-{subject.name}-{HOST}-{copy.name}.pid"
+        words = [sys.executable, "-c", _MONITOR, str(pid_file), "gsyncd.py monitor"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as monitor:
+            assert monitor.stdout
+            monitor.stdout.readline()
+            fields: list[dict[str, object]] = [
+                {"worker_status": "Active", "crawl_status": "Changelog Crawl", "entry": 3},
+                {"worker_status": "Faulty", "failures": 7},
+            ]
+            fields[0] |= {"data": 4, "meta": 5, "failures": 6, "last_synced": 1_700_000_000}
+            for brick, given in zip(subject.bricks, fields):
+                script = [sys.executable, "-c", _GSYNCD, module, directory, subject.name, brick]
+                subprocess.run([*script, json.dumps(given)], check=True)
+            assert said() == learned()
+            assert {row[1] for row in said()} == {"Active", "Faulty"}
+            (session,) = learn.learn().geo_replication
+            assert max(each.synced for each in session.workers) == 1_700_000_000
+            monitor.kill()
+        assert said() == learned()
+        assert {row[1] for row in said()} == {"Stopped"}
+        gluster(*command, "delete")
+
+
+def states_of(primary: str, copy: str) -> Path:
+    return Path("/var/lib/glusterd/geo-replication") / f"{primary}_{HOST}_{copy}"

@@ -1,0 +1,20 @@
+"""The program: the commands of root's timer start without what all others import."""
+
+from __future__ import annotations
+
+import sys
+
+from glupy_exporter.state import command
+
+
+def main() -> int:
+    """Run one subcommand and return the exit code."""
+    if sys.argv[1:2] and sys.argv[1] in command.NAMES:
+        return command.main(sys.argv[1:])
+    from glupy_exporter import cli
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The commands `state` and `discover`, which root's timer runs each minute.
+
+They import only what they need, as starting the whole program would cost more than their work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import grp
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from glupy_exporter import output, values
+from glupy_exporter.errors import reported
+from glupy_exporter.node import discovery, nodestate
+from glupy_exporter.state import learn
+
+NAMES = ("state", "discover")
+
+_STANDARD_OUTPUT = Path("-")
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one of the two commands and return its exit code."""
+    parser = argparse.ArgumentParser(prog="glupy-exporter")
+    add(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    args = parser.parse_args(words)
+    return reported(lambda: int(args.run(args)))
+
+
+def add(commands: Any) -> None:
+    """Add the commands to argparse's subparsers."""
+    command = commands.add_parser(
+        NAMES[0],
+        help="learn this node's state from glusterd's files, for the exporter and for /sd",
+        allow_abbrev=False,
+    )
+    command.add_argument(
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="write the state to this file, which the exporter's --state.file names; - for "
+        "standard output",
+    )
+    command.add_argument(
+        "--targets",
+        type=Path,
+        metavar="FILE",
+        help="write the pool's nodes to this file as Prometheus's targets; - for standard output",
+    )
+    _add_targets(command)
+    command.set_defaults(run=state)
+    command = commands.add_parser(
+        NAMES[1], help="the former name of `state --targets`", allow_abbrev=False
+    )
+    command.add_argument("--file", type=Path, metavar="FILE", help="see `state --targets`")
+    command.add_argument("--state", type=Path, metavar="FILE", help="see `state --file`")
+    _add_targets(command)
+    command.set_defaults(run=discover)
+
+
+def state(args: argparse.Namespace) -> int:
+    """Learn this node's state and the pool's nodes, and write them to files for the exporter.
+
+    ``-`` for a file is standard output, where the state goes if no file is named at all.
+    """
+    with contextlib.suppress(KeyError, OSError):  # the group is the packages' and the unit's
+        group = grp.getgrnam(nodestate.GROUP).gr_gid
+        if os.getegid() != group:
+            os.setegid(group)
+    if args.targets:
+        found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
+        _put(args.targets, discovery.render(found), 0o644)
+    if args.file or not args.targets:
+        learned = nodestate.render(learn.learn(locks=args.file and args.file.absolute().parent))
+        _put(args.file or _STANDARD_OUTPUT, learned, nodestate.MODE)
+    return 0
+
+
+def _put(path: Path, content: bytes, mode: int) -> None:
+    if path == _STANDARD_OUTPUT:
+        output.write(content)
+    else:
+        discovery.write(path, content, mode)
+
+
+def discover(args: argparse.Namespace) -> int:
+    """What ``state`` was called in the previous release, with other names for its flags."""
+    args.targets, args.file = args.file or _STANDARD_OUTPUT, args.state
+    return state(args)
+
+
+def _add_targets(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cluster",
+        type=values.argument(discovery.SETTINGS["discovery.cluster"].check),
+        default=discovery.CLUSTER,
+        metavar="NAME",
+        help="name of the cluster in the targets (default: %(default)s)",
+    )
+    command.add_argument(
+        "--port",
+        type=values.argument(discovery.SETTINGS["discovery.port"].check),
+        default=discovery.PORT,
+        metavar="PORT",
+        help="port on which the exporters listen (default: %(default)s)",
+    )
+    command.add_argument(
+        "--address",
+        default=discovery.ADDRESS,
+        metavar="GLOB",
+        help="pattern for the address of a node: of the node's names that match, the one that most "
+        "of its bricks have is taken (default: %(default)s)",
+    )

@@ -250,3 +250,21 @@ def test_the_capacity_of_a_volume_is_that_of_df_on_a_mount(
             )
 
         wait_for(equal, "what df says", 60)
+
+
+def test_a_damaged_file_is_in_quarantine(xlator: None) -> None:
+    """Bit-rot detection signs a file, and finds later that its content has changed."""
+    with volume(bricks=1) as subject, subject.mount() as mount:
+        (brick,) = subject.bricks
+        gluster("volume", "bitrot", subject.name, "enable")
+        gluster("volume", "bitrot", subject.name, "signing-time", "1")
+        wait_for(lambda: learned(subject, brick).get("quarantined") == 0, "no damaged file yet")
+        (mount / "file").write_bytes(b"x" * 1000)
+        wait_for(
+            lambda: "trusted.bit-rot.signature" in os.listxattr(brick / "file"), "a signature", 90
+        )
+        (brick / "file").write_bytes(b"y" * 1000)
+        gluster("volume", "bitrot", subject.name, "scrub", "ondemand")
+        wait_for(lambda: learned(subject, brick)["quarantined"] == 1, "the damaged file", 60)
+        status = gluster("volume", "bitrot", subject.name, "scrub", "status")
+        assert re.search(r"^Error count: +1$", status, re.M)

@@ -99,6 +99,13 @@ def test_multiplexed_bricks_come_and_go(
             assert bricks_up(serving.url, stays.name) == dict.fromkeys(stays.bricks, 1)
             working.go_on()
         assert set(map(stays.pid, stays.bricks)) == {pid}
+        # What each brick's thread tells of the process that they share.
+        descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        found = []
+        for brick in stays.bricks:
+            with stays.segment(brick) as segment:
+                found.append(segment.brick().facts["process_descriptors"])
+        assert all(abs(number - descriptors) < 20 for number in found)
 
 
 def maintainers(pid: int) -> int:

@@ -117,7 +117,7 @@ def press(state: State, key: Key) -> bool:
         state.help = False
     elif key == "q":
         return False
-    elif key in ("1", "2", "3"):
+    elif key in [str(number) for number, _ in enumerate(VIEWS, 1)]:
         _switch(state, int(key) - 1)
     elif key == "\t":
         _switch(state, (state.view + 1) % len(VIEWS))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar, Union
 
-from glupy_exporter.node import names, nodestate
+from glupy_exporter.node import names, nodestate, recorder
 from glupy_exporter.node.activity import merge
 from glupy_exporter.node.bricks import OpenBrick, Problem, open_bricks
 from glupy_exporter.node.privacy import Privacy
+from glupy_exporter.node.recorder import Recorded, Waiting
 from glupy_exporter.schema import layout
 from glupy_exporter.schema.quantities import COLUMNS, DURATION
 from glupy_exporter.segment.check import SegmentError
@@ -70,7 +72,10 @@ class ClientRate(_Work):
     """Whether it is a service of GlusterFS's own."""
 
 
-Rate = Union[FopRate, FileRate, ClientRate]
+Rate = Union[FopRate, FileRate, ClientRate, Recorded, Waiting]
+
+FOPS_MAX = 500
+"""The most slow fops, and the most fops in flight, of a brick."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,10 @@ class Rates:
     fops: tuple[FopRate, ...] = ()
     files: tuple[FileRate, ...] = ()
     clients: tuple[ClientRate, ...] = ()
+    slow: tuple[Recorded, ...] = ()
+    """The slow fops that the bricks remember, not only those since the look before."""
+    inflight: tuple[Waiting, ...] = ()
+    """The fops that had not come back when the look was taken."""
 
 
 _E = TypeVar("_E", File, Client)
@@ -155,6 +164,8 @@ class Sampler:
         fops: list[FopRate] = []
         files: list[FileRate] = []
         clients: list[ClientRate] = []
+        slow: list[Recorded] = []
+        inflight: list[Waiting] = []
         known = nodestate.read(self._state_file) if self._state_file else None
         with open_bricks(self._directory, self._expiry, known) as (bricks, problems):
             for brick in bricks:
@@ -164,6 +175,8 @@ class Sampler:
                 before = self._looks.get(brick.key)
                 try:
                     look = _look(brick, before, self._clock())
+                    slow += islice(recorder.slow(brick, self._privacy), FOPS_MAX)
+                    inflight += islice(recorder.in_flight(brick, self._privacy), FOPS_MAX)
                 except SegmentError as error:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))
                     continue
@@ -183,6 +196,8 @@ class Sampler:
             fops=tuple(fops),
             files=tuple(files),
             clients=tuple(clients),
+            slow=tuple(slow),
+            inflight=tuple(inflight),
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from glupy_exporter.errors import UserError
+from glupy_exporter.node.recorder import Recorded, Waiting
 from glupy_exporter.top import text
 from glupy_exporter.top.model import ClientRate, FileRate, Rate, Rates
 
@@ -23,6 +24,7 @@ _EXTRA_COLUMNS = 100  # an extra column is left out of a narrower screen: names 
 
 HELP = """\
 1 2 3, Tab    fops, files, clients
+4 5           slow fops, fops in flight
 s, S          sort by the next column; reverse the order
 /             show only names that contain a text; Esc keeps the old filter
 p, Space      pause: keep what is shown
@@ -31,7 +33,7 @@ Up Down PgUp PgDn Home    move through the rows
 ?             this help
 q             quit
 
-Only rows that did something since the last look are shown.
+Views 1 to 3 show only rows that did something since the last look.
 ms/s          time spent in the brick per second, over 1000 where fops overlap
 top client    client that does most on a file, estimated; needs 100 columns
 p99           about 99 of 100 calls took at most this long
@@ -51,7 +53,7 @@ class Column(NamedTuple):
 
 
 class View(NamedTuple):
-    """One of the three tables; ``name`` is also the field of :class:`Rates` that has its rows."""
+    """One of the tables; ``name`` is also the field of :class:`Rates` that has its rows."""
 
     name: str
     columns: tuple[Column, ...]
@@ -68,6 +70,10 @@ class View(NamedTuple):
 
 def _milliseconds(seconds: float) -> str:
     return text.count(seconds * 1000)
+
+
+def _ago(seconds: float) -> str:
+    return text.duration(max(0.0, time.time() - seconds))
 
 
 _WORK = (
@@ -98,6 +104,25 @@ VIEWS = (
             Column("conns", "connections", text.count),
         ),
         "client",
+    ),
+    View(
+        "slow",
+        (
+            Column("ago", "time", _ago),
+            Column("took", "seconds", text.duration),
+            Column("bytes", "size", text.size),
+        ),
+        "path",
+        Column("client", "client", str),
+    ),
+    View(
+        "inflight",
+        (
+            Column("age", "seconds", text.duration),
+            Column("bytes", "size", text.size),
+        ),
+        "path",
+        Column("client", "client", str),
     ),
 )
 
@@ -149,6 +174,8 @@ def sort_by(state: State, title: str) -> None:
 
 def _label(view: View, row: Rate) -> str:
     label: str = getattr(row, view.label)
+    if isinstance(row, (Recorded, Waiting)):
+        return _of_fop(row)
     if isinstance(row, ClientRate) and row.internal:
         return f"[{label}]"
     if not isinstance(row, FileRate):
@@ -156,6 +183,16 @@ def _label(view: View, row: Rate) -> str:
     label = label or f"<gfid:{row.gfid}>"
     named = label.startswith("/") and not row.unlinked
     return f"{label}/" if row.type == "directory" and named and label != "/" else label
+
+
+def _of_fop(row: Recorded | Waiting) -> str:
+    """The fop and its file, and what became of it, or who holds the lock that it waits for."""
+    end = ""
+    if isinstance(row, Recorded):
+        end = f" = {row.error}" if row.error else ""
+    elif row.lock:
+        end = f" ({row.lock} lock, held by {row.holder or 'unknown'})"
+    return f"{row.fop} {row.path or row.gfid}{end}"
 
 
 def _brick(row: Rate) -> str:
@@ -209,6 +246,10 @@ def table(
     return lines
 
 
+def _fields(row: Rate) -> dict[str, Any]:
+    return row._asdict() if isinstance(row, (Recorded, Waiting)) else dataclasses.asdict(row)
+
+
 def to_json(rates: Rates, rows: dict[str, list[Rate]]) -> str:
     """One JSON object: time and interval, bricks, problems, and the rows of each view."""
     return json.dumps(
@@ -221,7 +262,7 @@ def to_json(rates: Rates, rows: dict[str, list[Rate]]) -> str:
                 {"segment": str(p.path), "reason": p.reason, "message": p.message}
                 for p in rates.problems
             ],
-            **{name: [dataclasses.asdict(row) for row in found] for name, found in rows.items()},
+            **{name: [*map(_fields, found)] for name, found in rows.items()},
         },
         indent=2,
     )
@@ -252,7 +293,7 @@ def screen(
     else:
         titles, *lines = table(view, rows[state.first : state.first + room], columns, encoding)
         title = Line(titles, title=True, marked=_sorted_column(view, sort, titles))
-        body = [Line(line) for line in lines or [_why_empty(rates, state)]][:room]
+        body = [Line(line) for line in lines or [_why_empty(view, rates, state)]][:room]
         body += [Line("")] * (room - len(body))
         body.append(Line(_bottom(state, rates, len(rows), room)))
     shown = [Line(_status(state, rates)), _tabs(state, view, sort), title, *body][:height]
@@ -281,7 +322,7 @@ def _status(state: State, rates: Rates) -> str:
 
 
 def _tabs(state: State, view: View, sort: Sort) -> Line:
-    names = [f" {number} {each.name} " for number, each in enumerate(VIEWS, 1)]
+    names = [f" {number} {each.name}" for number, each in enumerate(VIEWS, 1)]
     start = sum(map(len, names[: state.view]))
     ascending = (sort.index >= len(view.columns)) != sort.reverse
     way = "ascending" if ascending else "descending"
@@ -291,9 +332,18 @@ def _tabs(state: State, view: View, sort: Sort) -> Line:
     return Line(line, marked=(start, len(names[state.view])))
 
 
-def _why_empty(rates: Rates, state: State) -> str:
+_NOT_RATES = {
+    "slow": "The bricks remember no slow fop.",
+    "inflight": "All fops have come back.",
+}
+"""The views of single fops, and what they say if there is none."""
+
+
+def _why_empty(view: View, rates: Rates, state: State) -> str:
     if not rates.up:
         return "No brick with the translator runs on this node."
+    if view.name in _NOT_RATES:
+        return "No such fop contains the filter." if state.filter else _NOT_RATES[view.name]
     if not rates.interval:
         return "Rates come with the second look, in a moment."
     return "Nothing since the last look" + (" contains the filter." if state.filter else ".")

@@ -44,6 +44,14 @@ def segment(times: int) -> segments.Segment:
         fops={"lookup": segments.Fop({2: times}), "read": segments.Fop({4: 2 * times})},
         files=files,
         clients={0: segments.Client(b"10.0.0.7", [times, times, 0], [1024 * times, 0])},
+        recorded={
+            "slow": [
+                segments.Recorded(
+                    gfid=uuid.UUID(int=3 << 65), client=1, fields={"error": 5, "size": 4096}
+                )
+            ]
+        },
+        flights={0: segments.Flight(gfid=uuid.UUID(int=3 << 65), client=1)},
     )
 
 
@@ -85,7 +93,7 @@ def run_once(brick: Brick, *arguments: str, **environment: str) -> str:
 
 
 def test_once_prints_every_view(brick: Brick) -> None:
-    fops, files, clients = run_once(brick, "--once").split("\n\n")
+    fops, files, clients, slow, inflight = run_once(brick, "--once").split("\n\n")
     assert fops.splitlines()[0].split()[-2:] == ["brick", "fop"]
     assert [line.split()[-1] for line in fops.splitlines()[1:]] == ["read", "lookup"]
     assert [line.split()[-1] for line in files.splitlines()] == [
@@ -94,6 +102,14 @@ def test_once_prints_every_view(brick: Brick) -> None:
     ]
     assert all("gv0:/bricks/b0" in line for line in files.splitlines()[1:])
     assert [line.split()[-1] for line in clients.splitlines()] == ["client", "10.0.0.7"]
+    assert [line.split()[1:] for line in slow.splitlines()] == [
+        ["took", "bytes", "brick", "client", "path"],
+        ["2s", "4.0K", "gv0:/bricks/b0", "10.0.0.7", "read", "/漢字.txt", "=", "EIO"],
+    ]
+    assert [line.split()[1:] for line in inflight.splitlines()] == [
+        ["bytes", "brick", "client", "path"],
+        ["0", "gv0:/bricks/b0", "10.0.0.7", "read", "/漢字.txt"],
+    ]
 
 
 def test_once_obeys_view_sort_filter_and_limit(brick: Brick) -> None:
@@ -117,6 +133,9 @@ def test_json(brick: Brick) -> None:
     read = next(row for row in printed["fops"] if row["fop"] == "read")
     lookup = next(row for row in printed["fops"] if row["fop"] == "lookup")
     assert read["calls_per_second"] == pytest.approx(2 * lookup["calls_per_second"])
+    ((slow,), (inflight,)) = printed["slow"], printed["inflight"]
+    assert (slow["path"], slow["error"], slow["seconds"]) == ("/漢字.txt", "EIO", 2)
+    assert (inflight["path"], inflight["held_since"]) == ("/漢字.txt", None)
     (client,) = printed["clients"]
     assert client["read_bytes_per_second"] == pytest.approx(512 * client["fops_per_second"])
 

@@ -126,13 +126,13 @@ volumes = row(
     table(
         "Volumes",
         [
+            Column("bricks down", f"sum by (cluster, volume) ({DOWN})", unit.SHORT),
             Column(
                 "health",
                 "max by (cluster, volume) (cluster_volume:glupy_volume:health{$*})",
                 unit.SHORT,
                 HEALTH,
             ),
-            Column("bricks down", f"sum by (cluster, volume) ({DOWN})", unit.SHORT),
             Column("sets short", f"sum by (cluster, volume) ({DOWN} > bool 0)", unit.SHORT),
             Column("to heal", f"sum by (cluster, volume) ({shared.TO_HEAL})", unit.SHORT),
             Column("split", f"max by (cluster, volume) ({SPLIT})", unit.SHORT),

@@ -251,7 +251,7 @@ busiest = row(
     "Busiest",
     tables.bricks("Bricks", "What bricks do, every replica's work counted."),
     tables.files("Files", "Files only.", '$*,type!="directory"'),
-    tables.files("Directories", "Directories only.", '$*,type="directory"'),
+    tables.files("Directories", "Directories only.", '$*,type="directory"', data=False),
     tables.clients("Clients", "Who works on these volumes."),
 )
 

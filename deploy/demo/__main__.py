@@ -27,6 +27,14 @@ FAMILIES: tuple[Family, ...] = (
     *(family for collector in COLLECTORS for family in collector.families),
     *SCRAPE_FAMILIES,
 )
+
+
+def _families(*subjects: str) -> list[str]:
+    """The families whose names begin with ``glupy_`` and one of the subjects."""
+    beginnings = tuple(f"glupy_{subject}" for subject in subjects)
+    return [family.name for family in FAMILIES if family.name.startswith(beginnings)]
+
+
 NOT_FED = {
     "glupy_fops_in_flight": "nothing is in flight once the workload is over",
     "glupy_files_evicted_total": "all files of the workload fit into the table",
@@ -41,8 +49,35 @@ NOT_FED = {
     "glupy_file_unexported_fops_total": "the workload may be over before the second scrape",
     "glupy_client_unexported_fops_total": "all clients have series",
     "glupy_segment_errors_total": "no segment is broken",
-    "glupy_volume_started": "no timer writes the state of the node",
-    "glupy_volume_translator_configured": "no timer writes the state of the node",
+    "glupy_brick_unlisted_fops_total": "few fops are under way at a time",
+    "glupy_brick_unlisted_locks_total": "few locks are held at a time",
+    "glupy_recorder_dropped_total": "few fops are slow at a time",
+    **dict.fromkeys(
+        (
+            "glupy_slow_fops_total",
+            "glupy_fops_in_flight_oldest_seconds",
+            "glupy_fop_in_flight_seconds",
+            "glupy_brick_io_threads_queue",
+        ),
+        "the disk may be fast enough for the workload",
+    ),
+    **dict.fromkeys(
+        ("glupy_brick_heal_pending_entries", "glupy_heal_blame"), "both bricks run all the time"
+    ),
+    **dict.fromkeys(
+        ("glupy_brick_arbiter", "glupy_volume_arbiter_bricks", "glupy_volume_redundancy_bricks"),
+        "the volume has two replicas",
+    ),
+    **dict.fromkeys(
+        (
+            "glupy_brick_quarantined_objects",
+            *_families("quota", "georep", "snapshot", "rebalance"),
+        ),
+        "the volume does not use this feature",
+    ),
+    **dict.fromkeys(
+        _families("pool_peer", "thin_pool", "brick_thin_pool"), "the machine is alone, without LVM"
+    ),
 }
 """Families that may be missing or 0 after the workload, and why."""
 

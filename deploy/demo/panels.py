@@ -15,7 +15,27 @@ if TYPE_CHECKING:
 DASHBOARDS = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
 _ALL = ".*"
 
-NO_ANSWER = {("cluster", "Firing"): "no alert fires"}
+NO_ANSWER = {
+    ("cluster", "Firing"): "no alert fires",
+    ("health", "Firing"): "no alert fires",
+    ("brick", "Oldest fop under way by fop"): "nothing is under way for long",
+    ("brick", "Oldest fops under way"): "nothing is under way for long",
+    ("health", "Damaged objects"): "bit-rot detection is off",
+    ("health", "Geo-replication behind"): "there is no geo-replication",
+    ("health", "Volumes"): "there is no geo-replication, and bit-rot detection is off",
+    ("health", "Bricks that know of entries to heal"): "both bricks run all the time",
+    ("health", "Geo-replication behind by session"): "there is no geo-replication",
+    ("health", "Geo-replication workers"): "there is no geo-replication",
+    ("health", "Snapshots"): "there is no snapshot",
+    ("health", "Rebalances"): "there was no rebalance",
+    ("health", "Daemons that do not run"): "all of them run",
+    ("health", "Peers not settled on record"): "the machine is alone",
+    ("capacity", "Full in"): "a few minutes show no trend",
+    ("capacity", "Volumes"): "a few minutes show no trend",
+    ("capacity", "Fullest file systems"): "a few minutes show no trend",
+    ("capacity", "Fullest quotas"): "there is no quota",
+    ("capacity", "Thin pools"): "the machine may have no LVM",
+}
 """Panels, by dashboard and title, that may be empty after the workload, and why."""
 
 

@@ -55,7 +55,15 @@ def _on_page(panel: Panel, page: str) -> Panel:
     """
     if not panel.targets:
         return panel
-    targets = [attr.evolve(t, expr=expand(t.expr, PAGES[page])) for t in panel.targets]
+    targets = [
+        attr.evolve(
+            target,
+            expr=expand(target.expr, PAGES[page]),
+            # Recorded series have none.
+            exemplar="rate(glupy_fop_duration_seconds_bucket" in target.expr and not target.instant,
+        )
+        for target in panel.targets
+    ]
     asked = "".join(target.expr for target in targets if not target.instant)
     coarse = {"maxDataPoints": _COARSE} if re.search(r"rate\(\w+_bucket\b", asked) else {}
     asked = "".join(target.expr for target in targets)

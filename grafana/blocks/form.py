@@ -23,13 +23,19 @@ _OBSOLETE = {
 
 @attr.s(auto_attribs=True, kw_only=True)
 class Query(core.Target):
-    """One PromQL expression, for a graph or, `instant`, for the rows of a table."""
+    """One PromQL expression, for a graph or, `instant`, for the rows of a table.
+
+    With `exemplar`, single fops stand in the graph as points.
+    """
+
+    exemplar: bool = False
 
     def to_json_data(self) -> Json:
         """The JSON that Grafana 9 to 12 read."""
         return {
             "datasource": DATASOURCE,
             "editorMode": "code",
+            **({"exemplar": True} if self.exemplar else {}),
             "expr": self.expr,
             "format": self.format,
             "instant": self.instant,

@@ -17,8 +17,13 @@ TO_FILE = to("file", "File", **_OF_VOLUME, file=column("gfid"))
 TO_CLIENT = to("client", "Client", cluster=column("cluster"), client=column("client"))
 
 
-def files(title: str, description: str, chosen: str = "$*", among: str = "") -> Panel:
-    """The files with most operations; `chosen` has matchers, `among` a condition on the series."""
+def files(
+    title: str, description: str, chosen: str = "$*", among: str = "", data: bool = True
+) -> Panel:
+    """The files with most operations; `chosen` has matchers, `among` a condition on the series.
+
+    Directories have no `data` that somebody reads or writes.
+    """
     by = "cluster, volume, gfid"
     fops = f"cluster_volume_gfid_path_type:glupy_file_fops:rate5m{{{chosen}}}"
     busiest = f"topk({_ROWS}, max by ({by}, path, type) ({fops}{among}) > 0)"
@@ -30,12 +35,15 @@ def files(title: str, description: str, chosen: str = "$*", among: str = "") -> 
 
     moved = Folded("glupy_file_io_bytes_total", "direction", *rows)
     seconds = Folded("glupy_file_fop_seconds_total", "kind", *rows)
+    bytes_moved = [
+        column("read", moved.reads(), unit.BYTES_SEC_IEC),
+        column("written", moved.others(), unit.BYTES_SEC_IEC),
+    ]
     return table(
         title,
         [
             Column("operations", busiest, unit.OPS_PER_SEC),
-            column("read", moved.reads(), unit.BYTES_SEC_IEC),
-            column("written", moved.others(), unit.BYTES_SEC_IEC),
+            *(bytes_moved if data else []),
             column("time/s", str(seconds), unit.SECONDS),
         ],
         "cluster, volume, path, type, gfid",

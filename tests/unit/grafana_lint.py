@@ -317,6 +317,10 @@ def _of_queries(panel: Json, dashboard: Json) -> Iterator[str]:
     fine = panel.get("maxDataPoints", COARSE + 1) > COARSE
     if fine and re.search(r"rate\(\w+_bucket\b", drawn):
         yield "raw buckets for each pixel of a graph"
+    for target in panel.get("targets", []):
+        buckets = "rate(glupy_fop_duration_seconds_bucket" in target["expr"]
+        if target.get("exemplar", False) != (buckets and target["range"]):
+            yield "exemplars where there are none, or none where there are"
     for name in variables(dashboard):
         said = panel.get("description", "").partition("Not narrowed by: ")[2]
         if name != "datasource" and f"${{{name}:regex}}" not in asked and name not in said:

@@ -284,6 +284,9 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
         "sum by (le) (rate(glupy_io_size_bytes_bucket[$__rate_interval]))",
     ),
     "raw buckets for each pixel": lambda d: titled(d, "Sizes of reads").pop("maxDataPoints"),
+    "exemplars where there are none": lambda d: titled(d, BY_FOP)["targets"][0].update(
+        exemplar=True
+    ),
     "no query": lambda d: first(d, "stat").update(targets=[]),
     "not from the chosen data source": lambda d: first(d, "stat")["targets"][0].update(
         datasource={"type": "prometheus", "uid": "mine"}

@@ -50,7 +50,11 @@ export function Heatmap({ frames, panel, width, height, theme, timeRange }) {
   const most = Math.max(...buckets.flatMap(({ counts }) => [...counts.values()]), Number.MIN_VALUE);
   const palette = chromatic[`interpolate${color.scheme}`] ?? chromatic.interpolateOranges;
   // Grafana's palettes begin at their dark end on a dark page.
-  const shade = (count) => palette(1 - (count / most) ** (color.exponent ?? 0.5));
+  const shade = (count) => {
+    const part = (count / most) ** (color.exponent ?? 0.5);
+    return palette(theme.isDark ? 1 - part : part);
+  };
+  const least = panel.options?.filterValues?.le ?? 0;
   const format = getValueFormat(yAxis.unit ?? 'short');
   const name = (le) =>
     le === Infinity ? '+Inf' : formattedValueToString(format(le, yAxis.decimals ?? undefined));
@@ -77,7 +81,7 @@ export function Heatmap({ frames, panel, width, height, theme, timeRange }) {
               </Text>
             )}
             {[...counts]
-              .filter(([at, count]) => count > 0 && x(at) - cellWidth >= AXIS - 1)
+              .filter(([at, count]) => count > least && x(at) - cellWidth >= AXIS - 1)
               .map(([at, count]) => (
                 <rect
                   key={at}

@@ -129,6 +129,8 @@ def _folded(
         default = float(info.get("features.default-soft-limit", "80%").rstrip("%") or "80")
         for each in answer["quotas"]:
             quota = on_disk.Quota(*each)
+            if quota.limit < 0 and quota.object_limit < 0:
+                continue  # not healed to this brick yet, or not ours to see
             percent = default if quota.soft_percent < 0 else quota.soft_percent
             key = name, quota.gfid, brick.set
             other = found.get(key)

@@ -251,12 +251,41 @@ glupy_lock_returned(struct glupy_segment *segment, const struct glupy_lock *lock
     }
 }
 
-void
-glupy_lock_granted(struct glupy_segment *segment, const struct glupy_lock *lock)
+/* Extends an application's lock by what its owner has of the same type, where both overlap. */
+static void
+join(const struct glupy_segment *segment, struct glupy_lock *lock)
 {
-    if (lock->kind == GLUPY_LK)
-        glupy_lock_returned(segment, lock);
-    list(segment, lock, lock_key(segment, lock));
+    const struct glupy_locks *locks = &segment->locks;
+    uint32_t tag = file_tag(segment, lock->gfid), distance;
+    uint32_t reach = __atomic_load_n(&locks->reach, __ATOMIC_SEQ_CST);
+    uint64_t key = lock_key(segment, lock), first = lock->start, last = last_of(lock);
+    const struct glupy_held *held;
+
+    for (distance = 0; distance < reach; distance++) {
+        held = &locks->held[(tag + distance) & locks->mask];
+        if (__atomic_load_n(&locks->tags[(tag + distance) & locks->mask], __ATOMIC_ACQUIRE) !=
+                tag ||
+            !named(held, key, lock) || glupy_load(&held->type) != lock->type)
+            continue;
+        if (glupy_load(&held->first) < first)
+            first = glupy_load(&held->first);
+        if (glupy_load(&held->last) > last)
+            last = glupy_load(&held->last);
+    }
+    lock->start = first;
+    lock->length = last == END ? 0 : last - first + 1;
+}
+
+void
+glupy_lock_granted(struct glupy_segment *segment, const struct glupy_lock *granted)
+{
+    struct glupy_lock lock = *granted;
+
+    if (lock.kind == GLUPY_LK) {
+        join(segment, &lock);
+        glupy_lock_returned(segment, &lock);
+    }
+    list(segment, &lock, lock_key(segment, &lock));
 }
 
 /* What of an entry has to agree, for it to be forgotten; 0: anything does. */

@@ -140,9 +140,9 @@ glupy_flight_end(struct glupy_segment *segment, uint32_t lane, struct glupy_flig
 {
     uint32_t *hint = &segment->flight_hints[lane].slot;
     uint32_t slot = (uint32_t)(flight - segment->flights);
+    uint32_t mark = __atomic_load_n(&flight->mark, __ATOMIC_RELAXED);
 
-    __atomic_store_n(&flight->mark, flight->mark & ~(uint32_t)(GLUPY_MARK_STATES - 1),
-                     __ATOMIC_RELEASE);
+    __atomic_store_n(&flight->mark, mark & ~(uint32_t)(GLUPY_MARK_STATES - 1), __ATOMIC_RELEASE);
     /* The entry is in this processor's cache. */
     if (__atomic_load_n(hint, __ATOMIC_RELAXED) != slot)
         __atomic_store_n(hint, slot, __ATOMIC_RELAXED);

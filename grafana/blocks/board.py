@@ -15,8 +15,9 @@ from grafana.blocks.queries import expand
 from grafana.blocks.selectors import PAGES, selectors
 
 _COLUMNS = 24
-# Points of a graph of raw buckets, of which a brick has hundreds. Others have one for each pixel.
-_COARSE = 120
+# Points of a graph of raw buckets, of which a brick has hundreds: one a minute of the last hour.
+# Others have one for each pixel.
+_COARSE = 60
 Row = list[Panel]
 
 

@@ -27,7 +27,7 @@ FEW = {"kind", "direction", "collector", "origin", "daemon"}
 """Labels of which there are never more values than a legend has room for."""
 SAMPLED = {"glupy_fops_in_flight"}
 """Gauges of what has come and gone between two scrapes."""
-COARSE = 120
+COARSE = 60
 """Points at most of a graph of raw buckets."""
 OBEYED = 4
 """Panels at least that a selector has to be good for."""

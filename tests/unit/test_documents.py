@@ -174,7 +174,8 @@ def unknown_metrics(text: str) -> Iterator[str]:
         families = _families(name)
         if not families and name not in IDENTIFIERS:
             yield name
-        for label, value in re.findall(r'(\w+)(?:=~?|!=|!~|:)? *(?:"([^"]*)")?', labels):
+        given = labels.replace("%q", '""')  # a template of an alert fills it in
+        for label, value in re.findall(r'(\w+)(?:=~?|!=|!~|:)? *(?:"([^"]*)")?', given):
             for family in families:
                 if label not in family.label_names and label not in OF_OTHERS:
                     yield f"{name}{{{label}}}"

@@ -16,7 +16,7 @@ import pytest
 
 from glupy_exporter.builder import build
 from glupy_exporter.node import nodestate
-from glupy_exporter.state import learn, on_disk
+from glupy_exporter.state import apart, learn, on_disk
 from tests.support.gluster.monitored import exporter, get
 from tests.support.gluster.volumes import HOST, RUN, gluster, glusterd_pid, volume, wait_for
 
@@ -236,6 +236,31 @@ def test_glusterd_that_hangs_holds_up_nothing(glusterd: None, tmp_path: Path) ->
     found = nodestate.read(state)
     assert found
     assert not any(found.parts.values())
+
+
+@pytest.mark.timeout(120)
+def test_a_disk_that_hangs_is_left_and_not_asked_again(glusterd: None, tmp_path: Path) -> None:
+    """A mount whose client is stopped, for which a process waits even after SIGKILL."""
+    with volume(bricks=1, counted=False, profiled=False) as subject, subject.mount() as mount:
+        (mount / "file").touch()
+        client = subject.client(mount)
+        assert client
+        questions = {"disk": lambda: sorted(os.listdir(mount))}  # noqa: PTH208
+        os.kill(client, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            first = apart.ask(questions, 1.0, 5.0, tmp_path)
+            second = apart.ask(questions, 1.0, 5.0, tmp_path)
+            took = time.monotonic() - started
+        finally:
+            os.kill(client, signal.SIGCONT)
+        assert first.problems == {"disk": "did not answer in 1 s"}
+        assert second.problems == {"disk": "has not answered since an earlier time"}
+        assert took < 4
+        wait_for(
+            lambda: apart.ask(questions, 5.0, 5.0, tmp_path).found == {"disk": ["file"]},
+            "the disk to answer again",
+        )
 
 
 # What gsyncd's own module writes, without the ssh that a worker would need.

@@ -69,8 +69,8 @@ test-apart: $(BIN)/.dev
 FUZZ_SECONDS ?= 120
 
 .PHONY: fuzz
-fuzz: $(BIN)/.dev ## fuzz the exporter and the C core: five targets of FUZZ_SECONDS, ten minutes in all
-	for target in segment config web-config request; do \
+fuzz: $(BIN)/.dev ## fuzz the exporter and the C core: six targets of FUZZ_SECONDS, twelve minutes in all
+	for target in segment config web-config request state; do \
 		$(BIN)/python -m tests.fuzz.run $$target $(FUZZ_SECONDS) || exit; \
 	done
 	$(BIN)/python -m tests.fuzz.core $(FUZZ_SECONDS)

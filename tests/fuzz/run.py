@@ -25,7 +25,7 @@ def main() -> None:
     name, seconds = sys.argv[1:]
     found = HERE.parents[1] / "build" / "fuzz" / name
     found.mkdir(parents=True, exist_ok=True)
-    words = [f"-max_total_time={seconds}", f"-artifact_prefix={found}-", "-max_len=2048"]
+    words = [f"-max_total_time={seconds}", f"-artifact_prefix={found}-", "-max_len=4096"]
     words += [f"-rss_limit_mb={MOST_MEMORY_MIB}", f"-timeout={SLOWEST_SECONDS}"]
     words += ["-print_final_stats=1", str(found), str(HERE / "corpus" / name)]
     atheris.Setup([sys.argv[0], *words], TARGETS[name])

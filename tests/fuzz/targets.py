@@ -19,6 +19,7 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 from urllib.parse import parse_qsl
 
 from prometheus_client.openmetrics import parser as openmetrics_parser
@@ -28,9 +29,9 @@ from glupy_exporter import config
 from glupy_exporter.errors import UserError
 from glupy_exporter.metrics import COLLECTORS, exposition, protobuf
 from glupy_exporter.metrics.base import Options
-from glupy_exporter.metrics.exporter import SEGMENT_ERRORS
+from glupy_exporter.metrics.exporter import SEGMENT_ERRORS, STATE_TIME
 from glupy_exporter.metrics.scrape import Scraper
-from glupy_exporter.node import labels
+from glupy_exporter.node import labels, nodestate
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import naming
 from glupy_exporter.web import api, negotiation, resources
@@ -58,7 +59,7 @@ def _settings(*words: str | Path) -> config.Config:
 
 _GOOD = bytes(
     segments.Segment(
-        fops={"read": segments.Fop({3: 4}, 900, 1, {2: 1})},
+        fops={"read": segments.Fop({3: 4}, nanoseconds=900, in_flight=1, errnos={2: 1})},
         io={"read": ({12: 3}, 4096)},
         files={
             slot: segments.File(b"/d/f", uuid.UUID(int=slot + 1 << 64), (1, 2, 3), top_client=1)
@@ -172,9 +173,23 @@ def request(data: bytes) -> None:
     negotiation.gzip_accepted(header.decode("latin-1"))
 
 
+def state_file(data: bytes) -> None:
+    """A state, or none; and metrics that can be parsed, whenever it was learned."""
+    path = _file("state.json", data)
+    with mock.patch.object(nodestate, "MAX_AGE", float("inf")):
+        known = nodestate.look(path)
+        scraper = Scraper(
+            _home / "none", 60.0, [each(Options(once=True)) for each in COLLECTORS], path
+        )
+        text = b"".join(exposition.text(scraper)).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert known.time is None or STATE_TIME.name in families
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "segment": segment,
     "config": config_file,
     "web-config": web_config_file,
     "request": request,
+    "state": state_file,
 }

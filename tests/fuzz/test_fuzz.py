@@ -14,7 +14,14 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = "20"
-LEAST_RUNS = {"segment": 200, "config": 1000, "web-config": 1000, "request": 1000, "core": 5000}
+LEAST_RUNS = {
+    "segment": 200,
+    "config": 1000,
+    "web-config": 1000,
+    "request": 1000,
+    "state": 300,
+    "core": 5000,
+}
 """On a slow and busy machine; a fuzzer that does less has come to nothing."""
 
 Need = Callable[[object, str], None]
@@ -30,7 +37,7 @@ def runs(*module: str) -> int:
     return int(match[1])
 
 
-@pytest.mark.parametrize("target", ["segment", "config", "web-config", "request"])
+@pytest.mark.parametrize("target", ["segment", "config", "web-config", "request", "state"])
 def test_exporter(target: str, need: Need) -> None:
     need(importlib.util.find_spec("atheris"), "atheris, from PyPI for Linux on x86-64")
     need(Path("/dev/shm").is_dir(), "/dev/shm")

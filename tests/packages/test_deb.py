@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,9 @@ def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) 
     assert "\nUser=glupy\n" in unit
     assert root.has(UNIT)
     assert root.has(TIMER)
+    for kind in ("service", "timer"):  # a timer that is enabled by its former name stays enabled
+        former = root.path / f"lib/systemd/system/glupy-discover.{kind}"
+        assert os.readlink(former) == f"glupy-state.{kind}"  # noqa: PTH115 (relative)
     assert not root.has(SOCKET)
     # An upgrade does not stop the socket, in case it is in use; a removal does.
     assert not root.has("var/lib/dpkg/info/glupy-exporter.preinst")

@@ -258,6 +258,7 @@ dump_private(xlator_t *this)
 
 static struct xlator_cbks callbacks = {
     .release = descriptor_gone,
+    .releasedir = descriptor_gone,
     .client_disconnect = client_gone,
     .client_destroy = client_gone,
 };

@@ -1,7 +1,5 @@
 #include "recorder.h"
 
-#include <stdlib.h>
-
 /* Takes the next position of a ring and writes the record there. Never waits: if a writer of an
  * earlier lap is still at that place, or one of a later lap has been there, the record is dropped,
  * as it is overwritten or about to be. */
@@ -64,14 +62,21 @@ describe(const struct glupy_ended *ended)
     return made;
 }
 
-/* Whether a fop passes the filters of a tracer whose lease goes on. */
+/* Whether the lease of a tracer goes on. Its heartbeat may be a little later than `now`. */
+static bool
+leased(const struct glupy_tracer *tracer, uint64_t now)
+{
+    return now - glupy_load(&tracer->heartbeat) + GLUPY_TRACER_LEASE <= 2 * GLUPY_TRACER_LEASE;
+}
+
+/* Whether a fop passes the filters of a tracer. They may change at any moment. */
 static bool
 passes(const struct glupy_tracer *tracer, const struct glupy_record *made, uint64_t now)
 {
     uint32_t filters = __atomic_load_n(&tracer->filters, __ATOMIC_RELAXED);
-    int64_t age = (int64_t)(now - glupy_load(&tracer->heartbeat));
+    uint32_t one_in = __atomic_load_n(&tracer->one_in, __ATOMIC_RELAXED);
 
-    if (age > (int64_t)GLUPY_TRACER_LEASE || age < -(int64_t)GLUPY_TRACER_LEASE)
+    if (!leased(tracer, now))
         return false;
     if (!(glupy_load(&tracer->fops[made->fop / 64]) >> made->fop % 64 & 1) ||
         made->ns < glupy_load(&tracer->least_ns))
@@ -84,7 +89,7 @@ passes(const struct glupy_tracer *tracer, const struct glupy_record *made, uint6
         (tracer->error < 0 ? !made->error : tracer->error != made->error))
         return false;
     /* By other bits of the time than those that glupy_notable looks at. */
-    return tracer->one_in < 2 || glupy_scatter(now >> 1 ^ made->ns << 32) % tracer->one_in == 0;
+    return one_in < 2 || glupy_scatter(now >> 1 ^ made->ns << 32) % one_in == 0;
 }
 
 static uint8_t
@@ -132,9 +137,7 @@ glupy_tracers_expire(struct glupy_segment *segment, uint64_t now)
 
     for (slot = 0; slot < GLUPY_TRACERS; slot++) {
         active = &segment->control->active[slot];
-        if (__atomic_load_n(active, __ATOMIC_RELAXED) &&
-            llabs((int64_t)(now - glupy_load(&segment->tracers[slot].heartbeat))) >
-                (int64_t)GLUPY_TRACER_LEASE)
+        if (__atomic_load_n(active, __ATOMIC_RELAXED) && !leased(&segment->tracers[slot], now))
             __atomic_store_n(active, 0, __ATOMIC_RELAXED);
     }
 }

@@ -1,12 +1,14 @@
 /*
  * Drives the flight recorder from many threads, without GlusterFS.
  *
- * Usage: recorder_harness DIRECTORY THREADS ROUNDS FLIGHTS SLOW
+ * Usage: recorder_harness DIRECTORY THREADS ROUNDS FLIGHTS SLOW [hostile]
  * Each thread does ROUNDS fops, all slow: it lists the fop, records it, and gives the entry back.
  * Some fops of each thread hang while others go on. All fields of a fop follow from its number, so
  * that a mixture can be told. Then each thread takes and gives back locks on a few files, and keeps
  * the last. Prints the segment's path when the threads start. When they are done, it prints how
  * many fops were not listed, and how many locks are, and waits for end-of-file on standard input.
+ * With `hostile`, somebody writes noise over all tables of the recorder meanwhile; then nothing is
+ * checked but that the process goes on.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -24,7 +26,7 @@
 
 #define check(condition)                                                            \
     do {                                                                            \
-        if (!(condition)) {                                                         \
+        if (!hostile && !(condition)) {                                             \
             fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
             exit(1);                                                                \
         }                                                                           \
@@ -32,6 +34,7 @@
 
 static struct glupy_segment *segment;
 static unsigned long rounds;
+static bool hostile, over;
 static uint64_t unlisted;
 
 /* A name that follows from a number. */
@@ -145,6 +148,26 @@ drive(void *argument)
     return NULL;
 }
 
+/* Writes over the tables, from the control to the end of the segment, but not over their places. */
+static __attribute__((no_sanitize("thread"))) void *
+spoil(void *argument)
+{
+    char *start = (char *)segment->control;
+    size_t size = (size_t)((char *)segment->header + segment->size - start), at;
+    uint64_t dice = 1;
+
+    (void)argument;
+    while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+        dice = dice * 6364136223846793005UL + 1442695040888963407UL;
+        at = (dice >> 20) % (size / 8);
+        /* Half of all is written near the start, where the control is. */
+        if (dice >> 63)
+            at %= 256;
+        ((volatile uint64_t *)start)[at] = dice % 3 ? dice >> (dice % 64) : 0;
+    }
+    return NULL;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -153,9 +176,10 @@ main(int argc, char **argv)
     struct glupy_segment *retired = NULL;
     unsigned long threads, thread;
     char error[512];
-    pthread_t *workers;
+    pthread_t *workers, spoiler;
 
-    check(argc == 6);
+    check(argc == 6 || argc == 7);
+    hostile = argc == 7;
     threads = strtoul(argv[2], NULL, 10);
     rounds = strtoul(argv[3], NULL, 10);
     options.flights = (uint32_t)strtoul(argv[4], NULL, 10);
@@ -172,10 +196,15 @@ main(int argc, char **argv)
     workers = calloc(threads, sizeof(*workers));
     puts(segment->file.path);
     fflush(stdout);
+    if (hostile)
+        pthread_create(&spoiler, NULL, spoil, NULL);
     for (thread = 0; thread < threads; thread++)
         pthread_create(&workers[thread], NULL, drive, (void *)thread);
     for (thread = 0; thread < threads; thread++)
         pthread_join(workers[thread], NULL);
+    __atomic_store_n(&over, true, __ATOMIC_RELAXED);
+    if (hostile)
+        pthread_join(spoiler, NULL);
     check(glupy_load(&segment->numbers->unlisted_fops) == unlisted);
     printf("%lu %u\n", unlisted, segment->locks.listed);
     fflush(stdout);

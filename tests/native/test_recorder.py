@@ -96,3 +96,14 @@ def test_nothing_is_a_mixture_and_nothing_is_uncounted(
             assert sorted(entry.owner for entry in used) == [*range(1, THREADS + 1)]
         process.stdin.close()
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize("option", ["-O2", "-fsanitize=address,undefined"])
+def test_noise_in_the_segment_does_not_lead_out_of_it(
+    option: str, core_harness: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """Root may write to a segment; that must not end the brick."""
+    harness = core_harness("recorder_harness", f"{option} -fno-sanitize-recover=all")
+    words = [str(harness), str(tmp_path), *map(str, (4, 100_000, 64, 8)), "hostile"]
+    done = subprocess.run(words, input="", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -109,7 +109,7 @@ class Fops(Collector):
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
-        fops = brick.segment.fops()
+        fops = brick.fops
         names = [(fop.name,) for fop in fops]
         exemplars = self._exemplars.of(brick) if self._exemplars else {}
         durations = [

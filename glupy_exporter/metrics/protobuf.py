@@ -222,7 +222,7 @@ def _other(metric: Metric, pairs: _LabelPairs) -> Iterator[bytes]:
 def protobuf(source: Source) -> Iterator[bytes]:
     """One scrape in the protobuf format, as pieces."""
     pairs = _LabelPairs()
-    cache = LabelCache(pairs.encode, b"")
+    cache = LabelCache(lru_cache(maxsize=None)(pairs.encode), b"")
     for metric in source.collect():
         if isinstance(metric, Exposed):
             yield _own(metric, cache)

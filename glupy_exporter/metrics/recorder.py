@@ -79,7 +79,7 @@ class Recorder(Collector):
         health = segment.recorder_health()
         if not health:
             return  # its translator has no recorder
-        slow = {(fop.name,): fop.slow for fop in segment.fops() if fop.slow}
+        slow = {(fop.name,): fop.slow for fop in brick.fops if fop.slow}
         yield Block(SLOW, list(slow), list(slow.values()), brick.about.created)
         names = segment.fop_names()
         under_way = segment.in_flight()

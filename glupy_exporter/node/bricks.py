@@ -18,7 +18,7 @@ from glupy_exporter.schema import layout
 from glupy_exporter.segment import check, reader
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.segment.reader import Segment
-from glupy_exporter.segment.records import Brick
+from glupy_exporter.segment.records import Brick, Fop
 from glupy_exporter.values import Setting, Settings
 
 SETTINGS: Settings = {
@@ -50,6 +50,15 @@ class OpenBrick:
     def key(self) -> tuple[str, str]:
         """The values of the labels ``volume`` and ``brick``; no two bricks of a scrape share it."""
         return (self.about.volume, labels.fitting(self.about.path))
+
+    @cached_property
+    def fops(self) -> list[Fop]:
+        """Its fops, read once a scrape.
+
+        Raises:
+            SegmentError: the segment cannot be read.
+        """
+        return self.segment.fops()
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,9 @@ class _State:
         fresh.update(
             slot for slot, before, now in zip(slots, befores, nows) if any(map(gt, before, now))
         )
-        for slot, long_enough in zip(slots, lasted(slots)):
+        # What has lasted has lasted for as long as it has the slot.
+        young = [slot for slot in slots if slot in fresh or not self.lasted[slot]]
+        for slot, long_enough in zip(young, lasted(young)):
             self.lasted[slot] = long_enough
         self.added = [
             (slot, now[0] - (0 if slot in fresh else before[0]))

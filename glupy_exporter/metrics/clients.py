@@ -51,8 +51,7 @@ class Clients(rows.Busiest[Client]):
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
-        segment = brick.segment
-        table = segment.client_table()
+        table = brick.clients
         connections, last_seen = table.connections, table.last_seen
         yield single(CONNECTED, sum(map(bool, connections)))
         horizon = time.monotonic_ns() - AWAY * 1e9

@@ -65,8 +65,7 @@ class Files(rows.Busiest[File]):
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
-        segment = brick.segment
-        table = segment.file_table()
+        table = brick.segment.file_table()
         now = time.monotonic()
         tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
         known = self._known.of(brick, now)
@@ -83,7 +82,7 @@ class Files(rows.Busiest[File]):
         yield from HEALTH.of(brick, table, files, history.unexported)
         labels = self._labels(files, history, now)
         yield from COUNTS.rows(labels, rows.columns([file.activity for file in files]))
-        clients = activity.top_clients(segment, files, self._known_clients.of(brick, now))
+        clients = activity.top_clients(brick.clients, files, self._known_clients.of(brick, now))
         tops = [
             (gfid, path, *clients[file.activity.top_client])
             for (gfid, path, _), file in zip(labels, files)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
-from glupy_exporter.segment.reader import Segment
 from glupy_exporter.segment.records import Activity, Client, ClientIdentity, File
 from glupy_exporter.segment.table import BYTES, FOPS, NANOSECONDS, ClientTable, FileTable, Known
 
@@ -73,16 +72,15 @@ def merge(rows: Iterable[_R]) -> list[_R]:
 
 
 def top_clients(
-    segment: Segment, files: Iterable[File], known: Known[ClientIdentity] | None = None
+    table: ClientTable, files: Iterable[File], known: Known[ClientIdentity] | None = None
 ) -> dict[int, ClientIdentity]:
     """The top clients of ``files`` by tag; those that have lost their slot are missing.
 
-    ``known`` is as for :meth:`Table.entries`.
+    ``table`` is that of the same brick's clients, and ``known`` is as for :meth:`Table.entries`.
 
     Raises:
         SegmentError: the segment cannot be read.
     """
     wanted = {file.activity.top_client for file in files} - {0}
-    table = segment.client_table()
     slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]
     return {tag: identity for (_, tag, _), _, identity in table.entries(slots, known)}

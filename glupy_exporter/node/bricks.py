@@ -19,6 +19,7 @@ from glupy_exporter.segment import check, reader
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.segment.reader import Segment
 from glupy_exporter.segment.records import Brick, Fop
+from glupy_exporter.segment.table import ClientTable
 from glupy_exporter.values import Setting, Settings
 
 SETTINGS: Settings = {
@@ -59,6 +60,15 @@ class OpenBrick:
             SegmentError: the segment cannot be read.
         """
         return self.segment.fops()
+
+    @cached_property
+    def clients(self) -> ClientTable:
+        """Its table of clients, copied once a scrape.
+
+        Raises:
+            SegmentError: the segment cannot be read.
+        """
+        return self.segment.client_table()
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,8 @@ def _used(segment: Tables, table: str, fields: struct.Struct) -> Iterator[tuple[
         return
     words = fields.size // 4
     before = segment.elements(table).cast("I")[::words].tolist()
+    if all(mark % layout.MARK_STATES != layout.MARK_USED for mark in set(before)):
+        return
     copied = segment.elements(table)
     after = segment.elements(table).cast("I")[::words].tolist()
     for old, new, entry in zip(before, after, fields.iter_unpack(copied)):

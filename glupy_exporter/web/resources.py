@@ -172,7 +172,7 @@ def _files(brick: OpenBrick, privacy: Privacy) -> Iterator[Item]:
     two_slots = names.complete(brick, table.records(twins))
     shown = filter(privacy.shown, chain(activity.merge(two_slots), files))
     while batch := list(islice(shown, BATCH)):
-        clients = activity.top_clients(segment, batch)
+        clients = activity.top_clients(segment.client_table(), batch)
         for file in batch:
             top_client = clients.get(file.activity.top_client)
             yield Item(*brick.key, file, privacy.path(file), top_client=top_client)

@@ -19,9 +19,10 @@ from grafana.blocks.links import Link
 from grafana.blocks.queries import with_cluster
 
 PAGE = 980
-_GRAPH_HEIGHT = 8
+_GRAPH_HEIGHT = 9
 _NUMBER = 92  # pixels at least of a column of numbers
 _LETTER, _MARGIN = 7, 22  # pixels of a letter of its title, and around that
+_SIGN = 16  # pixels of the arrow beside the title of the column by which the rows are sorted
 # Pixels of the columns of labels whose values are short; the others share what is left.
 _WIDTHS = {
     "cluster": 110,
@@ -353,7 +354,8 @@ def table(
     keys = labels.split(", ")
     overrides = [_override(key, **_of_label(key, links.get(key), key in hidden)) for key in keys]
     for column in columns:
-        room = max(_NUMBER, len(column.title) * _LETTER + _MARGIN)
+        sign = _SIGN if column is columns[0] else 0
+        room = max(_NUMBER, len(column.title) * _LETTER + _MARGIN + sign)
         pixels = _AGO if column.unit == DATE_TIME_FROM_NOW else room
         properties: Json = {"unit": column.unit, "custom_width": pixels, "noValue": "-"}
         if column.words:

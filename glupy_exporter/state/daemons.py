@@ -11,6 +11,7 @@ from glupy_exporter.state.processes import Process
 from glupy_exporter.state.records import Records
 
 _ON = {"on", "yes", "true", "enable", "1"}
+_OFF = {"off", "no", "false", "disable", "0"}
 
 
 def daemons(
@@ -31,13 +32,21 @@ def daemons(
         infos = ((name, records.volumes.get(name) or {}) for name in here)
         return [name for name, info in infos if info.get(option, "").lower() in _ON]
 
+    def refusing(*options: str) -> set[str]:
+        infos = ((name, records.volumes.get(name) or {}) for name in here)
+        return {
+            name for name, info in infos for key in options if info.get(key, "").lower() in _OFF
+        }
+
     healing = [name for name, volume in here.items() if volume.replica or volume.disperse]
     scrubbed = wanting("features.bitrot")
     found = [_daemon("glusterd", "", [_glusterd(run)], True)]
     # One process heals all volumes, and each volume has a pid file with its pid.
-    files = [run / "shd" / name / f"{name}-shd.pid" for name in healing]
+    switched_off = refusing("cluster.self-heal-daemon", "disperse.self-heal-daemon")
+    wanted = [name for name in healing if name not in switched_off]
+    files = [run / "shd" / name / f"{name}-shd.pid" for name in wanted or healing]
     shd = [_named(file, "glustershd") for file in files]
-    found.append(_daemon("shd", "", shd, bool(healing)))
+    found.append(_daemon("shd", "", shd, bool(wanted)))
     for name, expected in (
         ("quotad", bool(wanting("features.quota"))),
         ("bitd", bool(scrubbed)),

@@ -414,6 +414,11 @@ def test_daemons_that_should_run(glusterd: Path) -> None:
         assert shd.resident > 2**20
         assert abs(time.time() - shd.started) < 60
         assert shd.cpu < 60
+    # Nobody misses the self-heal daemon where it is switched off.
+    for name, kind in (("rep", "cluster"), ("arb", "cluster"), ("ec", "disperse")):
+        assert ("shd", "") in daemons()
+        change(glusterd / "vols" / name / "info", {f"{kind}.self-heal-daemon": "off"})
+    assert ("shd", "") not in daemons()
     for name in ("rep", "arb", "ec", "dist"):
         change(glusterd / "vols" / name / "info", {"status": "2"})
     assert daemons() == {}

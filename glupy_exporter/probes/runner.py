@@ -33,6 +33,7 @@ EXITS = ("timeout", "killed", "error", "answer")
 """Why a process ended: a call took too long, a signal, an error, or an answer that makes no sense.
 """
 
+_GRACE = 1.0  # seconds in which processes may end by themselves
 _ANSWER_MAX = 4 << 20  # bytes of a line
 _LABEL_MAX = 1024  # characters
 _BACKOFF = (1.0, 300.0)  # seconds until a process is started again: at first, and at most
@@ -74,15 +75,20 @@ class _Probe:
             exits = {reason: self._exits[reason] for reason in EXITS}
             return Status(self._name, up, self._answer, exits)
 
-    def stop(self) -> None:
-        """End the process; it has two seconds for that."""
+    def ask_to_end(self) -> None:
+        """Have the process end, which it does when it has given the probe what it has read."""
         self._stopped.set()
         with self._lock:
             process = self._process
         if process and process.stdin:
             with suppress(OSError):
                 process.stdin.close()
-        self._thread.join(2)
+
+    def end(self, deadline: float) -> None:
+        """Wait until the process has ended, and kill it at the deadline, a monotonic time."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            process = self._process
         if process and process.poll() is None:
             process.kill()
 
@@ -218,7 +224,10 @@ class Runner:
         return [probe.status() for probe in self._probes]
 
     def stop(self) -> None:
-        """End all probes."""
+        """End all probes, in a second at most."""
         for probe in self._probes:
-            probe.stop()
+            probe.ask_to_end()
+        deadline = time.monotonic() + _GRACE
+        for probe in self._probes:
+            probe.end(deadline)
         self._probes = []

@@ -230,12 +230,15 @@ def _used(segment: Tables, table: str, fields: struct.Struct) -> Iterator[tuple[
         return
     words = fields.size // 4
     before = segment.elements(table).cast("I")[::words].tolist()
-    if all(mark % layout.MARK_STATES != layout.MARK_USED for mark in set(before)):
+    # Few of the entries are in use at most times, so the others are not looked at.
+    used = [at for at, mark in enumerate(before) if mark % layout.MARK_STATES == layout.MARK_USED]
+    if not used:
         return
     copied = segment.elements(table)
     after = segment.elements(table).cast("I")[::words].tolist()
-    for old, new, entry in zip(before, after, fields.iter_unpack(copied)):
-        if old == new == entry[0] and new % layout.MARK_STATES == layout.MARK_USED:
+    for at in used:
+        entry = fields.unpack_from(copied, at * fields.size)
+        if before[at] == after[at] == entry[0]:
             yield entry
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from glupy_exporter.probes import examples
 from glupy_exporter.schema import layout
 from tests.gluster import workload
 from tests.gluster.compare import COUNTED_AS, NOT_FOPS, settled
@@ -229,3 +230,17 @@ def test_who_waits_for_a_lock_and_who_holds_it() -> None:
             fcntl.flock(held, fcntl.LOCK_UN)
             assert waiting.wait(20) == 0
         wait_for(lambda: not events("inflight", subject.name), "nobody to wait")
+
+
+def test_a_probe_finds_the_directory_of_lookups_that_miss() -> None:
+    probe = Path(*examples.__path__) / "lookup_misses.py"
+    with volume(bricks=1) as subject, subject.mount(DIRECT) as mount:
+        (mount / "lib").mkdir()
+        with tracing(subject, f"--probe={probe}", "--fop=lookup", "--errno=ENOENT") as running:
+            for number in range(7):
+                assert not (mount / "lib" / f"missing{number}").exists()
+            settled(subject)
+        output = running.output.decode().splitlines()
+    rows = {tuple(line.split()[1:]): int(line.split()[0]) for line in output}
+    where = (f"volume={subject.name},", "directory=/lib,", "client=127.0.0.1")
+    assert rows == {("lookup_misses_total", *where): 7}

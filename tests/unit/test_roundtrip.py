@@ -21,7 +21,14 @@ texts = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_
 paths = st.binary(min_size=1, max_size=layout.PATH_SIZE).filter(lambda path: b"\0" not in path)
 errnos = st.dictionaries(st.integers(0, layout.ERRNOS - 1), st.integers(1, 2**40))
 buckets = st.dictionaries(st.integers(0, layout.LATENCY_BUCKETS - 1), st.integers(1, 2**40))
-fops = st.builds(segments.Fop, buckets, counts, st.integers(0, 2**40), errnos)
+fops = st.builds(
+    segments.Fop,
+    buckets=buckets,
+    nanoseconds=counts,
+    in_flight=st.integers(0, 2**40),
+    slow=counts,
+    errnos=errnos,
+)
 files = st.builds(
     segments.File,
     path=paths,
@@ -71,12 +78,16 @@ def test_what_is_written_is_read(made: segments.Segment) -> None:
     assert unescape(brick.volume).decode() == made.volume
     assert unescape(brick.path).decode() == made.brick
     for name, fop in made.fops.items():
-        if not (fop.buckets or fop.in_flight or fop.nanoseconds or fop.errnos):
+        if not (fop.buckets or fop.in_flight or fop.nanoseconds or fop.slow or fop.errnos):
             assert name not in found, "a fop that was never called"
             continue
         read = found[name]
         assert {i: n for i, n in enumerate(read.buckets) if n} == fop.buckets
-        assert (read.nanoseconds, read.in_flight) == (fop.nanoseconds, fop.in_flight)
+        assert (read.nanoseconds, read.in_flight, read.slow) == (
+            fop.nanoseconds,
+            fop.in_flight,
+            fop.slow,
+        )
         assert {number: n for (of, number), n in failed.items() if of == name} == fop.errnos
     assert read_files.keys() == made.files.keys()
     for slot, file in made.files.items():

@@ -136,7 +136,7 @@ def _lines(exposed: Exposed, cache: LabelCache[str], style: _Style) -> Iterator[
         if places:
             numbers = _numbers(block.values, places, style.exemplars)
         template = without
-        if style.created and block.started is not None:
+        if style.created and block.started is not None and family.type != "gauge":
             template = with_created
             starts = block.started if isinstance(block.started, Sequence) else repeat(block.started)
             numbers = (

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from glupy_exporter.commands import DIRECTORY, ENVIRONMENT
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.probes import base, child, loading
 from glupy_exporter.probes.child import Answer, Task
@@ -114,7 +115,11 @@ class _Probe:
         """Run the process until it ends; return why it did."""
         try:
             process = subprocess.Popen(
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+                _COMMAND,
+                cwd=DIRECTORY,
+                env=ENVIRONMENT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
             )
         except OSError as error:
             LOG.error("a probe cannot be started", extra={"fields": {"error": error}})

@@ -207,7 +207,7 @@ def test_start_times_in_openmetrics_on_request() -> None:
     source = Source(
         Exposed.of_node(counter, rows, [1700000000.25, 3.0]),
         Exposed.of_node(NATIVE_ALONE, {("read",): Histogram([1] * 28, 1.0)}, 1.5),
-        Exposed.of_node(Family("glupy_g", "gauge", "", of_brick=False), {(): 1}),
+        Exposed.of_node(Family("glupy_g", "gauge", "", of_brick=False), {(): 1}, 2.5),
     )
     assert b"_created" not in b"".join(exposition.openmetrics(source))
     assert b"_created" not in b"".join(exposition.text(source))

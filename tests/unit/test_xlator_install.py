@@ -301,15 +301,17 @@ def test_no_program_is_found_by_the_callers_path(
 
 
 def test_every_program_is_run_with_nothing_of_the_callers() -> None:
-    (call,) = (
+    calls = [
         {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
         for path in Path(glupy_exporter.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) != "subprocess.CompletedProcess"
         and ast.unparse(node.func).startswith(("subprocess.", "os.exec", "os.spawn", "os.system"))
-    )
-    assert (call["cwd"], call["env"]) == ("DIRECTORY", "ENVIRONMENT")
+    ]
+    assert len(calls) == 2, "commands.run, and a probe's process"
+    for call in calls:
+        assert (call["cwd"], call["env"]) == ("DIRECTORY", "ENVIRONMENT")
 
 
 SEPARATORS = {

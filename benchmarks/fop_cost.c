@@ -169,7 +169,9 @@ make(const char *name, const char *type, struct xlator_fops *functions, xlator_t
         child->parents = &list[1];
         list[1].xlator = xl;
     }
-    if (type && xlator_set_type(xl, (char *)type))
+    if (!type)
+        xl->type = strdup("benchmark/none");
+    else if (xlator_set_type(xl, (char *)type))
         die(type);
     return xl;
 }

@@ -54,6 +54,12 @@ def need() -> Need:
 
 
 @pytest.fixture(scope="session")
+def as_root(need: Need) -> None:
+    """Only root may do what the test does."""
+    need(os.geteuid() == 0, "root")
+
+
+@pytest.fixture(scope="session")
 def debs(need: Need) -> list[Path]:
     """The Debian packages of this tree, newly built."""
     need(os.geteuid() == 0, "root")

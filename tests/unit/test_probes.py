@@ -25,11 +25,10 @@ from glupy_exporter.node.recorder import RECORDED, Recorded
 from glupy_exporter.probes import Counter, Gauge, Probe, base, child, examples, loading, runner
 from glupy_exporter.probes.runner import Runner
 from tests.support import scrapes, segments
-from tests.unit.test_trace import ROW, A, B, FakeBrick, brick, made, traced, wait
+from tests.unit.test_trace import ROOT_ONLY, ROW, A, B, FakeBrick, brick, made, traced, wait
 
 EXAMPLES = Path(*examples.__path__)
 GUIDE = Path(__file__).parents[2] / "docs" / "probes.md"
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="the files of probes have to be root's")
 
 COUNTS = """
 from glupy_exporter.probes import Counter, Gauge, Probe

@@ -131,9 +131,10 @@ def trace(
         return [event for event in tracing.events(stopped) if event is not None]
 
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may trace")
+ROOT_ONLY = pytest.mark.usefixtures("as_root")
 
 
+@ROOT_ONLY
 def test_a_trace_has_what_its_tracer_gets(tmp_path: Path) -> None:
     with brick(tmp_path) as subject:
         subject.record(traced("write"))  # before it began
@@ -148,6 +149,7 @@ def test_a_trace_has_what_its_tracer_gets(tmp_path: Path) -> None:
         assert subject.tracers() == []
 
 
+@ROOT_ONLY
 def test_filters_go_to_the_brick(tmp_path: Path) -> None:
     wanted = Wanted(frozenset({"read", "lookup"}), None, "", 1000, None, -1, 5_000_000, 7)
     with brick(tmp_path) as subject:
@@ -161,6 +163,7 @@ def test_filters_go_to_the_brick(tmp_path: Path) -> None:
     assert tracer.owner == os.getpid()
 
 
+@ROOT_ONLY
 @pytest.mark.parametrize(
     ("address", "in_brick"), [("192.0.2.1", True), ("192.0.2.*", False), ("192.0.2.9", False)]
 )
@@ -174,6 +177,7 @@ def test_one_client_is_a_filter_in_the_brick(tmp_path: Path, address: str, in_br
     assert seen[0].client == (1 if in_brick else 0)
 
 
+@ROOT_ONLY
 def test_names_are_filtered_here(tmp_path: Path) -> None:
     wanted = Wanted(client=glob("*.2"), path=glob("/db/*"))
     records = [traced("read", file, client) for file in (A, B) for client in (1, 2)]
@@ -182,6 +186,7 @@ def test_names_are_filtered_here(tmp_path: Path) -> None:
     assert isinstance(row, Recorded) and (row.path, row.client) == ("/db/b", "192.0.2.2")
 
 
+@ROOT_ONLY
 def test_hidden_files_are_not_traced(tmp_path: Path) -> None:
     with brick(tmp_path) as subject:
         found = trace(
@@ -192,6 +197,7 @@ def test_hidden_files_are_not_traced(tmp_path: Path) -> None:
     assert [(row.path, row.uid) for row in found if isinstance(row, Recorded)] == [("/db/b", "")]
 
 
+@ROOT_ONLY
 def test_records_that_were_overwritten_are_reported(tmp_path: Path) -> None:
     with brick(tmp_path) as subject:
         found = trace(tmp_path, lambda: subject.record(*[traced()] * 50))
@@ -199,6 +205,7 @@ def test_records_that_were_overwritten_are_reported(tmp_path: Path) -> None:
     assert len(found) == 17
 
 
+@ROOT_ONLY
 def test_a_name_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     calls = 0
 
@@ -225,6 +232,7 @@ def test_a_name_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     assert isinstance(event, Recorded) and event.path == "/late"
 
 
+@ROOT_ONLY
 def test_a_brick_that_comes_later_is_traced_too(tmp_path: Path) -> None:
     with brick(tmp_path), contextlib.ExitStack() as stack:
         found = []
@@ -246,6 +254,7 @@ def test_a_brick_that_comes_later_is_traced_too(tmp_path: Path) -> None:
     assert [row.brick for row in found] == ["/bricks/b1"]
 
 
+@ROOT_ONLY
 def test_a_brick_that_cannot_be_traced_costs_only_itself(tmp_path: Path) -> None:
     full = made(brick="/bricks/b1")
     with brick(tmp_path) as subject, full.live(tmp_path) as path, contextlib.ExitStack() as stack:
@@ -257,6 +266,7 @@ def test_a_brick_that_cannot_be_traced_costs_only_itself(tmp_path: Path) -> None
         assert path.exists() and subject.tracers() == []
 
 
+@ROOT_ONLY
 @pytest.mark.parametrize(
     ("volume", "wanted", "message"),
     [
@@ -347,6 +357,7 @@ def wait(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+@ROOT_ONLY
 def test_json_is_one_object_a_line_as_documented(tmp_path: Path) -> None:
     with brick(tmp_path) as subject, start(tmp_path, "--json", "--summary") as process:
         wait(subject.tracers)
@@ -365,6 +376,7 @@ def test_json_is_one_object_a_line_as_documented(tmp_path: Path) -> None:
     assert (events[0]["count"], events[-1]["lost"], events[-1]["traced"]) == (4, 4, 16)
 
 
+@ROOT_ONLY
 def test_text_and_a_limit(tmp_path: Path) -> None:
     with brick(tmp_path) as subject, start(tmp_path, "--limit=2", "--summary") as process:
         wait(subject.tracers)
@@ -377,12 +389,14 @@ def test_text_and_a_limit(tmp_path: Path) -> None:
     assert shown[3].startswith("2 fops in")
 
 
+@ROOT_ONLY
 def test_duration_ends_a_trace(tmp_path: Path) -> None:
     with brick(tmp_path), start(tmp_path, "--duration=100ms") as process:
         assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0
 
 
+@ROOT_ONLY
 def test_a_reader_that_leaves_ends_a_trace(tmp_path: Path) -> None:
     with brick(tmp_path) as subject, start(tmp_path) as process:
         wait(subject.tracers)

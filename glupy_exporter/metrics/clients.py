@@ -18,7 +18,7 @@ from glupy_exporter.segment.table import Known, Row
 AWAY = 900.0
 """Seconds after its last fop for which a client without a connection is exported."""
 
-LIMIT, AN_HOUR = 12, 6
+LIMIT, AN_HOUR = 10, 5
 """Defaults of the settings: docs/scale.md counts the series that follow."""
 
 _WHICH = "Only the brick's busiest clients have it."

@@ -58,7 +58,7 @@ def test_defaults() -> None:
             **{"facts": {}, "volumes": {}, "services": {}, "disks": {}},
             "pool": {"reachability": False},
             "files": {"limit": 24, "lasting": 30, "new-per-hour": 12},
-            "clients": {"limit": 12, "lasting": 30, "new-per-hour": 6},
+            "clients": {"limit": 10, "lasting": 30, "new-per-hour": 5},
         },
         privacy=Privacy(),
         probe_directory=None,

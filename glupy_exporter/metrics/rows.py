@@ -33,10 +33,11 @@ Prometheus keeps a series for hours after its last sample, so every file or clie
 for a moment costs as much as one that stays. Therefore a row has series while all of this holds:
 
 - It lasts: its last fop came at least `lasting` after the fop by which it got its slot.
-- It is among the busiest, or was within the last five minutes. The busiest are the first by each of
-  four orders (fops, bytes read, bytes written, time), then the second by each, up to `limit`. They
-  have the highest scores of the rows that last. In a score, what was done a half-life ago (volume
-  option `user.xlator.glupy.half-life`) weighs half.
+- It is among the busiest. These are the first by each of four orders (fops, bytes read, bytes
+  written, time), then the second by each, up to `limit`. They have the highest scores of the rows
+  that last. In a score, what was done a half-life ago (volume option
+  `user.xlator.glupy.half-life`) weighs half. A row that no longer is among them keeps its series
+  until five minutes after its last fop.
 - There is room: at most `limit` rows have series. A row that was last among the busiest over a
   minute ago makes room for one that is now.
 - There is budget: `new-per-hour` rows of a brick may get series for the first time, saved up for
@@ -215,7 +216,9 @@ class Busiest(Collector, Generic[_R]):
             if slot in who:
                 candidate = Candidate(who[slot], table.age(slot) / 1e9)
                 candidates.setdefault(candidate.identity, candidate)
-        served = history.admission.admit([*candidates.values()], {*who.values()}, now)
+        working = {who[slot] for slot, gained in busiest.added if gained and slot in who}
+        present = {*who.values()}
+        served = history.admission.admit([*candidates.values()], present, working, now)
         history.slots = {slot: tag for slot, (tag, _) in found.items() if who[slot] in served}
         refused = {slot for slot, each in who.items() if each in history.admission.refused}
         for slot, gained in busiest.added:

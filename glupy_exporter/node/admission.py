@@ -12,8 +12,8 @@ from collections.abc import Collection, Hashable, Sequence, Set
 from typing import NamedTuple
 
 KEEP = 300.0
-"""Seconds for which a row keeps its series after it was last among the busiest, so that rate() has
-its samples and series do not flap."""
+"""Seconds for which a row keeps its series after it was last at work, so that rate() has its
+samples and series do not flap."""
 
 YIELD = 60.0
 """Seconds after which such a row makes room for another one, if there is no other room."""
@@ -87,7 +87,8 @@ class Admission:
         self._sure = SURE * lasting
         self._budget = Budget(limit, an_hour, now)
         self._notes = Budget(limit, an_hour, now)
-        self._served: dict[Hashable, float] = {}
+        self._served: dict[Hashable, float] = {}  # when each was last among the busiest
+        self._worked: dict[Hashable, float] = {}  # when each was last at work
         self.refused: set[Hashable] = set()
         """The candidates of the last call for which there was no budget."""
 
@@ -97,21 +98,27 @@ class Admission:
         return self._served.keys()
 
     def admit(
-        self, candidates: Sequence[Candidate], present: Collection[Hashable], now: float
+        self,
+        candidates: Sequence[Candidate],
+        present: Collection[Hashable],
+        working: Collection[Hashable],
+        now: float,
     ) -> Set[Hashable]:
         """The identities that have series now.
 
         ``candidates`` are the busiest rows, best first, each identity once. Identities that are not
-        ``present`` lose their series. ``now`` is in seconds on a monotonic clock.
+        ``present`` lose their series. One that is no longer among the busiest keeps its own while
+        it is ``working`` and nobody else takes its place: it costs nothing new. ``now`` is in
+        seconds on a monotonic clock.
         """
-        self._served = {
-            identity: last
-            for identity, last in self._served.items()
-            if identity in present and now - last <= KEEP
-        }
-        self._served.update(
-            (each.identity, now) for each in candidates if each.identity in self._served
-        )
+        busiest = {each.identity for each in candidates}
+        for identity in [*self._served]:
+            if identity in busiest:
+                self._served[identity] = now
+            if identity in busiest or identity in working:
+                self._worked[identity] = now
+            if identity not in present or now - self._worked[identity] > KEEP:
+                self._leave(identity)
         self.refused = set()
         for place, (identity, lasted) in enumerate(candidates):
             if identity in self._served:
@@ -123,11 +130,15 @@ class Admission:
             if not self._budget.spend(identity, now, sure):
                 self.refused.add(identity)
                 continue
-            self._served.pop(leaves, None)
-            self._served[identity] = now
+            if leaves is not None:
+                self._leave(leaves)
+            self._served[identity] = self._worked[identity] = now
         for identity in self._served:
             self._budget.remember(identity)
         return self.served
+
+    def _leave(self, identity: Hashable) -> None:
+        del self._served[identity], self._worked[identity]
 
     def rename(self, labels: Hashable, now: float) -> bool:
         """Whether a row that has series may have them under other labels."""

@@ -25,12 +25,19 @@ SCRAPE = 15.0
 
 
 def admit(
-    admission: Admission, names: Iterable[object], now: float, lasted: float = 1e6, here: str = ""
+    admission: Admission,
+    names: Iterable[object],
+    now: float,
+    lasted: float = 1e6,
+    here: str = "",
+    working: str = "",
 ) -> set[object]:
-    """What is admitted of candidates of that age; the letters of ``here`` are there as well."""
+    """What is admitted of candidates of that age; the letters of ``here`` are there as well, and
+    those of ``working`` are at work.
+    """
     candidates = [Candidate(name, lasted) for name in names]
     present = {*here, *(each.identity for each in candidates)}
-    return {*admission.admit(candidates, present, now)}
+    return {*admission.admit(candidates, present, {*working}, now)}
 
 
 def test_the_best_are_admitted_up_to_the_limit() -> None:
@@ -42,6 +49,14 @@ def test_a_row_keeps_its_series_for_five_minutes() -> None:
     admit(admission, "ab", 0.0)
     assert admit(admission, "b", KEEP, here="a") == {*"ab"}
     assert admit(admission, "b", KEEP + 1, here="a") == {"b"}
+
+
+def test_a_row_that_is_at_work_keeps_its_series_if_nobody_takes_its_place() -> None:
+    admission = Admission(2, 10, LASTING, 0.0)
+    admit(admission, "ab", 0.0)
+    assert admit(admission, "b", KEEP, here="a", working="a") == {*"ab"}
+    assert admit(admission, "b", 2 * KEEP, here="a") == {*"ab"}
+    assert admit(admission, "bc", 2 * KEEP, here="a", working="a") == {*"bc"}
 
 
 def test_a_row_that_is_gone_has_none() -> None:
@@ -109,7 +124,9 @@ def test_the_last_third_is_for_those_that_are_sure() -> None:
         now += YIELD + 1
         before = {*admission.served}
         here = [next(names) for _ in range(number)]
-        found = admission.admit([Candidate(name, lasted) for name in here], {*here, *before}, now)
+        found = admission.admit(
+            [Candidate(name, lasted) for name in here], {*here, *before}, (), now
+        )
         return len({*found} - before)
 
     assert newcomers(40, young) == 40
@@ -186,6 +203,7 @@ def test_what_lasts_is_shown_whatever_passes(
         found = admission.admit(
             [Candidate(name, 1e5 if name in here else 45.0) for name in ranked],
             {*here, *others},
+            (),
             (turn + 1) * SCRAPE,
         )
         assert {*here} <= {*found}

@@ -251,12 +251,13 @@ def narrowed(question: Question, volume: str, host: str) -> str:
     return expression
 
 
-def time_of(expression: str, instant: bool) -> float:
-    """Seconds that a query takes, once or for each point of a graph; PATIENCE without an end."""
+def time_of(question: Question, expression: str) -> float:
+    """Seconds that a panel's query takes, once or for each point; PATIENCE without an end."""
+    instant = question.instant
     end = time.time()
     points = {"time": f"{end:.3f}"}
     if not instant:
-        step = f"{RANGE / POINTS:.0f}"
+        step = f"{RANGE / (question.points or POINTS):.0f}"
         points = {"start": f"{end - RANGE:.3f}", "end": f"{end:.3f}", "step": step}
     started = time.perf_counter()
     try:
@@ -291,12 +292,12 @@ def dashboards() -> dict[str, str]:
             expression = narrowed(question, volume, host)
             key = (question.dashboard, chosen.get(question.dashboard, "all"))
             times.setdefault(key, {})[f"{question.panel}: {expression}"] = time_of(
-                expression, question.instant
+                question, expression
             )
         if question.dashboard in ("volume", "brick"):
             key = (question.dashboard, "all")
             times.setdefault(key, {})[f"{question.panel}: {question.expression}"] = time_of(
-                question.expression, question.instant
+                question, question.expression
             )
     print("| dashboard | chosen | queries | all of them | median | slowest | which |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

@@ -19,6 +19,7 @@ import os
 import re
 import stat
 import struct
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -37,9 +38,7 @@ from glupy_exporter.segment.text import escape
 SUFFIX = naming.SUFFIX
 
 _FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
-_CELL = struct.Struct(f"{ctypes.sizeof(layout.FopCell) // 8}Q")
-_IDLE = bytes(_CELL.size)
-_BUCKETS = layout.FopCell.buckets.offset // 8
+_CELL = ctypes.sizeof(layout.FopCell) // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
 _ROW = ctypes.sizeof(layout.FopErrors)
@@ -235,19 +234,31 @@ class Segment:
 
     def fops(self) -> list[Fop]:
         """Every fop that was called at least once, in the order of GlusterFS's fop enum."""
-        size = _CELL.size
-        copied = bytes(self.elements("cells"))
         names = self._names()
+        cells = self._lane_sums("cells", len(names) * _CELL)
         fops = []
-        for index, name in enumerate(names):
-            starts = range(index * size, len(copied), len(names) * size)
+        for name, start in zip(names, range(0, len(cells), _CELL)):
             # A fop may end in another lane than it started in, so only the sums have a meaning.
-            cells = [cell for start in starts if (cell := copied[start : start + size]) != _IDLE]
-            if name and cells:
-                sums = tuple(map(sum, zip(*map(_CELL.unpack, cells))))
-                started, errors, nanoseconds, slow = sums[:_BUCKETS]
-                fops.append(Fop(name, started, errors, nanoseconds, sums[_BUCKETS:], slow))
+            sums = cells[start : start + _CELL]
+            if name and any(sums):
+                started, errors, nanoseconds, slow, *buckets = sums
+                fops.append(Fop(name, started, errors, nanoseconds, tuple(buckets), slow))
         return fops
+
+    def _lane_sums(self, table: str, words: int) -> list[int]:
+        """The sums over the lanes of a table that has so many 64-bit words for each lane; nothing
+        if it has no lane.
+
+        Each lane is added as one large number, since to add word by word would take most of the
+        time of a scrape. Only the counts of a hostile segment overflow into the next word.
+        """
+        copied, size = self.elements(table), 8 * words
+        if not copied:
+            return []
+        lanes = range(0, len(copied), size)
+        whole = sum(int.from_bytes(copied[at : at + size], sys.byteorder) for at in lanes)
+        whole &= (1 << 8 * size) - 1
+        return memoryview(whole.to_bytes(size, sys.byteorder)).cast("Q").tolist()
 
     def errnos(self) -> Iterator[tuple[str, int, int]]:
         """``(fop, errno, count)`` for every errno counted; errno 0 stands for any other."""
@@ -261,13 +272,10 @@ class Segment:
 
     def io(self) -> dict[str, Io]:
         """Reads and writes, keyed by :data:`layout.DIRECTIONS`; empty if they are not counted."""
-        words = self.elements("io").cast("Q")
-        result: dict[str, Io] = {}
-        if not words:
-            return result
-        for index, direction in enumerate(layout.DIRECTIONS):
-            starts = range(index * _IO_WORDS, len(words), len(layout.DIRECTIONS) * _IO_WORDS)
-            sums = [sum(column) for column in zip(*(words[s : s + _IO_WORDS] for s in starts))]
+        words = self._lane_sums("io", len(layout.DIRECTIONS) * _IO_WORDS)
+        result = {}
+        for direction, start in zip(layout.DIRECTIONS, range(0, len(words), _IO_WORDS)):
+            sums = words[start : start + _IO_WORDS]
             buckets = sums[_IO_BUCKETS : _IO_BUCKETS + layout.SIZE_BUCKETS]
             result[direction] = Io(sums[0], tuple(buckets))
         return result

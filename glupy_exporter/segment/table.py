@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from glupy_exporter.schema import layout
 from glupy_exporter.schema.layout import Span
-from glupy_exporter.schema.quantities import COUNTERS, TIME
+from glupy_exporter.schema.quantities import COUNTERS, TIME, Quantity
 from glupy_exporter.segment.records import Activity, Client, ClientIdentity, File, FileIdentity
 from glupy_exporter.segment.text import escape
 
@@ -29,6 +29,15 @@ def _words(field: str, structure: type[ctypes.Structure] = layout.Counters) -> s
     return slice(found.offset // 8, (found.offset + found.size) // 8) if found else slice(0)
 
 
+def _place(quantity: Quantity, words: slice) -> slice | int | None:
+    """What indexes a quantity in a slot's counters; None if it is a single word and missing."""
+    if quantity.parts:
+        return words
+    return words.start if words.stop else None
+
+
+_TIMES = [place for place, each in enumerate(COUNTERS) if each.kind == TIME]
+"""The places of the times in an activity."""
 FOPS, NANOSECONDS, BYTES = (_words(field) for field in ("fops", "nanoseconds", "bytes"))
 """The words of :data:`Counters` that these fields have."""
 Row = tuple[int, int, int]
@@ -104,6 +113,7 @@ class Table(Generic[_I, _R]):
         counters = spans.get(f"{kind.rows}_counters")
         structure = counters.element if counters else layout.Counters
         self._words = {each.name: _words(each.name, structure) for each in COUNTERS}
+        self._places = [_place(each, self._words[each.name]) for each in COUNTERS]
 
     @cached_property
     def _copy(self) -> tuple[memoryview, memoryview]:
@@ -210,14 +220,9 @@ class Table(Generic[_I, _R]):
             yield row, self._record(counters, identity)
 
     def _record(self, counters: Counters, identity: _I) -> _R:
-        values: list[Any] = []
-        for each in COUNTERS:
-            words = counters[self._words[each.name]]
-            if each.parts:
-                values.append(words)
-            else:
-                value = words[0] if words else 0
-                values.append(self._segment.realtime(value) if each.kind == TIME else value)
+        values: list[Any] = [counters[place] if place is not None else 0 for place in self._places]
+        for place in _TIMES:
+            values[place] = self._segment.realtime(values[place])
         activity = Activity(*values)
         # A connection that ended while its host's slot changed hands may be subtracted twice.
         if activity.connections >= 1 << 63:

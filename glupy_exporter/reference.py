@@ -31,8 +31,8 @@ _OF_EXPORTERS = """
 
 Each key is a key of the YAML file that `--config.file` names, and, after two dashes, a flag of
 `glupy-exporter serve` and `glupy-exporter dump`. A flag wins over the file. The flags `--KEY` and
-`--no-KEY` switch a key to true and false. `top` has the flags that begin with `--segment.`,
-`--state.`, `--privacy.` and `--files.`.
+`--no-KEY` switch a key to true and false. `top`, `slow`, `inflight` and `trace` have the flags that
+begin with `--segment.`, `--privacy.` and `--files.`; `top` also has `--state.file`.
 
 | key | default | meaning |
 | --- | --- | --- |

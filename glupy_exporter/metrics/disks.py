@@ -49,8 +49,8 @@ DIRECTORIES = _family(
 )
 BLAME = _family(
     "heal_blame",
-    "Always 1; an entry that has waited for ten minutes with changes of one kind pending on "
-    "another brick of the brick's set, whose place in the set is blamed.",
+    "Always 1; an entry for which this brick's record has said for ten minutes that another brick "
+    "of the set lacks changes of one kind; blamed is that brick's place in the set.",
     *("volume", "brick", "subvolume", "gfid", "kind", "blamed"),
 )
 _OF_POOL = ("vg", "pool")
@@ -77,27 +77,26 @@ POOL_BRICK = _family(
 )
 
 _MORE = """\
-All of it is from the state file, up to a minute old. Only bricks whose process runs are asked. A
-disk that does not answer in five seconds costs the rows of its bricks, and makes
-`glupy_state_part_success` 0.
+All of it is from the state file, up to a minute old. Only bricks whose process runs are asked. If a
+disk does not answer in five seconds, its bricks have no rows, and `glupy_state_part_success` is 0.
 
-The use of a quota: `sum by (cluster, volume, gfid) (max by (cluster, volume, gfid, subvolume)
-(glupy_quota_used_bytes))`, as each set has some of the files and each replica all of the set's. At
-most 1000 directories of a volume have rows. The privacy options apply to their paths.
+This is the use of a quota: `sum by (cluster, volume, gfid) (max by (cluster, volume, gfid,
+subvolume) (glupy_quota_used_bytes))`. Each set has some of the files, and each replica has all of
+them. At most 1000 directories of a volume have rows. The privacy options apply to their paths.
 
-`glupy_heal_blame` is there to be joined: an entry is in split-brain if each brick of its set is
-blamed by another one (`cluster_volume:glupy_split_brain_entries:count`). At most 1000 entries of
-each brick's index are looked at, and the first 64 that blame have rows. So the count is exact while
-less than that waits for a heal, and else too low. Two kinds of split-brain cannot be seen by these
-attributes: files of one name with different gfids, and an arbiter as the only brick that nobody
-blames."""
+`glupy_heal_blame` is for joins: an entry is in split-brain if each brick of its set is blamed by
+another one (`cluster_volume:glupy_split_brain_entries:count`). The job looks at up to 1000 entries
+of each brick's index, and the first 64 that blame another brick have rows. So the count is exact
+while fewer entries wait for a heal, and too low otherwise. These attributes do not show two kinds
+of split-brain: files of one name with different gfids, and entries of which only the arbiter is not
+blamed."""
 
 
 class Disks(Collector):
     """Quotas, blame and thin pools."""
 
     name = "disks"
-    help = "directories with a quota, entries that wait for a heal and blame, and LVM thin pools"
+    help = "directories with a quota, entries that wait for a heal, and LVM thin pools"
     families = (
         *(LIMIT, USED, OBJECT_LIMIT, FILES, DIRECTORIES, BLAME),
         *(POOL_SIZE, POOL_USED, METADATA_SIZE, METADATA_USED, POOL_BRICK),

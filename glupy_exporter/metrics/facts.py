@@ -32,8 +32,8 @@ counts once.
 
 `glupy_brick_heal_pending_entries{index="xattrop"}` is what `gluster volume heal VOLUME statistics
 heal-count` shows. Writes under way are in the index for a moment, so an alert should look at the
-least of some minutes. A fop waits in the queue of its priority if as many I/O threads as the
-priority may have are busy."""
+least of some minutes. A fop waits in the queue of its priority while all I/O threads that this
+priority may use are busy."""
 
 
 def _device(number: int) -> str:

@@ -46,10 +46,10 @@ UNSETTLED = Family(
 )
 
 _MORE = """\
-From the state file, up to a minute old. The state of a friendship is that of joining and leaving;
-it stays `befriended` while a peer is down. Every node has a row for each of its peers only if
-something is wrong with them, since a row for each would be as many as the square of the nodes.
-`--collector.pool.reachability` makes such rows, so it is for pools that are not large."""
+All of it is from the state file, up to a minute old. The state of a friendship changes when a node
+joins or leaves; it stays `befriended` while a peer is down. A peer has a row of its own only if
+something is wrong with it. Otherwise a pool of 100 nodes would have 9900 rows, as each node knows
+all others. `--collector.pool.reachability` makes a row for each peer, so it is for small pools."""
 
 
 class Pool(Collector):

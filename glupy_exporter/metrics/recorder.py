@@ -31,13 +31,14 @@ STUCK = Family(
     "glupy_fop_in_flight_seconds",
     "gauge",
     "Age of one of the oldest fops in flight, with its file, its client, and the client that holds "
-    "the lock for which it waits; only fops above a certain age have it, in seconds.",
+    "the lock for which it waits, in seconds; only fops older than "
+    "collector.recorder.age have a row.",
     ("fop", "gfid", "path", "client", "process", "domain", "holder", "holder_process"),
 )
 RECORDED = Family(
     "glupy_recorder_records_total",
     "counter",
-    "Fops that the brick has put into the ring; it keeps the last thousands of each ring.",
+    "Fops that the brick has put into the ring, which keeps the last few thousand.",
     ("ring",),
 )
 DROPPED = Family(
@@ -69,7 +70,10 @@ class Recorder(Collector):
             "N",
         ),
         "age": Setting(
-            values.duration, "60s", "the age from which a fop in flight may have it", "DURATION"
+            values.duration,
+            "60s",
+            "the age from which on a fop in flight may have that series",
+            "DURATION",
         ),
     }
 

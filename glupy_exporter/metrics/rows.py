@@ -33,11 +33,11 @@ Prometheus keeps a series for hours after its last sample, so every file or clie
 for a moment costs as much as one that stays. Therefore a row has series while all of this holds:
 
 - It lasts: its last fop came at least `lasting` after the fop by which it got its slot.
-- It is among the busiest. These are the first by each of four orders (fops, bytes read, bytes
-  written, time), then the second by each, up to `limit`. They have the highest scores of the rows
-  that last. In a score, what was done a half-life ago (volume option
-  `user.xlator.glupy.half-life`) weighs half. A row that no longer is among them keeps its series
-  until five minutes after its last fop.
+- It is among the busiest. There are four orders of the rows that last: by fops, bytes read, bytes
+  written and time. The first of each order are taken, then the second of each, up to `limit`. Each
+  order looks at recent work: what was done a half-life ago (volume option
+  `user.xlator.glupy.half-life`) weighs half. A row that is no longer among the busiest keeps its
+  series until five minutes after its last fop.
 - There is room: at most `limit` rows have series. A row that was last among the busiest over a
   minute ago makes room for one that is now.
 - There is budget: `new-per-hour` rows of a brick may get series for the first time, saved up for
@@ -45,9 +45,9 @@ for a moment costs as much as one that stays. Therefore a row has series while a
   last third of the budget is kept for rows that have lasted ten times as long and are among the
   busier half.
 
-`_unexported_fops_total` counts the fops of rows that had a slot and no series, by `reason`: a row
-of `flash` did not last, one of `rank` was not among the busiest or found no room, one of `budget`
-found no budget. The API and `top` show all rows; `dump` does not ask for how long a row has lasted.
+`_unexported_fops_total` counts the fops of rows that had a slot and no series. `reason` says why: a
+row did not last (`flash`), was not among the busiest or found no room (`rank`), or found no budget
+(`budget`). The API and `top` show all rows; `dump` does not ask how long a row has lasted.
 A row has no series of a `kind` or `direction` that never occurred."""
 
 REASONS = ("flash", "rank", "budget")
@@ -60,20 +60,20 @@ def settings(limit: int, an_hour: int) -> Settings:
         "limit": Setting(
             values.whole(1, 10_000),
             limit,
-            "how many of a brick have series: the busiest by each of fops, bytes read, bytes "
-            "written and time in turn",
+            "how many rows of a brick have series: in turn the busiest by fops, by bytes read, by "
+            "bytes written and by time",
             "N",
         ),
         "lasting": Setting(
             values.duration,
             "30s",
-            "how long one has to be in use before it gets series",
+            "how long a row has to be in use before it gets series",
             "DURATION",
         ),
         "new-per-hour": Setting(
             values.whole(0, 1_000_000),
             an_hour,
-            "how many of a brick may get series for the first time in an hour",
+            "how many rows of a brick may get series for the first time in an hour",
             "N",
         ),
     }

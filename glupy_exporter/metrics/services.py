@@ -89,7 +89,7 @@ _OF_WORKER = ("volume", "secondary", "brick")
 SESSION = _family(
     "georep_session_info",
     "gauge",
-    "Always 1; the state that was ordered for a geo-replication session.",
+    "Always 1; status is the state that the last command gave a geo-replication session.",
     *("volume", "secondary", "status"),
 )
 WORKER = _family(
@@ -102,7 +102,7 @@ WORKER = _family(
 SYNCED = _family(
     "georep_last_synced_timestamp_seconds",
     "gauge",
-    "Up to when the changes on a brick are on the secondary, in seconds since the epoch; active "
+    "Time up to which the secondary has the changes of a brick, in seconds since the epoch; active "
     "workers only.",
     *_OF_WORKER,
 )

@@ -69,13 +69,12 @@ ONLINE = _family(
 _MORE = """\
 All of it is from the state file, up to a minute old, and absent if that is missing or older than
 ten minutes. There are rows for volumes with bricks on this node, so each of these nodes has the
-same rows of a volume: `max by (cluster, volume)` folds them. The rows of a brick are its own
-node's. `glupy_brick_online` also knows bricks without the translator, and of other bricks less than
-`glupy_brick_up`, which is as new as the scrape.
+same rows of a volume: `max by (cluster, volume)` folds them. Only the brick's own node has the rows
+of a brick. `glupy_brick_online` also has bricks without the translator. For bricks with it,
+`glupy_brick_up` is better, as it is no older than the scrape.
 
-Where half of the bricks of a set of an even number are enough
-(`cluster.quorum-type: auto`), GlusterFS also wants the first brick among them.
-`glupy_volume_set_quorum_bricks` does not."""
+With `cluster.quorum-type: auto`, half of the bricks of a set are enough if their number is even,
+but only if the first brick is among them. `glupy_volume_set_quorum_bricks` does not tell that."""
 
 
 class Volumes(Collector):

@@ -45,7 +45,7 @@ def add_slow(command: argparse.ArgumentParser) -> None:
     """Give ``command`` the arguments of `slow`."""
     command.description = (
         "Shows the fops that took longer than the threshold of their class, the latest last. Each "
-        "brick remembers the last thousands."
+        "brick remembers its last few thousand slow fops."
     )
     _volume(command)
     _common(command)
@@ -79,8 +79,8 @@ examples:
 def add_trace(command: argparse.ArgumentParser) -> None:
     """Give ``command`` the arguments of `trace`."""
     command.description = (
-        "Shows the fops of a volume's bricks on this node while they come back, until Ctrl-C. "
-        "All filters have to match. Has to be run by root."
+        "Shows the fops of a volume's bricks on this node when they come back, until Ctrl-C.\n"
+        "A fop has to match all filters. Only root may run this command."
     )
     command.epilog = _EXAMPLES
     command.formatter_class = argparse.RawDescriptionHelpFormatter

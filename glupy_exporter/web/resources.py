@@ -252,7 +252,7 @@ _OF_FOPS = (
 )
 SLOW = Resource(
     "slow",
-    "The slow fops that this node's bricks remember, each of them the last thousands.",
+    "The slow fops that this node's bricks remember; each brick keeps its last few thousand.",
     _fields(recorder.RECORDED),
     _OF_FOPS,
     _slow,

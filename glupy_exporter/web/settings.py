@@ -40,8 +40,8 @@ SETTINGS: Settings = {
     "web.api": Setting(
         values.switch,
         True,
-        "serve the whole tables of files and clients at /api/v1, except a table whose "
-        "collector is off",
+        "serve the whole tables of files, clients and single fops at /api/v1, except a table "
+        "whose collector is off",
     ),
     "web.host-name": Setting(
         values.several(values.host_name),

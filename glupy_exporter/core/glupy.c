@@ -195,14 +195,14 @@ client_gone(xlator_t *this, client_t *client)
     return 0;
 }
 
-/* A descriptor on which an application took locks is closed for good. */
+/* A descriptor on which an application took locks is closed for good. GlusterFS frees the number
+ * that is kept there. */
 static int32_t
 descriptor_gone(xlator_t *this, fd_t *fd)
 {
     struct glupy_private *private = this->private;
     struct glupy_segment *segment;
 
-    (void)fd_ctx_del(fd, this, NULL);
     segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
     if (segment && glupy_any_lock(segment))
         glupy_locks_closed(segment, fd->inode->gfid, NULL, 0, fd);

@@ -229,8 +229,8 @@ slow = row(
             )
         ],
         unit.SECONDS,
-        "Age of the oldest fop of each kind that has not come back. Those that wait for a lock may"
-        " wait as long as its holder likes. A click chooses the fop.",
+        "Age of the oldest fop of each name that has not come back. A fop that asks for a lock may"
+        " wait as long as the holder likes. A click chooses the fop.",
         links=[TO_FOP],
     ),
     table(
@@ -244,8 +244,8 @@ slow = row(
             )
         ],
         "cluster, volume, path, fop, client, holder, host, brick, gfid",
-        "What has not come back for long, for whom, and who holds the lock for which it waits. A"
-        " click on a path leads to the file.",
+        "Fops that have not come back for long, with their clients, and with the holders of the"
+        " locks for which they wait. A click on a path leads to the file.",
         height=6,
         links={
             "path": tables.TO_FILE,

@@ -32,7 +32,7 @@ now = row(
         "Used",
         f"1 - sum({AVAIL}) / sum({SIZE})",
         unit.PERCENT_UNIT,
-        "Of the room for data of all chosen volumes, the part that is used.",
+        "The used part of the room for data of all chosen volumes.",
         levels=shared.FULL,
         width=8,
     ),
@@ -91,8 +91,8 @@ volumes = row(
             ),
         ],
         "cluster, volume",
-        "Room for data as a client's df shows it: what the smallest brick of each set has, and of"
-        " a dispersed set that of its data bricks. Growth is that of the page's time range. A click"
+        "Room for data as a client's df shows it: that of the smallest brick of each set, or of all"
+        " data bricks of a dispersed set. Growth is that of the page's time range. A click"
         " on a name leads to the volume.",
         height=7,
         links={"volume": tables.TO_VOLUME},
@@ -229,7 +229,7 @@ limits = row(
 
 dashboard = board(
     "capacity",
-    "How full are volumes and file systems, how fast do they grow, and until when does all fit?",
+    "How full are volumes and file systems, how fast do they grow, and when are they full?",
     "Choose a longer time range for a steadier forecast. A click on a volume leads to it.",
     [now, volumes, systems, limits],
     since="now-7d",

@@ -114,7 +114,7 @@ what = row(
     "Files and volumes",
     tables.files(
         "Files",
-        "Those on which this client is the one that does most.",
+        "Files on which no other client does more.",
         among=" and on (cluster, volume, gfid) glupy_file_top_client_info{$*}",
     ),
     tables.clients("Volumes", "What the client does on each volume.", "volume", 6),

@@ -252,7 +252,7 @@ behind = row(
             )
         ],
         "cluster, volume, status",
-        "On how many nodes the last rebalance of each volume has which status.",
+        "The number of nodes on which the last rebalance of a volume has a status.",
         height=6,
         links={"volume": tables.TO_VOLUME},
         none="No rebalance is known.",
@@ -297,7 +297,7 @@ daemons = row(
             )
         ],
         "cluster, peer, state",
-        "Peers that are joining, leaving or rejected, and how many nodes have them on record so.",
+        "Peers that are joining, leaving or rejected, and how many nodes have this on record.",
         height=6,
         none="No such peer is known.",
     ),
@@ -306,7 +306,7 @@ daemons = row(
 dashboard = board(
     "health",
     "Is my data safe, will it fit, what heals, and what is behind?",
-    "A click on a volume or a brick leads to its page; Capacity says until when all fits.",
+    "A click on a volume or a brick leads to its page; Capacity says when they will be full.",
     [now, volumes, healing, behind, daemons],
     since="now-6h",
 )

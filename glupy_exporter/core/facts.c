@@ -204,7 +204,7 @@ count_index(int hidden, const char *name, struct glupy_index *index)
         return GLUPY_UNKNOWN;
     }
     read_entries(directory, name, index);
-    /* A file was healed by whose link its base file was known: another link will do. */
+    /* The link by which a base file was known is gone, as its file was healed: find another. */
     if (!count_entries(directory, index, &count)) {
         index->position = 0;
         read_entries(directory, name, index);

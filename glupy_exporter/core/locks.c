@@ -288,7 +288,7 @@ glupy_lock_granted(struct glupy_segment *segment, const struct glupy_lock *grant
     list(segment, &lock, lock_key(segment, &lock));
 }
 
-/* What of an entry has to agree, for it to be forgotten; 0: anything does. */
+/* The values that an entry must have to be forgotten; 0: any value does. */
 struct match {
     uint64_t connection;
     uint64_t fd;

@@ -30,7 +30,7 @@ FOPS_OF_CLASS = {
 DIRECTIONS = ("read", "write")
 
 UNKNOWN = 2**64 - 1
-"""What each of :data:`FACTS` is that is not known."""
+"""The value of each of :data:`FACTS` that is not known."""
 
 COUNTER, GAUGE, DURATION, TIME = "counter", "gauge", "duration", "time"
 """Kinds of number. A counter only grows and a gauge may fall. A duration is a counter of
@@ -177,7 +177,7 @@ PROCESS = (
         "process_cpu",
         DURATION,
         "process_cpu_seconds_total",
-        "Time of a processor that the brick's process has used, in seconds.",
+        "Processor time that the brick's process has used, in seconds.",
     ),
     _fact(
         "process_resident",

@@ -60,6 +60,6 @@ def _check(path: Path, status: os.stat_result) -> None:
     link = stat.S_ISLNK(status.st_mode)
     if link or status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UserError(
-            f"--probe.directory: {path} has to be root's, no link, and not writable by others, as "
-            "the exporter runs it"
+            f"--probe.directory: {path} has to belong to root, and may be neither a link nor "
+            "writable by others, as the exporter runs it"
         )

@@ -27,19 +27,19 @@ _FILE_ARGUMENT = {"copy_file_range": "fd_out"}
 _NOTES = {
     "put": "note_bytes(frame, iov_length(vector, count))",
     "rename": "note_replaced(frame, segment, newloc)",
-    "flush": "note_closed(frame, segment, fd)",
-    "getxattr": "note_cleared(segment, loc_file(loc), name)",
-    "fgetxattr": "note_cleared(segment, fd_file(fd), name)",
+    "flush": "glupy_note_flush(segment, frame, fd)",
+    "getxattr": "glupy_note_getxattr(segment, loc_file(loc).gfid, name)",
+    "fgetxattr": "glupy_note_getxattr(segment, fd_file(fd).gfid, name)",
 }
 """The C call by which a fop keeps what is needed of its arguments until its reply."""
 
 _LOCKS = {
-    "lk": "asked_lk(fd, cmd, flock)",
-    "inodelk": "asked_inodelk(volume, cmd, flock)",
-    "finodelk": "asked_inodelk(volume, cmd, flock)",
-    "entrylk": "asked_entrylk(this->private, volume, basename, cmd, type)",
-    "fentrylk": "asked_entrylk(this->private, volume, basename, cmd, type)",
-    "lease": "asked_lease(lease)",
+    "lk": "glupy_asked_lk(fd, cmd, flock)",
+    "inodelk": "glupy_asked_inodelk(volume, cmd, flock)",
+    "finodelk": "glupy_asked_inodelk(volume, cmd, flock)",
+    "entrylk": "glupy_asked_entrylk(volume, basename, cmd, type)",
+    "fentrylk": "glupy_asked_entrylk(volume, basename, cmd, type)",
+    "lease": "glupy_asked_lease(lease)",
 }
 """The C expression for what a fop about a lock asks for."""
 

@@ -7,15 +7,14 @@
  */
 #include <glusterfs/defaults.h>
 
+#include "asked.h"
 #include "glupy.h"
-#include "locks.h"
-#include "recorder.h"
 
 /* What a fop keeps in its frame->end until it comes back. GlusterFS writes there only if it
  * measures latencies, and only when the fop goes on to the translator above. */
 struct kept {
-    uint64_t key;    /* of its file; 0: not known yet */
-    uint32_t note;   /* of a rename or a put: see note_replaced and note_bytes */
+    uint64_t key;  /* of its file; 0: not known yet */
+    uint32_t note; /* of a rename, a put or a lock: see note_replaced, note_bytes, glupy_ask_lock */
     uint32_t listed; /* its entry among the fops under way */
 };
 _Static_assert(sizeof(struct kept) == sizeof(struct timespec), "frame->end holds it");
@@ -210,7 +209,7 @@ file_place(struct glupy_segment *segment, struct named file, uint64_t now, uint6
 static inline uint32_t
 internal_origin(const call_stack_t *root)
 {
-    uint32_t origin = (uint32_t)-root->pid;
+    uint32_t origin = 0U - (uint32_t)root->pid;
 
     if (root->pid >= 0 || origin == GLUPY_NO_ROOT_SQUASH)
         return 0;
@@ -258,184 +257,6 @@ client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t n
     return glupy_take_seat(segment, root->client, root->client->tbl_index, &peer, now);
 }
 
-/* A fop's arguments that only the recorder needs. */
-static inline struct glupy_asked
-asked_data(uint64_t offset, uint64_t size)
-{
-    return (struct glupy_asked){.offset = offset, .size = size};
-}
-
-/* Adds the entry of a directory that a fop names, if it names one. */
-static inline struct glupy_asked
-asked_entry(const loc_t *loc, struct glupy_asked asked)
-{
-    if (loc->name && loc->name[0]) {
-        asked.text = loc->name;
-        asked.parent = loc->parent ? loc->parent->gfid : loc->pargfid;
-    }
-    return asked;
-}
-
-static uint64_t
-hash_bytes(const struct glupy_seed *seed, uint64_t hash, const char *bytes, size_t length)
-{
-    size_t done, part;
-    uint64_t word;
-
-    for (done = 0; done < length; done += part) {
-        part = length - done < sizeof(word) ? length - done : sizeof(word);
-        word = 0;
-        memcpy(&word, bytes + done, part);
-        hash = glupy_hash(seed, hash, word);
-    }
-    return hash;
-}
-
-/* The hash of the owner of a lock, which differs between processes of a client. */
-static inline uint64_t
-lock_owner(const struct glupy_segment *segment, const call_stack_t *root)
-{
-    const gf_lkowner_t *owner = &root->lk_owner;
-    size_t length = owner->len > 0 && (size_t)owner->len <= sizeof(owner->data) ? owner->len : 0;
-
-    return hash_bytes(&segment->files.seed, length, owner->data, length);
-}
-
-static inline uint8_t
-lock_type(int32_t type)
-{
-    return type == F_RDLCK ? GLUPY_LOCK_READ : type == F_WRLCK ? GLUPY_LOCK_WRITE : GLUPY_UNLOCK;
-}
-
-/* A request for a range. It has no type if it only asks who has a lock. */
-static inline struct glupy_asked
-asked_range(uint8_t kind, int32_t cmd, const struct gf_flock *flock)
-{
-    struct glupy_asked asked = {.lock_kind = kind};
-
-    if (!flock)
-        return asked;
-    asked.offset = (uint64_t)flock->l_start;
-    asked.length = (uint64_t)flock->l_len;
-    if (cmd == F_SETLK || cmd == F_SETLKW || cmd == F_SETLK64 || cmd == F_SETLKW64)
-        asked.lock_type = lock_type(flock->l_type);
-    /* The range before the start; see pl_lk of features/locks. */
-    if (flock->l_len < 0) {
-        asked.offset += asked.length;
-        asked.length = -asked.length;
-    }
-    return asked;
-}
-
-static inline struct glupy_asked
-asked_lk(const fd_t *fd, int32_t cmd, const struct gf_flock *flock)
-{
-    struct glupy_asked asked = asked_range(GLUPY_LK, cmd, flock);
-
-    asked.fd = fd;
-    return asked;
-}
-
-static inline struct glupy_asked
-asked_inodelk(const char *domain, int32_t cmd, const struct gf_flock *flock)
-{
-    struct glupy_asked asked = asked_range(GLUPY_INODELK, cmd, flock);
-
-    asked.text = domain;
-    return asked;
-}
-
-/* The hash of the name stands in place of an offset. */
-static inline struct glupy_asked
-asked_entrylk(const struct glupy_private *private, const char *domain, const char *name,
-              entrylk_cmd cmd, entrylk_type type)
-{
-    const struct glupy_segment *segment =
-        private ? __atomic_load_n(&private->counting, __ATOMIC_ACQUIRE) : NULL;
-    struct glupy_asked asked = {.lock_kind = GLUPY_ENTRYLK, .text = domain};
-
-    if (name && segment)
-        asked.offset = hash_bytes(&segment->files.seed, 1, name, strlen(name));
-    asked.length = name ? 1 : 0;
-    if (cmd == ENTRYLK_UNLOCK)
-        asked.lock_type = GLUPY_UNLOCK;
-    else
-        asked.lock_type = type == ENTRYLK_RDLCK ? GLUPY_LOCK_READ : GLUPY_LOCK_WRITE;
-    return asked;
-}
-
-static inline struct glupy_asked
-asked_lease(const struct gf_lease *lease)
-{
-    struct glupy_asked asked = {.lock_kind = GLUPY_LEASE};
-
-    if (!lease)
-        return asked;
-    if (lease->cmd == GF_UNLK_LEASE)
-        asked.lock_type = GLUPY_UNLOCK;
-    else if (lease->cmd == GF_SET_LEASE)
-        asked.lock_type = lease->lease_type == GF_RD_LEASE ? GLUPY_LOCK_READ : GLUPY_LOCK_WRITE;
-    return asked;
-}
-
-/* Prepares a fop about a lock: an unlock is believed as soon as it passes. Leases are not listed
- * as held, as the brick takes them back by itself. */
-static __attribute__((noinline)) void
-begin_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_t *this,
-           const uint8_t *gfid, struct glupy_asked *asked)
-{
-    struct glupy_lock lock = {
-        .gfid = gfid,
-        .domain = (const uint8_t *)asked->text,
-        .domain_length = asked->text ? (uint32_t)strnlen(asked->text, UINT8_MAX) : 0,
-        .kind = asked->lock_kind,
-        .connection = frame->root->client,
-        .start = asked->offset,
-        .length = asked->length,
-    };
-
-    asked->owner = lock.owner = lock_owner(segment, frame->root);
-    if (!gfid || lock.kind == GLUPY_LEASE)
-        return;
-    if (asked->lock_type == GLUPY_UNLOCK)
-        glupy_lock_returned(segment, &lock);
-    else if (asked->lock_type && asked->fd)
-        /* GlusterFS tells of the end of a descriptor only who has something there. */
-        (void)fd_ctx_set((fd_t *)asked->fd, this, 1);
-}
-
-/* Lists a lock that was granted. */
-static __attribute__((noinline)) void
-end_lock(struct glupy_segment *segment, const call_frame_t *frame,
-         const struct glupy_flight *flight, uint64_t now)
-{
-    struct glupy_lock lock = {
-        .connection = frame->root->client,
-        .uid = frame->root->uid,
-        .pid = frame->root->pid,
-        .now = now,
-    };
-
-    if (!flight) {
-        glupy_add(&segment->numbers->unlisted_locks, 1);
-        return;
-    }
-    if (flight->lock_kind == GLUPY_LEASE || !flight->lock_type ||
-        flight->lock_type == GLUPY_UNLOCK || is_null(flight->gfid))
-        return;
-    lock.client = flight->client;
-    lock.gfid = flight->gfid;
-    lock.domain = flight->text;
-    lock.domain_length = flight->text_length;
-    lock.kind = flight->lock_kind;
-    lock.type = flight->lock_type;
-    lock.fd = segment->flight_fds[flight - segment->flights];
-    lock.owner = flight->owner;
-    lock.start = flight->offset;
-    lock.length = flight->length;
-    glupy_lock_granted(segment, &lock);
-}
-
 /* Who sent a fop; the client has a tag while it has a slot. */
 static inline struct glupy_sender
 sender(const struct glupy_segment *segment, const call_stack_t *root, uint32_t client)
@@ -477,7 +298,7 @@ glupy_begin(call_frame_t *frame, xlator_t *this, uint32_t fop, struct named file
     lane = glupy_lane(segment);
     if (__atomic_load_n(&segment->recording, __ATOMIC_RELAXED)) {
         if (asked.lock_kind)
-            begin_lock(segment, frame, this, file_named.gfid, &asked);
+            kept.note = glupy_ask_lock(segment, frame, this, file_named.gfid, &asked);
         from = sender(segment, frame->root, client.slot);
         kept.listed =
             glupy_flight_begin(segment, lane, fop, now,
@@ -509,34 +330,6 @@ note_replaced(call_frame_t *frame, const struct glupy_segment *segment, const lo
     if (file.gfid)
         kept.note = glupy_table_find(&segment->files, glupy_file_key(segment, file.gfid)) + 1;
     keep(frame, kept);
-}
-
-/* Notes that a process gives its locks on a file back by closing it, or the server all those of a
- * descriptor whose client has gone; see pl_flush of features/locks. */
-static inline void
-note_closed(const call_frame_t *frame, struct glupy_segment *segment, const fd_t *fd)
-{
-    bool all = frame->root->lk_owner.len == 0;
-
-    if (glupy_any_lock(segment))
-        glupy_locks_closed(segment, fd->inode->gfid, frame->root->client,
-                           lock_owner(segment, frame->root), all ? fd : NULL);
-}
-
-/* Notes that an administrator clears locks; see clrlk_parse_args of features/locks. */
-static inline void
-note_cleared(struct glupy_segment *segment, struct named file, const char *name)
-{
-    static const char command[] = "glusterfs.clrlk.t";
-
-    if (!name || strncmp(name, command, sizeof(command) - 1) != 0 || !file.gfid ||
-        strstr(name, ".kblocked"))
-        return;
-    name += sizeof(command) - 1;
-    glupy_locks_cleared(segment, file.gfid,
-                        *name == 'i'   ? GLUPY_INODELK
-                        : *name == 'e' ? GLUPY_ENTRYLK
-                                       : GLUPY_LK);
 }
 
 /* Has the maintenance thread look for a file's name again, as it got another or lost one. */
@@ -705,8 +498,9 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
                                      .error = outcome.failed ? (op_errno ? op_errno : -1) : 0};
         record(segment, &ended, frame, cookie);
     }
-    if (locks && !outcome.failed && __atomic_load_n(&segment->recording, __ATOMIC_RELAXED))
-        end_lock(segment, frame, flight, outcome.now);
+    if (locks && recall(frame).note && !outcome.failed &&
+        __atomic_load_n(&segment->recording, __ATOMIC_RELAXED))
+        glupy_lock_answered(segment, frame, flight, outcome.now);
     if (flight)
         glupy_flight_end(segment, lane, flight);
     if (origin)

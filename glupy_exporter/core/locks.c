@@ -29,7 +29,8 @@ glupy_locks_make(struct glupy_segment *segment, uint32_t slots)
     locks->mask = slots - 1;
     locks->tags = calloc(slots, sizeof(*locks->tags));
     locks->held = calloc(slots, sizeof(*locks->held));
-    return locks->tags && locks->held;
+    locks->homes = calloc(slots, sizeof(*locks->homes));
+    return locks->tags && locks->held && locks->homes;
 }
 
 void
@@ -37,6 +38,7 @@ glupy_locks_free(struct glupy_segment *segment)
 {
     free(segment->locks.tags);
     free(segment->locks.held);
+    free(segment->locks.homes);
 }
 
 static uint32_t
@@ -78,7 +80,18 @@ lock_key(const struct glupy_segment *segment, const struct glupy_lock *lock)
     return key;
 }
 
-/* Gives an entry that this thread has taken back to readers, or frees it. */
+/* Where a search for a tag begins: how many locks are listed from there in the low half, how many
+ * have been so far in the high half. */
+#define HOME_LISTED 1UL
+#define HOME_ADDED (1UL << 32)
+
+static uint64_t *
+home_of(const struct glupy_locks *locks, uint32_t tag)
+{
+    return &locks->homes[tag & locks->mask];
+}
+
+/* Gives an entry that this thread has taken back to readers. */
 static void
 settle(struct glupy_segment *segment, uint32_t slot, uint32_t tag)
 {
@@ -90,8 +103,15 @@ settle(struct glupy_segment *segment, uint32_t slot, uint32_t tag)
         mark |= GLUPY_MARK_USED;
     __atomic_store_n(&shown->mark, mark, __ATOMIC_RELEASE);
     __atomic_store_n(&segment->locks.tags[slot], tag, __ATOMIC_RELEASE);
-    if (tag == FREE)
-        __atomic_fetch_sub(&segment->locks.listed, 1, __ATOMIC_RELAXED);
+}
+
+/* Frees an entry that this thread has taken, and that had a tag. */
+static void
+discard(struct glupy_segment *segment, uint32_t slot, uint32_t tag)
+{
+    settle(segment, slot, FREE);
+    __atomic_fetch_sub(home_of(&segment->locks, tag), HOME_LISTED, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&segment->locks.listed, 1, __ATOMIC_RELAXED);
 }
 
 /* Takes an entry whose tag was `tag`. */
@@ -138,6 +158,7 @@ take_free(struct glupy_segment *segment, uint32_t tag)
                !__atomic_compare_exchange_n(&locks->reach, &reach, distance + 1, false,
                                             __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
             ;
+        __atomic_fetch_add(home_of(locks, tag), HOME_LISTED + HOME_ADDED, __ATOMIC_RELAXED);
         __atomic_fetch_add(&locks->listed, 1, __ATOMIC_RELAXED);
         return slot;
     }
@@ -212,10 +233,57 @@ return_range(struct glupy_segment *segment, uint32_t slot, uint32_t tag,
         show_range(shown, held);
         settle(segment, slot, tag);
     } else {
-        settle(segment, slot, FREE);
+        discard(segment, slot, tag);
     }
     if (before.last > last_of(range))
         list_rest(segment, &before, &copy, range);
+}
+
+/* A search for the entries that have a tag. */
+struct search {
+    uint64_t home; /* as it was at the beginning */
+    uint32_t tag;
+    uint32_t reach;
+    uint32_t distance;
+    uint32_t seen; /* entries of the same home */
+};
+
+static struct search
+begin_search(const struct glupy_locks *locks, uint32_t tag)
+{
+    return (struct search){
+        .home = __atomic_load_n(home_of(locks, tag), __ATOMIC_ACQUIRE),
+        .tag = tag,
+        .reach = __atomic_load_n(&locks->reach, __ATOMIC_SEQ_CST),
+    };
+}
+
+/* Whether the search has seen all that was listed from its home when it began. It cannot tell if
+ * more has been listed meanwhile, as it may have seen that. */
+static bool
+seen_all(const struct glupy_locks *locks, const struct search *search)
+{
+    return search->seen >= (uint32_t)search->home &&
+           __atomic_load_n(home_of(locks, search->tag), __ATOMIC_RELAXED) / HOME_ADDED ==
+               search->home / HOME_ADDED;
+}
+
+/* The next entry that has the tag; GLUPY_NO_SLOT: there is none. So a file without locks costs no
+ * look at the table, however full that once was. */
+static uint32_t
+next_found(const struct glupy_locks *locks, struct search *search)
+{
+    uint32_t slot, tag;
+
+    while (search->distance < search->reach && !seen_all(locks, search)) {
+        slot = (search->tag + search->distance++) & locks->mask;
+        tag = __atomic_load_n(&locks->tags[slot], __ATOMIC_ACQUIRE);
+        if (tag > TAKEN && ((tag ^ search->tag) & locks->mask) == 0)
+            search->seen++;
+        if (tag == search->tag)
+            return slot;
+    }
+    return GLUPY_NO_SLOT;
 }
 
 /* Whether an entry is what an unlock names, or in part. */
@@ -231,21 +299,19 @@ void
 glupy_lock_returned(struct glupy_segment *segment, const struct glupy_lock *lock)
 {
     struct glupy_locks *locks = &segment->locks;
-    uint32_t tag = file_tag(segment, lock->gfid), distance, slot;
-    uint32_t reach = __atomic_load_n(&locks->reach, __ATOMIC_SEQ_CST);
+    uint32_t tag = file_tag(segment, lock->gfid), slot;
+    struct search search = begin_search(locks, tag);
     uint64_t key = lock_key(segment, lock);
 
-    for (distance = 0; distance < reach; distance++) {
-        slot = (tag + distance) & locks->mask;
-        if (__atomic_load_n(&locks->tags[slot], __ATOMIC_ACQUIRE) != tag ||
-            !named(&locks->held[slot], key, lock) || !take(segment, slot, tag))
+    while ((slot = next_found(locks, &search)) != GLUPY_NO_SLOT) {
+        if (!named(&locks->held[slot], key, lock) || !take(segment, slot, tag))
             continue;
         if (!named(&locks->held[slot], key, lock)) {
             settle(segment, slot, tag);
         } else if (lock->kind == GLUPY_LK) {
             return_range(segment, slot, tag, lock);
         } else {
-            settle(segment, slot, FREE);
+            discard(segment, slot, tag);
             return;
         }
     }
@@ -256,16 +322,14 @@ static void
 join(const struct glupy_segment *segment, struct glupy_lock *lock)
 {
     const struct glupy_locks *locks = &segment->locks;
-    uint32_t tag = file_tag(segment, lock->gfid), distance;
-    uint32_t reach = __atomic_load_n(&locks->reach, __ATOMIC_SEQ_CST);
+    struct search search = begin_search(locks, file_tag(segment, lock->gfid));
     uint64_t key = lock_key(segment, lock), first = lock->start, last = last_of(lock);
     const struct glupy_held *held;
+    uint32_t slot;
 
-    for (distance = 0; distance < reach; distance++) {
-        held = &locks->held[(tag + distance) & locks->mask];
-        if (__atomic_load_n(&locks->tags[(tag + distance) & locks->mask], __ATOMIC_ACQUIRE) !=
-                tag ||
-            !named(held, key, lock) || glupy_load(&held->type) != lock->type)
+    while ((slot = next_found(locks, &search)) != GLUPY_NO_SLOT) {
+        held = &locks->held[slot];
+        if (!named(held, key, lock) || glupy_load(&held->type) != lock->type)
             continue;
         if (glupy_load(&held->first) < first)
             first = glupy_load(&held->first);
@@ -305,23 +369,41 @@ agrees(const struct glupy_held *held, const struct match *match)
            (!match->kind || match->kind == glupy_load(&held->kind));
 }
 
-/* Forgets the entries that match, of the files with a tag; FREE: of all files. */
+/* Forgets an entry whose tag was `tag`, if it matches. */
 static void
-forget(struct glupy_segment *segment, uint32_t tag, const struct match *match)
+forget(struct glupy_segment *segment, uint32_t slot, uint32_t tag, const struct match *match)
 {
-    struct glupy_locks *locks = &segment->locks;
-    uint32_t distance, slot, found;
-    uint32_t reach =
-        tag == FREE ? locks->mask + 1 : __atomic_load_n(&locks->reach, __ATOMIC_SEQ_CST);
-    const struct glupy_held *held;
+    const struct glupy_held *held = &segment->locks.held[slot];
 
-    for (distance = 0; distance < reach; distance++) {
-        slot = (tag + distance) & locks->mask;
-        held = &locks->held[slot];
-        found = __atomic_load_n(&locks->tags[slot], __ATOMIC_ACQUIRE);
-        if (found > TAKEN && (tag == FREE || found == tag) && agrees(held, match) &&
-            take(segment, slot, found))
-            settle(segment, slot, agrees(held, match) ? FREE : found);
+    if (!agrees(held, match) || !take(segment, slot, tag))
+        return;
+    if (agrees(held, match))
+        discard(segment, slot, tag);
+    else
+        settle(segment, slot, tag);
+}
+
+static void
+forget_of_file(struct glupy_segment *segment, const uint8_t *gfid, const struct match *match)
+{
+    uint32_t tag = file_tag(segment, gfid), slot;
+    struct search search = begin_search(&segment->locks, tag);
+
+    while ((slot = next_found(&segment->locks, &search)) != GLUPY_NO_SLOT)
+        forget(segment, slot, tag, match);
+}
+
+static void
+forget_of_all(struct glupy_segment *segment, const struct match *match)
+{
+    uint32_t slot, tag;
+
+    if (!glupy_any_lock(segment))
+        return;
+    for (slot = 0; slot <= segment->locks.mask; slot++) {
+        tag = __atomic_load_n(&segment->locks.tags[slot], __ATOMIC_ACQUIRE);
+        if (tag > TAKEN)
+            forget(segment, slot, tag, match);
     }
 }
 
@@ -335,25 +417,23 @@ glupy_locks_closed(struct glupy_segment *segment, const uint8_t *gfid, const voi
 
     if (!fd)
         match.key = lock_key(segment, &lock);
-    forget(segment, file_tag(segment, gfid), &match);
+    forget_of_file(segment, gfid, &match);
 }
 
 void
 glupy_locks_cleared(struct glupy_segment *segment, const uint8_t *gfid, uint8_t kind)
 {
-    forget(segment, file_tag(segment, gfid), &(struct match){.kind = kind});
+    forget_of_file(segment, gfid, &(struct match){.kind = kind});
 }
 
 void
 glupy_locks_left(struct glupy_segment *segment, const void *connection)
 {
-    if (glupy_any_lock(segment))
-        forget(segment, FREE, &(struct match){.connection = (uintptr_t)connection});
+    forget_of_all(segment, &(struct match){.connection = (uintptr_t)connection});
 }
 
 void
 glupy_locks_clear(struct glupy_segment *segment)
 {
-    if (glupy_any_lock(segment))
-        forget(segment, FREE, &(struct match){0});
+    forget_of_all(segment, &(struct match){0});
 }

@@ -17,8 +17,9 @@ retire(struct glupy_private *private, struct glupy_segment *segment)
 void
 glupy_set_recorder(struct glupy_segment *segment, const struct glupy_options *options)
 {
+    /* A fop that waited for a lock may come back after counting was switched off. */
     const struct glupy_recorder_options recorder = {
-        .on = options->recorder,
+        .on = options->recorder && options->enabled,
         .one_in = options->sample,
         .slow_ms = {[GLUPY_CLASS_METADATA] = options->slow_metadata,
                     [GLUPY_CLASS_READ] = options->slow_read,
@@ -26,10 +27,10 @@ glupy_set_recorder(struct glupy_segment *segment, const struct glupy_options *op
                     [GLUPY_CLASS_LOCK] = options->slow_lock},
     };
 
-    /* While fops are not looked at, locks are given back unseen. */
-    if (!options->enabled || !options->recorder)
-        glupy_locks_clear(segment);
     glupy_recorder_set(segment, &recorder);
+    /* While fops are not looked at, locks are given back unseen. */
+    if (!recorder.on)
+        glupy_locks_clear(segment);
 }
 
 int

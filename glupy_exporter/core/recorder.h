@@ -30,6 +30,7 @@ _Static_assert(GLUPY_FLIGHTS_MAX < 1UL << GLUPY_LISTED_BITS, "slots fit");
 struct glupy_asked {
     const uint8_t *parent; /* of the entry that it names */
     const char *text;      /* that entry's name, or the domain of a lock; NULL: none */
+    const char *name;      /* of the entry that a lock is for; NULL: none */
     uint64_t offset;
     uint64_t size;
     uint64_t length; /* of a lock */

@@ -60,6 +60,7 @@ struct glupy_hint {
 struct glupy_locks {
     struct glupy_held *held;
     uint32_t *tags;
+    uint64_t *homes; /* how many locks there are from each slot on */
     uint32_t mask;
     uint32_t reach;  /* entries that a search looks at */
     uint32_t listed; /* locks */
@@ -114,8 +115,8 @@ struct glupy_segment {
     bool looked_after;          /* the maintenance thread works on it, without the mutex */
     /* Keeps what is written all the time off the cache lines that every fop reads. */
     uint8_t apart[GLUPY_CACHE_LINE];
-    struct glupy_locks locks;
     struct glupy_hint flight_hints[GLUPY_LANES_MAX];
+    struct glupy_locks locks;
     uint32_t names_cursor;
     uint32_t names_stale; /* a directory was renamed: any name may be wrong */
 };

@@ -338,6 +338,145 @@ scene_lost_cookies(void)
     down();
 }
 
+#define WAITING 8 /* all entries for fops under way */
+#define WHOLE 0
+
+static call_frame_t *waiting[WAITING];
+static unsigned int waiting_count;
+
+/* The lock is not free. */
+static int32_t
+waiting_lk(call_frame_t *frame, xlator_t *this, fd_t *fd, int32_t cmd, struct gf_flock *flock,
+           dict_t *xdata)
+{
+    (void)this, (void)fd, (void)cmd, (void)flock, (void)xdata;
+    waiting[waiting_count++] = frame;
+    return 0;
+}
+
+/* A lock fop of an application on a range. */
+static void
+lk(int32_t cmd, int16_t type, int64_t start, int64_t length)
+{
+    struct gf_flock flock = {.l_type = type, .l_start = start, .l_len = length};
+    call_frame_t *frame = create_frame(THIS, ctx->pool);
+    unsigned int before = waiting_count;
+
+    check(frame);
+    frame->root->client = &client;
+    frame->root->lk_owner.len = 1;
+    strcpy(frame->root->identifier, "192.0.2.1:49152");
+    STACK_WIND(frame, driver_lk_cbk, xl, xl->fops->lk, &test_fd, cmd, &flock, test_xdata);
+    if (waiting_count == before)
+        STACK_DESTROY(frame->root);
+}
+
+static void
+entrylk(entrylk_cmd cmd, const char *name)
+{
+    call_frame_t *frame = create_frame(THIS, ctx->pool);
+
+    check(frame);
+    STACK_WIND(frame, driver_entrylk_cbk, xl, xl->fops->entrylk, "domain", &test_loc, name, cmd,
+               ENTRYLK_WRLCK, test_xdata);
+    STACK_DESTROY(frame->root);
+}
+
+static void
+ask(const char *name)
+{
+    call_frame_t *frame = create_frame(THIS, ctx->pool);
+
+    check(frame);
+    STACK_WIND(frame, driver_getxattr_cbk, xl, xl->fops->getxattr, &test_loc, name, test_xdata);
+    STACK_DESTROY(frame->root);
+}
+
+static void
+switch_counting(char *value)
+{
+    dict_t *options = dict_new();
+
+    check(dict_copy(xl->options, options));
+    check(dict_set_str(options, "enabled", value) == 0);
+    check(xl->reconfigure(xl, options) == 0);
+    dict_unref(options);
+}
+
+/* Which answers list a lock, and what takes locks off the list again. */
+static void
+scene_locks(void)
+{
+    call_stack_t *root;
+
+    LOCK_INIT(&test_fd.lock);
+    test_fd._ctx = GF_CALLOC(1, sizeof(*test_fd._ctx), gf_common_mt_char);
+    check(test_fd._ctx);
+    test_fd.xl_count = 1;
+    check(dict_set_str(xl->options, "in-flight-slots", "8") == 0);
+    up();
+    lk(F_GETLK, F_WRLCK, 0, WHOLE);
+    lk(F_GETLK64, F_WRLCK, 0, WHOLE);
+    lk(F_RESLK_LCK, F_WRLCK, 0, WHOLE);
+    lk(F_RESLK_LCKW, F_WRLCK, 0, WHOLE);
+    lk(F_RESLK_UNLCK, F_WRLCK, 0, WHOLE);
+    lk(F_SETLK, F_UNLCK, 0, WHOLE);
+    entrylk(ENTRYLK_UNLOCK, "name");
+    show("none");
+    lk(F_SETLK, F_WRLCK, 0, 100);
+    lk(F_SETLKW, F_UNLCK, 50, -10); /* 40 to 49 */
+    lk(F_SETLK, F_RDLCK, INT64_MAX, INT64_MIN);
+    lk(F_SETLK, F_UNLCK, INT64_MAX, INT64_MIN);
+    show("0+40 50+50");
+    lk(F_SETLK, F_UNLCK, 0, WHOLE);
+    entrylk(ENTRYLK_LOCK, NULL);
+    entrylk(ENTRYLK_LOCK, "name");
+    entrylk(ENTRYLK_UNLOCK, "other");
+    entrylk(ENTRYLK_UNLOCK, "name");
+    show("0+0");
+    ask("glusterfs.clrlk.tentry.kblocked");
+    ask("glusterfs.clrlk.tinode.kall");
+    show("0+0");
+    ask("glusterfs.clrlk.tentry.kgranted");
+    show("none");
+
+    /* Each end that a lock can have without an unlock. */
+    lk(F_SETLK, F_WRLCK, 0, WHOLE);
+    check(test_fd._ctx[0].value1 == 1);
+    xl->cbks->release(xl, &test_fd);
+    lk(F_SETLK, F_WRLCK, 0, WHOLE);
+    xl->cbks->releasedir(xl, &test_fd);
+    lk(F_SETLK, F_WRLCK, 0, WHOLE);
+    xl->cbks->client_disconnect(xl, &client);
+    lk(F_SETLK, F_WRLCK, 0, WHOLE);
+    xl->cbks->client_destroy(xl, &client);
+    show("none");
+
+    /* While nothing can be listed, only a grant counts as not listed. */
+    null_fops.lk = waiting_lk;
+    while (waiting_count < WAITING)
+        lk(F_SETLKW, F_WRLCK, 0, WHOLE);
+    null_fops.lk = null_lk;
+    lk(F_GETLK, F_WRLCK, 0, WHOLE);
+    lk(F_SETLK, F_UNLCK, 0, WHOLE);
+    entrylk(ENTRYLK_UNLOCK, "name");
+    lk(F_SETLK, F_WRLCK, 0, WHOLE);
+    show("none");
+
+    /* Nobody sees the unlock of what is granted while counting is off. */
+    switch_counting("off");
+    while (waiting_count) {
+        root = waiting[--waiting_count]->root;
+        STACK_UNWIND_STRICT(lk, waiting[waiting_count], 0, 0, NULL, test_xdata);
+        STACK_DESTROY(root);
+    }
+    show("none");
+    switch_counting("on");
+    lk(F_SETLK, F_WRLCK, 7, 1);
+    show("7+1");
+    down();
+}
+
 static const struct {
     const char *name;
     void (*play)(void);
@@ -354,6 +493,7 @@ static const struct {
     {"snapshot", scene_snapshot},
     {"stepped", scene_stepped},
     {"everything", scene_everything},
+    {"locks", scene_locks},
 };
 
 int

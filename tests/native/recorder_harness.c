@@ -118,6 +118,31 @@ lock(uint64_t thread)
     }
 }
 
+/* Fills the table with the locks of a few files, and takes them back in another order. Nothing is
+ * left behind, so that a search does not get longer. */
+static void
+crowd(void)
+{
+    uint32_t size = segment->locks.mask + 1, number, slot;
+    uint8_t gfid[16] = {2};
+    struct glupy_lock lock = {.gfid = gfid, .kind = GLUPY_INODELK, .type = GLUPY_LOCK_READ};
+
+    for (number = 0; number <= size; number++) {
+        gfid[15] = (uint8_t)(number % FILES);
+        lock.owner = number;
+        glupy_lock_granted(segment, &lock);
+    }
+    check(segment->locks.listed == size && glupy_load(&segment->numbers->unlisted_locks) == 1);
+    for (number = size; number <= size; number--) {
+        gfid[15] = (uint8_t)(number % FILES);
+        lock.owner = number;
+        glupy_lock_returned(segment, &lock);
+        check(segment->locks.listed == (number ? number : 0));
+    }
+    for (slot = 0; slot < size; slot++)
+        check((uint32_t)segment->locks.homes[slot] == 0);
+}
+
 static void *
 drive(void *argument)
 {
@@ -175,6 +200,7 @@ main(int argc, char **argv)
     struct glupy_recorder_options recorder = {.on = true, .one_in = 0, .slow_ms = {1}};
     struct glupy_segment *retired = NULL;
     unsigned long threads, thread;
+    uint32_t slot;
     char error[512];
     pthread_t *workers, spoiler;
 
@@ -192,6 +218,7 @@ main(int argc, char **argv)
     glupy_store(&segment->slow_ns[0], 0);
     memset(segment->tracers[TRACER].fops, 0xff, sizeof(segment->tracers[TRACER].fops));
     segment->control->active[TRACER] = 1;
+    crowd();
     /* Numbers are times as well. The lease goes on for those of the first two threads. */
     workers = calloc(threads, sizeof(*workers));
     puts(segment->file.path);
@@ -216,6 +243,8 @@ main(int argc, char **argv)
     check(segment->locks.listed == 1);
     glupy_locks_clear(segment);
     check(!glupy_any_lock(segment));
+    for (slot = 0; slot <= segment->locks.mask; slot++)
+        check((uint32_t)segment->locks.homes[slot] == 0);
     glupy_tracers_expire(segment, 2 * GLUPY_TRACER_LEASE);
     check(!glupy_traced(segment));
     glupy_segment_retire(segment);

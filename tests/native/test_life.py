@@ -249,6 +249,23 @@ def test_cookies_that_are_lost_cost_no_count(play: Play, directory: Path) -> Non
         scene.go_on()
 
 
+def test_only_grants_are_listed_as_locks(play: Play, directory: Path) -> None:
+    with play("locks") as scene:
+        lines = []
+        while expected := scene.line():
+            lines.append(expected)
+            wait_for(lambda: segments(directory), "the segment")
+            with reader.Segment(segments(directory)[0]) as segment:
+                ranges = sorted((lock.start, lock.length) for lock in segment.held_locks())
+                held = " ".join(f"{start}+{length}" for start, length in ranges) or "none"
+                assert held == expected, lines
+                assert segment.recorder_health()["unlisted_locks"] == (len(lines) > 6)
+                under_way = len(segment.in_flight())
+                assert under_way == (8 if len(lines) == 7 else 0)
+            scene.go_on()
+        assert len(lines) == 9
+
+
 def test_the_inodes_of_the_brick_are_counted(play: Play, directory: Path) -> None:
     with play("everything") as scene:
         assert scene.line() == "up"

@@ -1,0 +1,182 @@
+#include "asked.h"
+
+#include "counting.h"
+
+static uint64_t
+hash_bytes(const struct glupy_seed *seed, uint64_t hash, const char *bytes, size_t length)
+{
+    size_t done, part;
+    uint64_t word;
+
+    for (done = 0; done < length; done += part) {
+        part = length - done < sizeof(word) ? length - done : sizeof(word);
+        word = 0;
+        memcpy(&word, bytes + done, part);
+        hash = glupy_hash(seed, hash, word);
+    }
+    return hash;
+}
+
+/* The hash of the owner of a lock, which differs between processes of a client. */
+static uint64_t
+lock_owner(const struct glupy_segment *segment, const call_stack_t *root)
+{
+    const gf_lkowner_t *owner = &root->lk_owner;
+    size_t length = owner->len > 0 && (size_t)owner->len <= sizeof(owner->data) ? owner->len : 0;
+
+    return hash_bytes(&segment->files.seed, length, owner->data, length);
+}
+
+static uint8_t
+lock_type(int32_t type)
+{
+    return type == F_RDLCK ? GLUPY_LOCK_READ : type == F_WRLCK ? GLUPY_LOCK_WRITE : GLUPY_UNLOCK;
+}
+
+/* A request for a range. It has no type if it only asks who has a lock, or to reserve one. */
+static struct glupy_asked
+asked_range(uint8_t kind, int32_t cmd, const struct gf_flock *flock)
+{
+    struct glupy_asked asked = {.lock_kind = kind};
+
+    if (!flock)
+        return asked;
+    asked.offset = (uint64_t)flock->l_start;
+    asked.length = (uint64_t)flock->l_len;
+    if (cmd == F_SETLK || cmd == F_SETLKW || cmd == F_SETLK64 || cmd == F_SETLKW64)
+        asked.lock_type = lock_type(flock->l_type);
+    /* The range before the start; see pl_lk of features/locks. */
+    if (flock->l_len < 0) {
+        asked.offset += asked.length;
+        asked.length = -asked.length;
+    }
+    return asked;
+}
+
+struct glupy_asked
+glupy_asked_lk(const fd_t *fd, int32_t cmd, const struct gf_flock *flock)
+{
+    struct glupy_asked asked = asked_range(GLUPY_LK, cmd, flock);
+
+    asked.fd = fd;
+    return asked;
+}
+
+struct glupy_asked
+glupy_asked_inodelk(const char *domain, int32_t cmd, const struct gf_flock *flock)
+{
+    struct glupy_asked asked = asked_range(GLUPY_INODELK, cmd, flock);
+
+    asked.text = domain;
+    return asked;
+}
+
+struct glupy_asked
+glupy_asked_entrylk(const char *domain, const char *name, entrylk_cmd cmd, entrylk_type type)
+{
+    struct glupy_asked asked = {.lock_kind = GLUPY_ENTRYLK, .text = domain, .name = name};
+
+    asked.length = name ? 1 : 0;
+    if (cmd == ENTRYLK_UNLOCK)
+        asked.lock_type = GLUPY_UNLOCK;
+    else
+        asked.lock_type = type == ENTRYLK_RDLCK ? GLUPY_LOCK_READ : GLUPY_LOCK_WRITE;
+    return asked;
+}
+
+struct glupy_asked
+glupy_asked_lease(const struct gf_lease *lease)
+{
+    struct glupy_asked asked = {.lock_kind = GLUPY_LEASE};
+
+    if (!lease)
+        return asked;
+    if (lease->cmd == GF_UNLK_LEASE)
+        asked.lock_type = GLUPY_UNLOCK;
+    else if (lease->cmd == GF_SET_LEASE)
+        asked.lock_type = lease->lease_type == GF_RD_LEASE ? GLUPY_LOCK_READ : GLUPY_LOCK_WRITE;
+    return asked;
+}
+
+bool
+glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_t *this,
+               const uint8_t *gfid, struct glupy_asked *asked)
+{
+    struct glupy_lock lock = {
+        .gfid = gfid,
+        .domain = (const uint8_t *)asked->text,
+        .domain_length = asked->text ? (uint32_t)strnlen(asked->text, UINT8_MAX) : 0,
+        .kind = asked->lock_kind,
+        .connection = frame->root->client,
+        .length = asked->length,
+    };
+
+    /* The hash of an entry's name stands in place of an offset. */
+    if (asked->name)
+        asked->offset = hash_bytes(&segment->files.seed, 1, asked->name, strlen(asked->name));
+    lock.start = asked->offset;
+    asked->owner = lock.owner = lock_owner(segment, frame->root);
+    if (!gfid || !asked->lock_type || lock.kind == GLUPY_LEASE)
+        return false;
+    if (asked->lock_type == GLUPY_UNLOCK) {
+        glupy_lock_returned(segment, &lock);
+        return false;
+    }
+    /* GlusterFS tells of the end of a descriptor only who has something there. */
+    if (asked->fd)
+        (void)fd_ctx_set((fd_t *)asked->fd, this, 1);
+    return true;
+}
+
+void
+glupy_lock_answered(struct glupy_segment *segment, const call_frame_t *frame,
+                    const struct glupy_flight *flight, uint64_t now)
+{
+    struct glupy_lock lock = {
+        .connection = frame->root->client,
+        .uid = frame->root->uid,
+        .pid = frame->root->pid,
+        .now = now,
+    };
+
+    if (!flight) {
+        glupy_add(&segment->numbers->unlisted_locks, 1);
+        return;
+    }
+    lock.client = flight->client;
+    lock.gfid = flight->gfid;
+    lock.domain = flight->text;
+    lock.domain_length = flight->text_length;
+    lock.kind = flight->lock_kind;
+    lock.type = flight->lock_type;
+    lock.fd = segment->flight_fds[flight - segment->flights];
+    lock.owner = flight->owner;
+    lock.start = flight->offset;
+    lock.length = flight->length;
+    glupy_lock_granted(segment, &lock);
+}
+
+void
+glupy_note_flush(struct glupy_segment *segment, const call_frame_t *frame, const fd_t *fd)
+{
+    bool all = frame->root->lk_owner.len == 0;
+
+    if (glupy_any_lock(segment))
+        glupy_locks_closed(segment, fd->inode->gfid, frame->root->client,
+                           lock_owner(segment, frame->root), all ? fd : NULL);
+}
+
+void
+glupy_note_getxattr(struct glupy_segment *segment, const uint8_t *gfid, const char *name)
+{
+    static const char command[] = "glusterfs.clrlk.t";
+
+    if (!gfid || !name || strncmp(name, command, sizeof(command) - 1) != 0 ||
+        strstr(name, ".kblocked"))
+        return;
+    name += sizeof(command) - 1;
+    glupy_locks_cleared(segment, gfid,
+                        *name == 'i'   ? GLUPY_INODELK
+                        : *name == 'e' ? GLUPY_ENTRYLK
+                                       : GLUPY_LK);
+}

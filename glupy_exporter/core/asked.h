@@ -1,0 +1,61 @@
+/*
+ * What a fop asks for, as far as the recorder and the list of locks keep it: the wrappers of fops
+ * call these with the fop's arguments.
+ */
+#ifndef GLUPY_ASKED_H
+#define GLUPY_ASKED_H
+
+#include <glusterfs/xlator.h>
+
+#include "locks.h"
+#include "recorder.h"
+
+static inline struct glupy_asked
+asked_data(uint64_t offset, uint64_t size)
+{
+    return (struct glupy_asked){.offset = offset, .size = size};
+}
+
+/* Adds the entry of a directory that a fop names, if it names one. */
+static inline struct glupy_asked
+asked_entry(const loc_t *loc, struct glupy_asked asked)
+{
+    if (loc->name && loc->name[0]) {
+        asked.text = loc->name;
+        asked.parent = loc->parent ? loc->parent->gfid : loc->pargfid;
+    }
+    return asked;
+}
+
+struct glupy_asked
+glupy_asked_lk(const fd_t *fd, int32_t cmd, const struct gf_flock *flock);
+struct glupy_asked
+glupy_asked_inodelk(const char *domain, int32_t cmd, const struct gf_flock *flock);
+struct glupy_asked
+glupy_asked_entrylk(const char *domain, const char *name, entrylk_cmd cmd, entrylk_type type);
+struct glupy_asked
+glupy_asked_lease(const struct gf_lease *lease);
+
+/* Prepares a fop about a lock. An unlock is believed as soon as it passes. Returns whether an
+ * answer without an error grants a lock that has to be listed. Leases are not listed as held, as
+ * the brick takes them back by itself. */
+bool
+glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_t *this,
+               const uint8_t *gfid, struct glupy_asked *asked);
+
+/* Lists a lock that was granted; `flight` has what was asked for, NULL: nothing has. */
+void
+glupy_lock_answered(struct glupy_segment *segment, const call_frame_t *frame,
+                    const struct glupy_flight *flight, uint64_t now);
+
+/* Notes that a process gives its locks on a file back by closing it, or the server all those of a
+ * descriptor whose client has gone; see pl_flush of features/locks. */
+void
+glupy_note_flush(struct glupy_segment *segment, const call_frame_t *frame, const fd_t *fd);
+
+/* Notes that an administrator clears locks, if `name` says so; see clrlk_parse_args of
+ * features/locks. `gfid` may be NULL. */
+void
+glupy_note_getxattr(struct glupy_segment *segment, const uint8_t *gfid, const char *name);
+
+#endif

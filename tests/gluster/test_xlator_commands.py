@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from glupy_exporter.builder import build
-from glupy_exporter.node import discovery
 from glupy_exporter.operate import install, peer, unfinished
 from glupy_exporter.operate.gluster import Brick
 from glupy_exporter.operate.gluster import volume as find_volume
+from glupy_exporter.state import records, volumes
 from tests.support.gluster.volumes import HOST, Volume, gluster, pending_heals, volume, wait_for
 
 OPTION = "user.xlator.glupy"
@@ -474,7 +474,7 @@ def test_bricks_that_ignore_options_are_named_and_mended_without_a_restart(insta
 
         def on_record() -> bool:
             """As the exporter is told."""
-            found = discovery.volumes()[made.name]
+            found = volumes.volumes(records.load())[made.name]
             return bool(found and found.translator)
 
         assert writable() and on_record()

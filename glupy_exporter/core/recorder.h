@@ -18,8 +18,10 @@
 #include "segment.h"
 
 /* Entries that a fop looks at before it goes unlisted. The steps grow, so that it gets past fops
- * that hang side by side. */
+ * that hang side by side. After each fop in a row that found none the next one looks at half as
+ * many: perhaps a thousand clients wait for a lock, and all others still want to go on fast. */
 #define GLUPY_FLIGHT_TRIES 48U
+#define GLUPY_FLIGHT_HALVINGS 4U
 
 /* A fop's entry as the fop remembers it: slot plus one, and low bits of the entry's mark above. */
 #define GLUPY_LISTED_BITS 16
@@ -75,13 +77,16 @@ glupy_flight_begin(struct glupy_segment *segment, uint32_t lane, uint32_t fop, u
                    const uint8_t *gfid, const struct glupy_sender *sender,
                    const struct glupy_asked *asked)
 {
-    uint32_t *hint = &segment->flight_hints[lane].slot;
-    uint32_t slot = __atomic_load_n(hint, __ATOMIC_RELAXED), try, mark;
+    struct glupy_hint *hint = &segment->flight_hints[lane];
+    uint32_t slot = __atomic_load_n(&hint->slot, __ATOMIC_RELAXED), try, mark;
+    uint32_t halvings = __atomic_load_n(&hint->halvings, __ATOMIC_RELAXED);
     struct glupy_flight *flight;
 
     for (try = 0;; slot += ++try) {
-        if (try == GLUPY_FLIGHT_TRIES) {
-            __atomic_store_n(hint, slot, __ATOMIC_RELAXED);
+        if (try == GLUPY_FLIGHT_TRIES >> halvings) {
+            __atomic_store_n(&hint->slot, slot, __ATOMIC_RELAXED);
+            if (halvings < GLUPY_FLIGHT_HALVINGS)
+                __atomic_store_n(&hint->halvings, halvings + 1, __ATOMIC_RELAXED);
             glupy_add(&segment->numbers->unlisted_fops, 1);
             return GLUPY_NOT_LISTED;
         }
@@ -95,7 +100,9 @@ glupy_flight_begin(struct glupy_segment *segment, uint32_t lane, uint32_t fop, u
             break;
     }
     if (try)
-        __atomic_store_n(hint, slot, __ATOMIC_RELAXED);
+        __atomic_store_n(&hint->slot, slot, __ATOMIC_RELAXED);
+    if (halvings)
+        __atomic_store_n(&hint->halvings, 0, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     flight->fop = (uint8_t)fop;
     flight->lock_type = asked->lock_type;

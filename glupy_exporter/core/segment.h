@@ -53,7 +53,8 @@ struct glupy_recorder_options {
 /* Where a lane looks for a free entry for a fop, on a cache line of its own. */
 struct glupy_hint {
     uint32_t slot;
-    uint8_t apart[GLUPY_CACHE_LINE - sizeof(uint32_t)];
+    uint32_t halvings; /* of how far it looks */
+    uint8_t apart[GLUPY_CACHE_LINE - 2 * sizeof(uint32_t)];
 };
 
 /* The granted locks; see locks.h. */

@@ -118,6 +118,40 @@ lock(uint64_t thread)
     }
 }
 
+/* Takes all entries for fops under way, as if they hung, and then gives one back. */
+static void
+jam(void)
+{
+    uint32_t size = segment->flight_mask + 1, *listed = calloc(size, sizeof(*listed)), taken, tries;
+    uint64_t missed = 0;
+
+    check(listed);
+    for (taken = 0, tries = 0; taken < size && tries < 100 * size; tries++) {
+        listed[taken] = glupy_flight_begin(segment, 0, 0, 1, NULL, &(struct glupy_sender){0},
+                                           &(struct glupy_asked){0});
+        missed += !listed[taken];
+        taken += listed[taken] != 0;
+    }
+    check(taken == size && segment->flight_hints[0].halvings < 5);
+    /* It is found at once in the lane that gave it back, and soon in another. */
+    glupy_flight_end(segment, 0, glupy_flight(segment, listed[size / 2]));
+    check(glupy_flight_begin(segment, 0, 0, 1, NULL, &(struct glupy_sender){0},
+                             &(struct glupy_asked){0}));
+    check(!segment->flight_hints[0].halvings);
+    glupy_flight_end(segment, 1, glupy_flight(segment, listed[size / 3]));
+    for (tries = 0; tries < 10 * size; tries++) {
+        if (glupy_flight_begin(segment, 0, 0, 1, NULL, &(struct glupy_sender){0},
+                               &(struct glupy_asked){0}))
+            break;
+        missed++;
+    }
+    check(tries < 10 * size);
+    check(glupy_load(&segment->numbers->unlisted_fops) == missed);
+    memset(segment->flights, 0, size * sizeof(*segment->flights));
+    glupy_store(&segment->numbers->unlisted_fops, 0);
+    free(listed);
+}
+
 /* Fills the table with the locks of a few files, and takes them back in another order. Nothing is
  * left behind, so that a search does not get longer. */
 static void
@@ -218,6 +252,7 @@ main(int argc, char **argv)
     glupy_store(&segment->slow_ns[0], 0);
     memset(segment->tracers[TRACER].fops, 0xff, sizeof(segment->tracers[TRACER].fops));
     segment->control->active[TRACER] = 1;
+    jam();
     crowd();
     /* Numbers are times as well. The lease goes on for those of the first two threads. */
     workers = calloc(threads, sizeof(*workers));

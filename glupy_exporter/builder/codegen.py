@@ -29,7 +29,6 @@ _NOTES = {
     "rename": "note_replaced(frame, segment, newloc)",
     "flush": "glupy_note_flush(segment, frame, fd)",
     "getxattr": "glupy_note_getxattr(segment, loc_file(loc).gfid, name)",
-    "fgetxattr": "glupy_note_getxattr(segment, fd_file(fd).gfid, name)",
 }
 """The C call by which a fop keeps what is needed of its arguments until its reply."""
 

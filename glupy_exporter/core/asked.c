@@ -166,17 +166,32 @@ glupy_note_flush(struct glupy_segment *segment, const call_frame_t *frame, const
                            lock_owner(segment, frame->root), all ? fd : NULL);
 }
 
+static bool
+take_prefix(const char **text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+
+    if (strncmp(*text, prefix, length) != 0)
+        return false;
+    *text += length;
+    return true;
+}
+
 void
 glupy_note_getxattr(struct glupy_segment *segment, const uint8_t *gfid, const char *name)
 {
-    static const char command[] = "glusterfs.clrlk.t";
+    uint8_t kind;
 
-    if (!gfid || !name || strncmp(name, command, sizeof(command) - 1) != 0 ||
-        strstr(name, ".kblocked"))
+    if (!gfid || !name || !take_prefix(&name, "glusterfs.clrlk."))
         return;
-    name += sizeof(command) - 1;
-    glupy_locks_cleared(segment, gfid,
-                        *name == 'i'   ? GLUPY_INODELK
-                        : *name == 'e' ? GLUPY_ENTRYLK
-                                       : GLUPY_LK);
+    if (take_prefix(&name, "tinode."))
+        kind = GLUPY_INODELK;
+    else if (take_prefix(&name, "tentry."))
+        kind = GLUPY_ENTRYLK;
+    else if (take_prefix(&name, "tposix."))
+        kind = GLUPY_LK;
+    else
+        return;
+    if (take_prefix(&name, "kgranted") || take_prefix(&name, "kall"))
+        glupy_locks_cleared(segment, gfid, kind);
 }

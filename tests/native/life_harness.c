@@ -436,6 +436,8 @@ scene_locks(void)
     show("0+0");
     ask("glusterfs.clrlk.tentry.kblocked");
     ask("glusterfs.clrlk.tinode.kall");
+    ask("glusterfs.clrlk.tentrance.kall");
+    ask("glusterfs.clrlk.t");
     show("0+0");
     ask("glusterfs.clrlk.tentry.kgranted");
     show("none");

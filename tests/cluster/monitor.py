@@ -103,6 +103,14 @@ class Monitor(Prometheus):
         except AssertionError as error:
             raise AssertionError(f"{error}; there is {self.firing()}") from None
 
+    def wait_for_calm(self, why: str) -> None:
+        """Wait until no alert even waits to fire; none fires meanwhile.
+
+        GlupyExporterAbsent waits until Prometheus has asked for its targets.
+        """
+        wait_for(lambda: self.firing() or not self.ask("alerts")["alerts"], why, 60)
+        assert not self.firing(), why
+
 
 @contextlib.contextmanager
 def monitor(pool: Pool, home: Path, seed: str = NODES[0]) -> Iterator[Monitor]:

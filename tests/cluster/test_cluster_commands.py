@@ -17,7 +17,7 @@ OPTION = "user.xlator.glupy"
 
 def test_enable_under_load(data: Volume, work: Work, monitor: Monitor, installed: Pool) -> None:
     before = {brick: data.pid(brick) for brick in data.bricks}
-    assert not monitor.ask("alerts")["alerts"], "not to be enabled yet is no fault"
+    monitor.wait_for_calm("not to be enabled yet is no fault")
     with monitor.alerting(), work.unharmed(gap=GAP):
         said = installed.nodes[0].glupy("xlator", "enable", data.name, "--yes")
     assert re.findall(r"^restarting (.*)$", said, re.MULTILINE) == data.bricks

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.segment import naming, reader
+from glupy_exporter.segment import naming, reader, recorder
 from tests.native.conftest import Need
 
 NOBODY, GROUP = 65534, 12345
@@ -256,7 +256,7 @@ def test_only_grants_are_listed_as_locks(play: Play, directory: Path) -> None:
             lines.append(expected)
             wait_for(lambda: segments(directory), "the segment")
             with reader.Segment(segments(directory)[0]) as segment:
-                ranges = sorted((lock.start, lock.length) for lock in segment.held_locks())
+                ranges = sorted((lock.start, lock.length) for lock in recorder.held_locks(segment))
                 held = " ".join(f"{start}+{length}" for start, length in ranges) or "none"
                 assert held == expected, lines
                 assert segment.recorder_health()["unlisted_locks"] == (len(lines) > 6)

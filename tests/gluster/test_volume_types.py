@@ -99,13 +99,18 @@ def test_multiplexed_bricks_come_and_go(
             assert bricks_up(serving.url, stays.name) == dict.fromkeys(stays.bricks, 1)
             working.go_on()
         assert set(map(stays.pid, stays.bricks)) == {pid}
-        # What each brick's thread tells of the process that they share.
-        descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-        found = []
-        for brick in stays.bricks:
-            with stays.segment(brick) as segment:
-                found.append(segment.brick().facts["process_descriptors"])
-        assert all(abs(number - descriptors) < 20 for number in found)
+        # Bricks that went close their files by and by, and the threads look again by and by.
+        wait_for(lambda: all_count_descriptors(stays, pid), "all bricks to count descriptors", 90)
+
+
+def all_count_descriptors(subject: Volume, pid: int) -> bool:
+    """Whether the thread of each brick knows how many descriptors the process has."""
+    found = []
+    for brick in subject.bricks:
+        with subject.segment(brick) as segment:
+            found.append(segment.brick().facts["process_descriptors"])
+    descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return all(abs(number - descriptors) < 20 for number in found)
 
 
 def maintainers(pid: int) -> int:

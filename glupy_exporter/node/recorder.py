@@ -321,8 +321,8 @@ def slow(brick: OpenBrick, privacy: Privacy) -> Iterator[Recorded]:
     Raises:
         SegmentError: the segment cannot be read.
     """
-    found = map(Names(brick, privacy).recorded, reversed(brick.segment.recorded().fops))
-    return filter(None, found)
+    look_up = Names(brick, privacy)
+    yield from filter(None, map(look_up.recorded, reversed(brick.segment.recorded().fops)))
 
 
 def in_flight(
@@ -336,7 +336,7 @@ def in_flight(
     look_up = look_up or Names(brick, privacy)
     under_way = brick.segment.in_flight()
     held = brick.segment.held_locks() if any(fop.type for fop in under_way) else []
-    return filter(None, (look_up.waiting(fop, held) for fop in under_way))
+    yield from filter(None, (look_up.waiting(fop, held) for fop in under_way))
 
 
 def sentence(row: Waiting, clock: Callable[[float], str]) -> str:

@@ -136,8 +136,8 @@ def answer(
                 and wanted.get("volume", volume) == volume
                 and wanted.get("brick", path) == path
             ):
-                items = resource.items(brick, config.privacy)
                 try:
+                    items = resource.items(brick, config.privacy)
                     found.add(_matching(items, wanted, give_way))
                 except SegmentError as error:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))

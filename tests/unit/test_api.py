@@ -259,6 +259,16 @@ def test_bad_segments_are_problems_and_the_rest_is_served(directory: Path) -> No
     }
 
 
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.name)
+def test_a_segment_that_goes_bad_costs_only_itself(resource: Resource, tmp_path: Path) -> None:
+    bad = segments.Segment(volume="bad", names=("read", "no\nname"))
+    with segments.Segment(volume="good").live(tmp_path), bad.live(tmp_path):
+        wanted = api.query(resource, {})
+        answer = json.loads(b"".join(api.answer(resource, wanted, settings(tmp_path))))
+    reasons = [problem["reason"] for problem in answer["problems"]]
+    assert reasons == (["bad_layout"] if resource.name in ("slow", "inflight") else [])
+
+
 def test_missing_directory_is_a_problem_where_bricks_should_count(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     for started in True, False:

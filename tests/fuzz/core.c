@@ -308,6 +308,9 @@ fuzz_table(void)
     text(brick + 1, GLUPY_PATH_SIZE);
     options.brick = brick;
     options.file_slots = options.client_slots = SLOTS;
+    options.slow_records = options.trace_records = GLUPY_RECORDS_MIN;
+    options.flights = GLUPY_FLIGHTS_MIN;
+    options.held_locks = GLUPY_HELD_LOCKS_MIN;
     options.half_life = 60;
     do {
         memset(&model, 0, sizeof(model));

@@ -20,7 +20,7 @@ LEAST_RUNS = {
     "web-config": 1000,
     "request": 1000,
     "state": 300,
-    "core": 5000,
+    "core": 2000,
 }
 """On a slow and busy machine; a fuzzer that does less has come to nothing."""
 

@@ -2,21 +2,6 @@
 
 #include "counting.h"
 
-static uint64_t
-hash_bytes(const struct glupy_seed *seed, uint64_t hash, const char *bytes, size_t length)
-{
-    size_t done, part;
-    uint64_t word;
-
-    for (done = 0; done < length; done += part) {
-        part = length - done < sizeof(word) ? length - done : sizeof(word);
-        word = 0;
-        memcpy(&word, bytes + done, part);
-        hash = glupy_hash(seed, hash, word);
-    }
-    return hash;
-}
-
 /* The hash of the owner of a lock, which differs between processes of a client. */
 static uint64_t
 lock_owner(const struct glupy_segment *segment, const call_stack_t *root)
@@ -24,7 +9,7 @@ lock_owner(const struct glupy_segment *segment, const call_stack_t *root)
     const gf_lkowner_t *owner = &root->lk_owner;
     size_t length = owner->len > 0 && (size_t)owner->len <= sizeof(owner->data) ? owner->len : 0;
 
-    return hash_bytes(&segment->files.seed, length, owner->data, length);
+    return glupy_hash_bytes(&segment->files.seed, length, owner->data, length);
 }
 
 static uint8_t
@@ -113,7 +98,7 @@ glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_
 
     /* The hash of an entry's name stands in place of an offset. */
     if (asked->name)
-        asked->offset = hash_bytes(&segment->files.seed, 1, asked->name, strlen(asked->name));
+        asked->offset = glupy_hash_bytes(&segment->files.seed, 1, asked->name, strlen(asked->name));
     lock.start = asked->offset;
     asked->owner = lock.owner = lock_owner(segment, frame->root);
     if (!gfid || !asked->lock_type || lock.kind == GLUPY_LEASE)

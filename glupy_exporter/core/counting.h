@@ -126,6 +126,22 @@ glupy_hash(const struct glupy_seed *seed, uint64_t first, uint64_t second)
     return hash ? hash : 1;
 }
 
+/* Goes on from a hash with some bytes. */
+static inline uint64_t
+glupy_hash_bytes(const struct glupy_seed *seed, uint64_t hash, const void *bytes, size_t length)
+{
+    size_t done, part;
+    uint64_t word;
+
+    for (done = 0; done < length; done += part) {
+        part = length - done < sizeof(word) ? length - done : sizeof(word);
+        word = 0;
+        memcpy(&word, (const char *)bytes + done, part);
+        hash = glupy_hash(seed, hash, word);
+    }
+    return hash;
+}
+
 static inline uint64_t
 glupy_file_key(const struct glupy_segment *segment, const uint8_t gfid[16])
 {
@@ -230,15 +246,9 @@ static inline uint64_t
 glupy_client_key(const struct glupy_segment *segment, const struct glupy_peer *peer)
 {
     const struct glupy_seed *seed = &segment->clients.seed;
-    uint64_t key = glupy_hash(seed, peer->length, peer->process), word;
-    size_t done, part;
+    uint64_t key = glupy_hash(seed, peer->length, peer->process);
 
-    for (done = 0; done < peer->length; done += part) {
-        part = peer->length - done < sizeof(word) ? peer->length - done : sizeof(word);
-        word = 0;
-        memcpy(&word, peer->address + done, part);
-        key = glupy_hash(seed, key, word);
-    }
+    key = glupy_hash_bytes(seed, key, peer->address, peer->length);
     return glupy_mix(key); /* unlike gfids, addresses are similar */
 }
 

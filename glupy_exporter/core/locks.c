@@ -61,8 +61,8 @@ static uint64_t
 lock_key(const struct glupy_segment *segment, const struct glupy_lock *lock)
 {
     const struct glupy_seed *seed = &segment->files.seed;
-    uint64_t key = glupy_hash(seed, glupy_file_key(segment, lock->gfid), lock->kind), word;
-    size_t done, part, length = lock->domain_length;
+    uint64_t key = glupy_hash(seed, glupy_file_key(segment, lock->gfid), lock->kind);
+    size_t length = lock->domain_length;
 
     key = glupy_hash(seed, key, (uintptr_t)lock->connection);
     key = glupy_hash(seed, key, lock->owner);
@@ -71,13 +71,7 @@ lock_key(const struct glupy_segment *segment, const struct glupy_lock *lock)
     key = glupy_hash(seed, glupy_hash(seed, key, lock->start), last_of(lock));
     if (length > GLUPY_FLIGHT_TEXT)
         length = GLUPY_FLIGHT_TEXT;
-    for (done = 0; done < length; done += part) {
-        part = length - done < sizeof(word) ? length - done : sizeof(word);
-        word = 0;
-        memcpy(&word, lock->domain + done, part);
-        key = glupy_hash(seed, key, word);
-    }
-    return key;
+    return glupy_hash_bytes(seed, key, lock->domain, length);
 }
 
 /* Where a search for a tag begins: how many locks are listed from there in the low half, how many

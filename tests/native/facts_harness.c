@@ -1,7 +1,7 @@
 /*
  * Usage: facts_harness BRICK
- * Learns the facts about the brick and this process once for each line that it reads, and prints
- * them in the order of the schema.
+ * Prints an empty line once it has started. Learns the facts about the brick and this process once
+ * for each line that it reads, and prints them in the order of the schema.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +19,8 @@ main(int argc, char **argv)
 
     if (argc != 2)
         return 2;
+    puts("");
+    fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {
         glupy_facts_forget(&facts);
         glupy_facts_of_process(&facts);

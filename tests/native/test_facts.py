@@ -27,6 +27,8 @@ class Harness:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.pid = process.pid
         self._process = process
+        assert process.stdout
+        assert process.stdout.readline() == "\n", "it has not started"
 
     def look(self) -> Facts:
         assert self._process.stdin and self._process.stdout

@@ -17,6 +17,7 @@ from glupy_exporter.node import recorder
 from glupy_exporter.node.bricks import OpenBrick, open_bricks
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.node.recorder import Recorded, Waiting
+from glupy_exporter.output import flush
 from glupy_exporter.probes.base import Probe
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.top.text import printable
@@ -145,7 +146,7 @@ def trace(
                 if output.json
                 else ["", *summary.text(seconds, _encoding())]
             )
-    _flush()
+    flush()
 
 
 def _report(
@@ -228,12 +229,4 @@ def _say_all(written: Iterable[str]) -> None:
 def _print(written: Iterable[str]) -> None:
     with contextlib.suppress(BrokenPipeError):
         _say_all(written)
-    _flush()
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (head, grep -q) has closed the pipe; a flush at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    flush()

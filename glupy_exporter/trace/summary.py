@@ -113,19 +113,24 @@ class Summary:
         yield f"{self.traced} fops in {seconds:.1f} s; {self.lost} records lost"
         yield ""
         yield f"{'count':>9} {'errors':>9} {'seconds':>9} {'p50':>7} {'p99':>7}  fop"
-        for row in self.fields(seconds)["fops"]:
+        found = self.fields(seconds)
+        for row in found["fops"]:
             yield (
                 f"{_head(row)} {text.duration(row['p50']):>7} {text.duration(row['p99']):>7}"
                 f"  {row['fop']}"
             )
-        for title, work in (
-            ("file", [(path or gfid, work) for (gfid, path), work in _most(self._files)]),
-            ("client", [(" ".join(who).strip(), work) for who, work in _most(self._clients)]),
+        for title, named in (
+            ("file", [(row["path"] or row["gfid"], row) for row in found["files"]]),
+            ("client", [(_whose(row), row) for row in found["clients"]]),
         ):
             yield ""
             yield f"{'count':>9} {'errors':>9} {'seconds':>9}  {title}"
-            for name, each in work:
-                yield f"{_head(each.fields())}  {text.printable(name or '-', encoding)}"
+            for name, row in named:
+                yield f"{_head(row)}  {text.printable(name or '-', encoding)}"
+
+
+def _whose(row: dict[str, Any]) -> str:
+    return f"{row['client']} {row['process']}".strip()
 
 
 def _head(row: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from glupy_exporter.node.nodestate import Daemon, GeoReplication, Rebalance, Volume
@@ -26,16 +26,18 @@ def daemons(
     glusterd's managers of services do (``glusterd-*-svc.c``).
     """
     here = {name: each for name, each in volumes.items() if each and each.bricks and each.started}
+    infos = {name: records.volumes.get(name) or {} for name in here}
     run = records.run
 
     def wanting(option: str) -> list[str]:
-        infos = ((name, records.volumes.get(name) or {}) for name in here)
-        return [name for name, info in infos if info.get(option, "").lower() in _ON]
+        return [name for name, info in infos.items() if info.get(option, "").lower() in _ON]
 
     def refusing(*options: str) -> set[str]:
-        infos = ((name, records.volumes.get(name) or {}) for name in here)
         return {
-            name for name, info in infos for key in options if info.get(key, "").lower() in _OFF
+            name
+            for name, info in infos.items()
+            for key in options
+            if info.get(key, "").lower() in _OFF
         }
 
     healing = [name for name, volume in here.items() if volume.replica or volume.disperse]
@@ -111,7 +113,6 @@ def _without_twins(found: Iterable[Daemon]) -> Iterator[Daemon]:
 
 
 def _together(one: Daemon, other: Daemon) -> Daemon:
-    least: Callable[..., float] = min
     starts = [each.started for each in (one, other) if each.started]
     return Daemon(
         one.name,
@@ -119,5 +120,5 @@ def _together(one: Daemon, other: Daemon) -> Daemon:
         one.up and other.up,
         one.cpu + other.cpu,
         one.resident + other.resident,
-        least(starts) if starts else 0.0,
+        min(starts, default=0.0),
     )

@@ -90,7 +90,7 @@ class Segment:
             raise
         # To be added to a monotonic time of the writer's for nanoseconds since the epoch.
         self._epoch: int = self.header.created_realtime - self.header.created_monotonic
-        self._fop_names: list[str] | None = None
+        self._fop_names: tuple[str, ...] | None = None
         self._tagged: tuple[FileTable, dict[int, int]] | None = None
 
     def close(self) -> None:
@@ -216,7 +216,8 @@ class Segment:
         answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, query)
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
-    def _names(self) -> list[str]:
+    def fop_names(self) -> tuple[str, ...]:
+        """The name of each fop by its index, empty where there is no such fop."""
         if self._fop_names is None:
             raw = bytes(self.elements("fop_names"))
             count = len(raw) // layout.NAME_SIZE
@@ -229,12 +230,12 @@ class Segment:
                 names.append(name.decode("ascii"))
             if len(set(filter(None, names))) != len(list(filter(None, names))):
                 raise SegmentError("bad_layout", "two fops have the same name")
-            self._fop_names = names
+            self._fop_names = tuple(names)
         return self._fop_names
 
     def fops(self) -> list[Fop]:
         """Every fop that was called at least once, in the order of GlusterFS's fop enum."""
-        names = self._names()
+        names = self.fop_names()
         cells = self._lane_sums("cells", len(names) * _CELL)
         fops = []
         for name, start in zip(names, range(0, len(cells), _CELL)):
@@ -264,7 +265,7 @@ class Segment:
         """``(fop, errno, count)`` for every errno counted; errno 0 stands for any other."""
         numbers = range(layout.ERRNOS)
         copied = bytes(self.elements("errors"))
-        for index, name in enumerate(self._names()):
+        for index, name in enumerate(self.fop_names()):
             row = copied[index * _ROW : (index + 1) * _ROW]
             if name and row != _NO_ERRORS:
                 counts = memoryview(row).cast("Q").tolist()
@@ -316,10 +317,6 @@ class Segment:
         """The numbers of the table of ``files`` or ``clients``, by the names of :data:`HEALTH`."""
         return self._one(f"{rows}_health")
 
-    def fop_names(self) -> tuple[str, ...]:
-        """The name of each fop by its index, empty where there is no such fop."""
-        return tuple(self._names())
-
     def recorded(self, since: int | None = None, ring: str = recorder.SLOW) -> Batch:
         """The fops in a ring from the position ``since`` on; None: all that are there.
 
@@ -327,15 +324,15 @@ class Segment:
         traced. A slow one may be in both. May wait for a few milliseconds, for a brick that is
         writing a record.
         """
-        return recorder.recorded(self, ring, since, self._names())
+        return recorder.recorded(self, ring, since, self.fop_names())
 
     def position(self, ring: str = recorder.SLOW) -> int:
         """The position that the next record of a ring gets; 0 without the ring."""
-        return self._one(f"{ring}_ring").get("position", 0)
+        return recorder.position_of(self, ring)
 
     def in_flight(self) -> list[InFlight]:
         """The fops under way, the oldest first; only live bricks have any."""
-        return recorder.in_flight(self, len(self._names())) if self._locked() else []
+        return recorder.in_flight(self, len(self.fop_names())) if self._locked() else []
 
     def held_locks(self) -> list[HeldLock]:
         """The granted locks, the oldest first; only live bricks that count have any."""

@@ -151,7 +151,7 @@ def recorded(segment: Tables, ring: str, since: int | None, names: Sequence[str]
     head, records = (segment.spans.get(f"{ring}_{table}") for table in ("ring", "records"))
     if not head or not records or not head.length or not records.length:
         return Batch([], 0, 0)
-    position = _position(segment, ring)
+    position = position_of(segment, ring)
     oldest = max(0, position - records.length)
     first = oldest if since is None or since > position else max(since, oldest)
     lost = 0 if since is None or since > position else first - since
@@ -174,8 +174,10 @@ def recorded(segment: Tables, ring: str, since: int | None, names: Sequence[str]
     return Batch(found, position, lost)
 
 
-def _position(segment: Tables, ring: str) -> int:
-    return int(layout.Ring.from_buffer_copy(segment.elements(f"{ring}_ring")).position)
+def position_of(segment: Tables, ring: str) -> int:
+    """The position that the next record of a ring gets; 0 without the ring."""
+    head = segment.elements(f"{ring}_ring")
+    return int(layout.Ring.from_buffer_copy(head).position) if head else 0
 
 
 _UNWRITTEN = object()

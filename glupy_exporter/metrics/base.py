@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from prometheus_client.core import Metric
 
-from glupy_exporter.metrics.family import Block, Exposed, Family
+from glupy_exporter.metrics.family import Block, Exposed, Family, Labels, Value
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.nodestate import NodeState
 from glupy_exporter.node.privacy import Privacy
@@ -63,3 +63,22 @@ class Collector:
     def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
         """Metrics that belong to no segment; ``state`` is that of the node, None if not known."""
         return ()
+
+
+Rows = dict[Family, dict[Labels, Value]]
+"""The values of families by the values of their labels."""
+
+
+class OfState(Collector):
+    """A collector of what is in the state file; a family without rows is not served."""
+
+    def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
+        """All families that have rows."""
+        rows: Rows = {family: {} for family in self.families}
+        if state:
+            self.fill(rows, state)
+        return [Exposed.of_node(family, found) for family, found in rows.items() if found]
+
+    def fill(self, rows: Rows, state: NodeState) -> None:
+        """Put the rows of this collector into ``rows``, which has all its families."""
+        raise NotImplementedError

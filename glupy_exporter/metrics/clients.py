@@ -62,7 +62,8 @@ class Clients(rows.Busiest[Client]):
             here = [slot for slot in slots if connections[slot] or last_seen[slot] >= horizon]
             return table.records(here, known)
 
-        clients = self.selected(brick, table, table.tags, now, read)
-        yield from HEALTH.of(brick, table, clients, self.history(brick, now).unexported)
+        history = self.history(brick, now)
+        clients = self.selected(brick, table, table.tags, history, now, read)
+        yield from HEALTH.of(brick, table, clients, history.unexported)
         labels = [(client.address, client.process) for client in clients]
         yield from COUNTS.rows(labels, rows.columns([each.activity for each in clients]))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from prometheus_client.core import Metric
-
-from glupy_exporter.metrics.base import Collector
-from glupy_exporter.metrics.family import Exposed, Family, Labels, Value
+from glupy_exporter.metrics.base import OfState, Rows
+from glupy_exporter.metrics.family import Family
 from glupy_exporter.node.labels import fitting
 from glupy_exporter.node.nodestate import NodeState
 from glupy_exporter.node.privacy import Privacy
@@ -92,7 +88,7 @@ of split-brain: files of one name with different gfids, and entries of which onl
 blamed."""
 
 
-class Disks(Collector):
+class Disks(OfState):
     """Quotas, blame and thin pools."""
 
     name = "disks"
@@ -103,22 +99,19 @@ class Disks(Collector):
     )
     more = _MORE
 
-    def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
-        """All families that have rows."""
-        rows: dict[Family, dict[Labels, Value]] = {family: {} for family in self.families}
-        if state:
-            _quotas(rows, state, self.privacy)
-            for each in state.blames:
-                place = each.volume, fitting(each.brick), str(each.set)
-                rows[BLAME][(*place, each.gfid, each.kind, str(each.blamed))] = 1
-            _thin_pools(rows, state)
-        return [Exposed.of_node(family, found) for family, found in rows.items() if found]
+    def fill(self, rows: Rows, state: NodeState) -> None:
+        """Put in quotas, blame and thin pools."""
+        _quotas(rows, state, self.privacy)
+        for each in state.blames:
+            place = each.volume, fitting(each.brick), str(each.set)
+            rows[BLAME][(*place, each.gfid, each.kind, str(each.blamed))] = 1
+        _thin_pools(rows, state)
 
 
 _NONE = Activity((), (), ())
 
 
-def _quotas(rows: dict[Family, dict[Labels, Value]], state: NodeState, privacy: Privacy) -> None:
+def _quotas(rows: Rows, state: NodeState, privacy: Privacy) -> None:
     for quota in state.quotas:
         file = File(quota.gfid, quota.path, False, False, "directory", _NONE)
         if not privacy.shown(file):
@@ -137,7 +130,7 @@ def _quotas(rows: dict[Family, dict[Labels, Value]], state: NodeState, privacy: 
         rows[DIRECTORIES][key] = max(known, quota.directories)
 
 
-def _thin_pools(rows: dict[Family, dict[Labels, Value]], state: NodeState) -> None:
+def _thin_pools(rows: Rows, state: NodeState) -> None:
     for pool in state.thin_pools:
         key = fitting(pool.vg), fitting(pool.name)
         rows[POOL_SIZE][key] = pool.size

@@ -128,7 +128,9 @@ class LabelCache(Generic[AnyStr]):
 def _lines(exposed: Exposed, cache: LabelCache[str], style: _Style) -> Iterator[str]:
     """The lines of a family, one text for each brick."""
     family = exposed.family
-    without, with_created = _template(family, created=False), _template(family, created=True)
+    without = _template(family, created=False)
+    created = style.created and family.type != "gauge"
+    with_created = _template(family, created=True) if created else ""
     names = family.label_names
     places = family.places if family.type == "histogram" else []
     for key, block in exposed.blocks:
@@ -136,7 +138,7 @@ def _lines(exposed: Exposed, cache: LabelCache[str], style: _Style) -> Iterator[
         if places:
             numbers = _numbers(block.values, places, style.exemplars)
         template = without
-        if style.created and block.started is not None and family.type != "gauge":
+        if created and block.started is not None:
             template = with_created
             starts = block.started if isinstance(block.started, Sequence) else repeat(block.started)
             numbers = (

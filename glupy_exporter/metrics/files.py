@@ -77,8 +77,8 @@ class Files(rows.Busiest[File]):
                 if self.privacy.shown(file):
                     yield row, file
 
-        files = self.selected(brick, table, tags, now, read)
         history = self.history(brick, now)
+        files = self.selected(brick, table, tags, history, now, read)
         yield from HEALTH.of(brick, table, files, history.unexported)
         labels = self._labels(files, history, now)
         yield from COUNTS.rows(labels, rows.columns([file.activity for file in files]))

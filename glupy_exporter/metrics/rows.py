@@ -189,14 +189,15 @@ class Busiest(Collector, Generic[_R]):
         brick: OpenBrick,
         table: Table,
         tags: array[int],
+        history: History,
         now: float,
         read: Callable[[Sequence[int]], Iterable[tuple[Row, _R]]],
     ) -> list[_R]:
         """The files or clients that have series, each once.
 
-        Only slots whose tag in ``tags`` is not 0 are looked at. ``read`` gives the rows of slots,
-        with the file or client of each, and leaves out what may not be exported. ``now`` is in
-        seconds on a monotonic clock.
+        Only slots whose tag in ``tags`` is not 0 are looked at. ``history`` is that of the brick.
+        ``read`` gives the rows of slots, with the file or client of each, and leaves out what may
+        not be exported. ``now`` is in seconds on a monotonic clock.
         """
         busiest: Ranking = self._selector.select(
             brick.key,
@@ -207,7 +208,6 @@ class Busiest(Collector, Generic[_R]):
             brick.segment.half_life,
             now,
         )
-        history = self.history(brick, now)
         kept: list[int] = [slot for slot, tag in history.slots.items() if tags[slot] == tag]
         found = {row[0]: (row[1], each) for row, each in read(sorted({*busiest.slots, *kept}))}
         who: dict[int, Hashable] = {slot: activity.who(each) for slot, (_, each) in found.items()}

@@ -3,12 +3,8 @@ geo-replication."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from prometheus_client.core import Metric
-
-from glupy_exporter.metrics.base import Collector
-from glupy_exporter.metrics.family import Exposed, Family, Labels, Value
+from glupy_exporter.metrics.base import OfState, Rows
+from glupy_exporter.metrics.family import Family
 from glupy_exporter.node.labels import fitting
 from glupy_exporter.node.nodestate import NodeState
 
@@ -133,7 +129,7 @@ nodes with bricks of the volume: `max by (cluster, volume)`. An active worker of
 one whose brick sends its changes; those of the other replicas are passive."""
 
 
-class Services(Collector):
+class Services(OfState):
     """Daemons, rebalances, snapshots and geo-replication."""
 
     name = "services"
@@ -146,19 +142,12 @@ class Services(Collector):
     )
     more = _MORE
 
-    def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
-        """All families that have rows."""
-        if not state:
-            return ()
-        rows: dict[Family, dict[Labels, Value]] = {family: {} for family in self.families}
+    def fill(self, rows: Rows, state: NodeState) -> None:
+        """Put in all of them."""
         _daemons(rows, state)
         _rebalances(rows, state)
         _snapshots(rows, state)
         _geo_replication(rows, state)
-        return [Exposed.of_node(family, found) for family, found in rows.items() if found]
-
-
-Rows = dict[Family, dict[Labels, Value]]
 
 
 def _daemons(rows: Rows, state: NodeState) -> None:
@@ -184,8 +173,9 @@ def _rebalances(rows: Rows, state: NodeState) -> None:
 
 
 def _snapshots(rows: Rows, state: NodeState) -> None:
+    here = state.here
     for name, snapshots in state.snapshots.items():
-        if name in state.here:
+        if name in here:
             rows[SNAPSHOTS][name, "active"] = snapshots.active
             rows[SNAPSHOTS][name, "inactive"] = snapshots.total - snapshots.active
             rows[SNAPSHOT_OLDEST][name,] = snapshots.oldest

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-from prometheus_client.core import Metric
-
-from glupy_exporter.metrics.base import Collector
-from glupy_exporter.metrics.family import Exposed, Family, Labels, Value
+from glupy_exporter.metrics.base import OfState, Rows
+from glupy_exporter.metrics.family import Family
 from glupy_exporter.node.labels import fitting
-from glupy_exporter.node.nodestate import OPTIONS, NodeState, Volume
+from glupy_exporter.node.nodestate import OPTIONS, NodeState
 
 
 def _family(name: str, help_text: str, *more: str) -> Family:
@@ -77,7 +73,7 @@ With `cluster.quorum-type: auto`, half of the bricks of a set are enough if thei
 but only if the first brick is among them. `glupy_volume_set_quorum_bricks` does not tell that."""
 
 
-class Volumes(Collector):
+class Volumes(OfState):
     """Volumes by glusterd's record."""
 
     name = "volumes"
@@ -88,11 +84,9 @@ class Volumes(Collector):
     )
     more = _MORE
 
-    def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
-        """The families of all volumes with bricks here."""
-        rows: dict[Family, dict[Labels, Value]] = {family: {} for family in self.families}
-        known: Mapping[str, Volume] = state.here if state else {}
-        for name, volume in known.items():
+    def fill(self, rows: Rows, state: NodeState) -> None:
+        """Put in the volumes with bricks here."""
+        for name, volume in state.here.items():
             if not volume.type:
                 continue
             rows[INFO][name, volume.type, volume.transport, volume.id] = 1
@@ -113,4 +107,3 @@ class Volumes(Collector):
                 about = brick.host, str(brick.port), subvolume, str(brick.place)
                 rows[BRICK][(name, path, *about)] = 1
                 rows[ONLINE][name, path, subvolume] = int(brick.online)
-        return [Exposed.of_node(family, found) for family, found in rows.items() if found]

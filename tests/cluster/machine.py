@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -46,7 +47,18 @@ def remove_control_groups(tag: str) -> None:
     for root in control_groups():
         for top in root.glob(f"{tag}*"):
             for directory, _, _ in os.walk(top, topdown=False):
-                Path(directory).rmdir()
+                wait_for(lambda group=Path(directory): _removed(group), f"{directory} to be empty")
+
+
+def _removed(group: Path) -> bool:
+    """Remove a control group, unless processes that were killed are still ending in it."""
+    try:
+        group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 class Machine(Node, Root):

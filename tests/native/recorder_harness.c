@@ -36,6 +36,8 @@ static struct glupy_segment *segment;
 static unsigned long rounds;
 static bool hostile, over;
 static uint64_t unlisted;
+/* Where all threads meet once each has its fops that hang under way. */
+static pthread_barrier_t all_hang;
 
 /* A name that follows from a number. */
 static void
@@ -199,6 +201,8 @@ drive(void *argument)
         } else {
             end(begin(number, gfid), number, gfid);
         }
+        if (round == HANGING - 1)
+            pthread_barrier_wait(&all_hang);
     }
     for (place = 0; place < HANGING; place++)
         if (hanging[place].number)
@@ -256,6 +260,8 @@ main(int argc, char **argv)
     crowd();
     /* Numbers are times as well. The lease goes on for those of the first two threads. */
     workers = calloc(threads, sizeof(*workers));
+    check(rounds >= HANGING);
+    pthread_barrier_init(&all_hang, NULL, (unsigned)threads);
     puts(segment->file.path);
     fflush(stdout);
     if (hostile)

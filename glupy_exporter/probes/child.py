@@ -127,6 +127,7 @@ class Feeder:
                 key = (*brick.key, brick.about.created)
                 look_up = names[key] = self._names.get(key) or Names(brick, self._privacy)
                 look_up.look_at(brick)
+                fops: list[recorder.Fop] = []
                 try:
                     for ring in recorder.RINGS:
                         place = (*key, ring)
@@ -134,8 +135,9 @@ class Feeder:
                         batch = brick.segment.recorded(since, ring)
                         positions[place] = batch.next
                         self.answer.lost += batch.lost
-                        fops = (f for f in batch.fops if ring == recorder.SLOW or _only(f))
-                        yield from filter(None, map(look_up.recorded, fops))
+                        fops += (f for f in batch.fops if ring == recorder.SLOW or _only(f))
+                    fops.sort(key=lambda fop: fop.ended)
+                    yield from filter(None, map(look_up.recorded, fops))
                 except SegmentError:
                     continue  # the exporter reports it
         self._positions, self._names = positions, names

@@ -195,6 +195,18 @@ def test_a_probe_gets_what_comes_after_it_began(tmp_path: Path) -> None:
     assert (feeding.answer.records, feeding.answer.errors, feeding.answer.lost) == (1, 0, 0)
 
 
+def test_a_probe_gets_the_fops_of_both_rings_in_their_order(tmp_path: Path) -> None:
+    with brick(tmp_path, recorded={"slow": []}) as subject:
+        feeding = feeder(tmp_path, COUNTS)
+        feeding.look()
+        subject.record(traced(ended=segments.CREATED_MONOTONIC + 8_000_000_000))
+        subject.record(segments.Recorded(gfid=A), ring="slow")
+        feeding.look()
+    (fops, last) = feeding.answer.families
+    assert fops["rows"] == [(("read", "/a"), 2.0)]
+    assert last["rows"] == [((), 0.001)]
+
+
 def test_an_exception_costs_the_probe_one_batch(tmp_path: Path) -> None:
     text = COUNTS + "            1 / (fop.fop != 'write')\n"
     with brick(tmp_path) as subject:

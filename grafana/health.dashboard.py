@@ -52,7 +52,7 @@ now = row(
         "Sets without quorum",
         or_zero("count(cluster_volume_set:glupy_set:without_quorum{$*})", COUNT),
         unit.SHORT,
-        "Sets whose files nobody can write, as too few of their bricks run.",
+        "Sets whose files nobody can read or write, as too few of their bricks run.",
         levels=shared.NONE_IS_WELL,
         width=6,
     ),

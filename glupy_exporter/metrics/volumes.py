@@ -33,7 +33,7 @@ SET_BRICKS = _family(
 )
 QUORUM = _family(
     "volume_set_quorum_bricks",
-    "Number of bricks of a set that have to run so that files of the set can be written, by the "
+    "Number of bricks of a set that have to run so that clients can use the set, by the "
     "volume's type and its options of quorum.",
 )
 REPLICAS = _family(

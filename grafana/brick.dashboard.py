@@ -216,7 +216,7 @@ slow = row(
         "Slow fops by fop",
         [("{{name}}", or_zero(top("glupy_slow_fops_total{$*}", "fop"), name="none"))],
         unit.OPS_PER_SEC,
-        "Fops that took longer than the threshold of their class. `glupy-exporter slow` on the node"
+        "Fops that took at least the threshold of their class. `glupy-exporter slow` on the node"
         " shows each of them. A click chooses the fop.",
         links=[TO_FOP],
     ),

@@ -18,7 +18,8 @@ from glupy_exporter.values import Setting, Settings
 SLOW = Family(
     "glupy_slow_fops_total",
     "counter",
-    "Fops that took longer than the threshold of their class.",
+    "Fops that took at least the threshold of their class (volume options slow-read, slow-write, "
+    "slow-metadata and slow-lock).",
     ("fop",),
 )
 OLDEST = Family(
@@ -31,14 +32,15 @@ STUCK = Family(
     "glupy_fop_in_flight_seconds",
     "gauge",
     "Age of one of the oldest fops in flight, with its file, its client, and the client that holds "
-    "the lock for which it waits, in seconds; only fops older than "
-    "collector.recorder.age have a row.",
+    "the lock for which it waits, in seconds; only fops older than collector.recorder.age have a "
+    "row.",
     ("fop", "gfid", "path", "client", "process", "domain", "holder", "holder_process"),
 )
 RECORDED = Family(
     "glupy_recorder_records_total",
     "counter",
-    "Fops that the brick has put into the ring, which keeps the last few thousand.",
+    "Fops that the brick has put into the ring, which keeps the last of them (volume options "
+    "slow-records and trace-records).",
     ("ring",),
 )
 DROPPED = Family(
@@ -72,7 +74,7 @@ class Recorder(Collector):
         "age": Setting(
             values.duration,
             "60s",
-            "the age from which on a fop in flight may have that series",
+            "the age from which on a fop in flight may have a series with file and client",
             "DURATION",
         ),
     }
@@ -99,7 +101,7 @@ class Recorder(Collector):
             yield Block(family, list(counted), list(counted.values()), brick.about.created)
 
     def _stuck(self, brick: OpenBrick) -> Block:
-        # Fops of the same kind, file and client fall together, and the oldest of them is shown.
+        # Fops with the same labels have one row, with the age of the oldest.
         ages: dict[tuple[str, ...], float] = {}
         for row in recorder.in_flight(brick, self.privacy):
             if len(ages) >= self.setting("limit") or row.seconds < self.setting("age"):

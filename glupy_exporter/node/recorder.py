@@ -1,7 +1,8 @@
-"""Who, what and where of the fops that a brick's flight recorder has: names in place of numbers.
+"""Gives the records of a brick's flight recorder the names of their files, clients and fops.
 
-A segment has a gfid, the tag of a client and the index of a fop. Here they become a path, an
-address and a name, by the rules of :mod:`privacy`: a file that may not be shown has no records.
+A segment has a gfid, the tag of a client and the index of a fop. This module turns them into a
+path, an address and a name, by the rules of :mod:`privacy`: no record of a file that may not be
+shown gets out.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ EAGER_LOCK = (
     "`gluster volume clear-locks VOLUME PATH kind granted inode`, then update that client or set "
     "cluster.eager-lock off. The runbook is docs/runbooks/GlupyLocksStuck.md."
 )
-"""What to do about a lock that its holder has forgotten."""
+"""The advice for a lock that its holder has forgotten."""
 
 _NO_GFID = bytes(16)
 _NAMED_SECONDS = 5.0  # for which a file's name is not looked up again: it may be renamed
-_NAMELESS_SECONDS = 0.2  # the same of a file without a name, which the brick is about to learn
+_NAMELESS_SECONDS = 0.2  # the same for a file without a name: the brick may learn it soon
 _REMEMBERED = 1 << 16  # files
-_IDLE_SECONDS = 1.0  # after a lock was granted: the fop that asked for it comes back after that
+_IDLE_SECONDS = (
+    1.0  # a fop that comes back this soon after a grant may be the one that asked for it
+)
 
 
 class Field(NamedTuple):
@@ -153,8 +156,8 @@ NULLABLE = frozenset(("held_since", "holder_connected", "holder_idle"))
 class Names:
     """Finds the files and clients of a brick's records, and remembers them for a while.
 
-    Made once for each segment, and used by one thread. After :meth:`look_at` it asks another copy
-    of the same segment, as a scrape opens all segments anew.
+    A segment has one of these, which one thread uses. :meth:`look_at` gives it another open copy of
+    the same segment, as a scrape opens all segments anew.
 
     Raises:
         SegmentError: from everything that looks names up, when the segment cannot be read.
@@ -168,13 +171,13 @@ class Names:
         self.look_at(brick)
 
     def look_at(self, brick: OpenBrick) -> None:
-        """Look names up in this copy from now on."""
+        """Use this copy of the segment from now on."""
         self._brick = brick
         # The writer lives, so its monotonic clock is that of this process.
         self._epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
     def when(self, monotonic: int) -> float:
-        """A monotonic time of the writer's, in nanoseconds, as seconds since the epoch."""
+        """The writer's monotonic time, given in nanoseconds, in seconds since the epoch."""
         return (self._epoch + monotonic) / 1e9
 
     def file(self, gfid: bytes) -> File:
@@ -220,9 +223,14 @@ class Names:
         )
 
     def waiting(self, fop: InFlight, held: Sequence[HeldLock] = ()) -> Waiting | None:
-        """A fop under way, with names, and with that of ``held`` which is in its way.
+        """The fop under way with names, and with the holder of the lock for which it waits.
 
-        None if its file may not be shown.
+        Args:
+            fop: the entry of the segment.
+            held: the granted locks of the brick, of which one may be in the fop's way.
+
+        Returns:
+            None if the fop's file may not be shown.
         """
         name = self._brick.segment.fop_names()[fop.fop]
         file = self.file_of(fop)
@@ -340,13 +348,13 @@ def in_flight(
 
 
 def sentence(row: Waiting, clock: Callable[[float], str]) -> str:
-    """What the fop waits for, and who is in its way, in one sentence without a full stop.
+    """A sentence, without a full stop, that names the lock for which the fop waits and its holder.
 
     ``clock`` writes a time in seconds since the epoch.
     """
     who = _client(row.client, row.process)
     what = row.path or row.gfid or "no file"
-    if not row.lock:
+    if row.lock in ("", "unlock"):
         return f"{who} waits {row.seconds:.0f} s for {row.fop} of {what}"
     lock = f"{who} waits {row.seconds:.0f} s for a {row.lock} lock of {what}"
     lock += f" in domain {row.domain}" if row.domain else ""
@@ -354,12 +362,12 @@ def sentence(row: Waiting, clock: Callable[[float], str]) -> str:
         return lock
     holder = _client(row.holder, row.holder_process)
     lock += f" that {holder} has held since {clock(row.held_since)}"
-    lock += " and without a fop since" if row.holder_idle else ""
+    lock += ", without a fop since then" if row.holder_idle else ""
     return lock + ("" if row.holder_connected else " (not connected)")
 
 
 def forgotten(row: Waiting) -> bool:
-    """Whether the lock in the fop's way looks as if its holder had forgotten it."""
+    """Whether the holder of the lock has probably lost it: it is idle or not connected."""
     return row.held_since is not None and bool(row.holder_idle or not row.holder_connected)
 
 

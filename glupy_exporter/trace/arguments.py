@@ -44,8 +44,8 @@ def _volume(command: argparse.ArgumentParser) -> None:
 def add_slow(command: argparse.ArgumentParser) -> None:
     """Give ``command`` the arguments of `slow`."""
     command.description = (
-        "Shows the fops that took longer than the threshold of their class, the latest last. Each "
-        "brick remembers its last few thousand slow fops."
+        "Shows the fops that took at least the threshold of their class, the latest last. Each "
+        "brick keeps its last 2048 slow fops by default (volume option slow-records)."
     )
     _volume(command)
     _common(command)
@@ -57,8 +57,8 @@ def add_slow(command: argparse.ArgumentParser) -> None:
 def add_inflight(command: argparse.ArgumentParser) -> None:
     """Give ``command`` the arguments of `inflight`."""
     command.description = (
-        "Shows the fops that bricks have not answered, the oldest first. A fop that waits for a "
-        "lock is shown with the client that holds it."
+        "Shows the fops that bricks have not answered, the oldest first. If a fop waits for a "
+        "lock, a second line names the client that holds it."
     )
     _volume(command)
     _common(command)
@@ -71,7 +71,7 @@ _EXAMPLES = """\
 examples:
   glupy-exporter trace vm --slower 10ms               fops that take 10 ms or more
   glupy-exporter trace vm --fop lookup --errno ENOENT lookups of names that do not exist
-  glupy-exporter trace vm --path '/db/*' --summary    what is done below /db; Ctrl-C ends it
+  glupy-exporter trace vm --path '/db/*' --summary    fops below /db, and a table at Ctrl-C
   glupy-exporter trace vm --duration 10s --json       every fop for 10 s, for a program to read
 """
 
@@ -108,7 +108,7 @@ def add_trace(command: argparse.ArgumentParser) -> None:
         "--path",
         type=values.argument(glob),
         metavar="GLOB",
-        help="only fops on files whose path, as it is shown, matches; * matches / too",
+        help="only fops on files whose path matches as it is shown; * matches / too",
     )
     command.add_argument(
         "--errno",
@@ -141,14 +141,15 @@ def add_trace(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--summary",
         action="store_true",
-        help="end with the numbers of fops, errors and latencies by fop, file and client",
+        help="end with a table of fops, errors and time by fop, file and client, and of latencies "
+        "by fop",
     )
     command.add_argument(
         "--probe",
         type=Path,
         metavar="FILE",
-        help="give the fops to the probe in this file instead of writing them, and write what it "
-        "has counted at the end",
+        help="give the fops to the probe in this file instead of writing them; at the end, write "
+        "the metrics of the probe",
     )
 
 

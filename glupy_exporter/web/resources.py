@@ -247,12 +247,13 @@ CLIENTS = Resource(
 )
 _OF_FOPS = (
     Parameter("fop", "Only fops of this name.", _TEXT),
-    Parameter("path", f"Only fops on files whose path, as it is shown, matches: {_GLOB}.", _TEXT),
+    Parameter("path", f"Only fops on files whose path matches as it is shown: {_GLOB}.", _TEXT),
     Parameter("client", f"Only fops of clients whose address matches this: {_GLOB}.", _TEXT),
 )
 SLOW = Resource(
     "slow",
-    "The slow fops that this node's bricks remember; each brick keeps its last few thousand.",
+    "The slow fops that this node's bricks keep; a brick keeps as many of the last ones as its "
+    "volume option slow-records says.",
     _fields(recorder.RECORDED),
     _OF_FOPS,
     _slow,

@@ -196,7 +196,7 @@ def test_who_holds_the_lock(tmp_path: Path) -> None:
     assert recorder.forgotten(row)
     assert recorder.sentence(row, lambda _: "11:10:16") == (
         "client 192.0.2.1 waits 120 s for a write lock of /db/x in domain gv0-replicate-0 that "
-        "client 192.0.2.2 77 has held since 11:10:16 and without a fop since (not connected)"
+        "client 192.0.2.2 77 has held since 11:10:16, without a fop since then (not connected)"
     )
 
 

@@ -47,6 +47,21 @@ _SLOTS = {
 }
 
 
+# The most elements of the other tables, by their only dimension: a reader copies whole tables.
+_FIXED_MAX = 256
+_DIMENSIONS_MAX = {
+    "slow": layout.RECORDS_MAX,
+    "trace": layout.RECORDS_MAX,
+    "flights": layout.FLIGHTS_MAX,
+    "held_locks": layout.HELD_LOCKS_MAX,
+}
+_MOST = {
+    table.name: _DIMENSIONS_MAX.get(str(table.shape[0]), _FIXED_MAX) if table.shape else 1
+    for table in layout.TABLES
+    if not {"lanes", "fops", "files", "clients"} & set(table.shape)
+}
+
+
 class SegmentError(Exception):
     """A segment that cannot be used; ``reason`` is one of :data:`REASONS`."""
 
@@ -184,8 +199,8 @@ def _check_counts(spans: Spans) -> None:
             f"{what}, more than the {option.most} that are read: set the volume option "
             f"{option.name} lower",
         )
-    for name in ("numbers", "facts", "files_health", "clients_health"):
-        _check(count(name) <= 1, f"table {name} has {count(name)} elements")
+    for name, most in _MOST.items():
+        _check(count(name) <= most, f"table {name} has {count(name)} elements")
 
 
 def check_name(path: Path, volume: bytes, brick: bytes) -> None:

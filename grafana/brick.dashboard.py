@@ -7,15 +7,22 @@ from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import field_label, to
 from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
-from grafana.blocks.queries import WAITING, named, of_busiest, or_zero, rate, top
+from grafana.blocks.queries import WAITING, OfBricks, named, of_busiest, or_zero, rate, top
 
-FOPS = "glupy_fop_duration_seconds_count{$*}"
+FOPS = OfBricks(
+    "glupy_fop_duration_seconds_count", "cluster_volume_fop:glupy_fop_duration_seconds_count:rate5m"
+)
 BRICK_FOPS = "cluster_host_volume_brick:glupy_fops:rate5m{$*}"
 READ = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
 WRITTEN = 'cluster_host_volume_brick_direction:glupy_io_bytes:rate5m{$*,direction="write"}'
-BUCKETS = rate("glupy_fop_duration_seconds_bucket{$*}")
-BUCKETS_OF_ALL = "rate(glupy_fop_duration_seconds_bucket{$*}[$__range])"
-SECONDS = "glupy_fop_duration_seconds_sum{$*}"
+BUCKETS = OfBricks(
+    "glupy_fop_duration_seconds_bucket",
+    "cluster_volume_fop_le:glupy_fop_duration_seconds_bucket:rate5m",
+)
+SECONDS = OfBricks(
+    "glupy_fop_duration_seconds_sum", "cluster_volume_fop:glupy_fop_duration_seconds_sum:rate5m"
+)
+ERRORS = OfBricks("glupy_fop_errors_total", "cluster_volume_fop_errno:glupy_fop_errors:rate5m")
 KIND = "cluster_host_volume_brick_kind:glupy_fop_duration_seconds"
 
 TO_FOP = to("brick", "This fop", fop=field_label("fop"))
@@ -101,9 +108,9 @@ state = row(
         "Since the last start of a brick, or change of its slots: then all counters began at 0.",
         width=6,
     ),
-    shared.under_way(rate(SECONDS)),
+    shared.under_way(SECONDS.each()),
     *shared.work(
-        (rate(FOPS), "Fops that came to the bricks, those of GlusterFS's own clients included."),
+        (FOPS.each(), "Fops that came to the bricks, those of GlusterFS's own clients included."),
         (READ, "Bytes of file data that reads returned."),
         (WRITTEN, "Bytes of file data that writes stored."),
         width=6,
@@ -157,7 +164,7 @@ latency = row(
     "Latency and errors",
     heatmap(
         "Latency",
-        f"sum by (le) ({BUCKETS})",
+        f"sum by (le) ({BUCKETS.each()})",
         unit.SECONDS,
         "How many fops a second took how long below the translator. Fops that wait for another"
         " client's lock are in it; the selector of fops leaves them out.",
@@ -175,8 +182,8 @@ latency = row(
     ),
     gauges(
         "Median latency by fop",
-        f"sort_desc(histogram_quantile(0.5, sum by (fop, le) ({BUCKETS_OF_ALL}))"
-        f" and on (fop) topk(10, sum by (fop) (rate({FOPS}[$__range]))))",
+        f"sort_desc(histogram_quantile(0.5, sum by (fop, le) ({BUCKETS.whole()}))"
+        f" and on (fop) topk(10, sum by (fop) ({FOPS.whole()})))",
         unit.SECONDS,
         "Half of each of the ten busiest fops took no longer, over the time range. A click chooses"
         " the fop.",
@@ -187,7 +194,9 @@ latency = row(
         [
             (
                 "{{name}}",
-                of_busiest(f"histogram_quantile(0.99, sum by (fop, le) ({BUCKETS}))", FOPS, "fop"),
+                of_busiest(
+                    f"histogram_quantile(0.99, sum by (fop, le) ({BUCKETS.each()}))", FOPS, "fop"
+                ),
             )
         ],
         unit.SECONDS,
@@ -200,7 +209,7 @@ latency = row(
         [
             (
                 "{{fop}} {{name}}",
-                or_zero(top("glupy_fop_errors_total{$*}", "fop, errno"), fop="none"),
+                or_zero(top(ERRORS, "fop, errno"), fop="none"),
             )
         ],
         unit.OPS_PER_SEC,

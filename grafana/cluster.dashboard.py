@@ -7,7 +7,7 @@ from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import column, field_label, to
 from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
-from grafana.blocks.queries import WAITING, of_busiest, or_zero, rate, top, with_cluster
+from grafana.blocks.queries import WAITING, of_busiest, or_zero, top, with_cluster
 
 FOPS = "cluster_volume_kind:glupy_fops:rate5m{$*}"
 READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
@@ -84,7 +84,7 @@ operations = row(
         (WRITTEN, "Bytes of file data that writes stored, all replicas counted once."),
         width=6,
     ),
-    shared.under_way(rate("glupy_fop_duration_seconds_sum{$*}")),
+    shared.under_way("cluster_volume_fop:glupy_fop_duration_seconds_sum:rate5m{$*}"),
     areas(
         "Operations by volume",
         [("{{name}}", with_cluster(top(FOPS, "cluster, volume")))],

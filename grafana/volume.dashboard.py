@@ -48,7 +48,7 @@ now = row(
         (WRITTEN, "Bytes of file data that writes stored, all replicas counted once."),
         width=6,
     ),
-    shared.under_way(rate("glupy_fop_duration_seconds_sum{$*}")),
+    shared.under_way("cluster_volume_fop:glupy_fop_duration_seconds_sum:rate5m{$*}"),
     stat(
         "p99 latency",
         f"max({KIND_P99})",

@@ -23,10 +23,13 @@ _PART = re.compile(
     rf"(\()?\b(rate|increase)\({METRIC}_(count|sum)((?:{_MATCHERS})?\[[^\]]*\](?: @ end\(\))?)\)"
     r"(?(1)\))"
 )
-_NUMBER = re.compile(rf"\bcount by (\([^)]*\)) \({METRIC}_bucket\{{")
+_NUMBER = re.compile(rf"\bcount by (\([^)]*\)) \({METRIC}_count\{{")
+# The last bucket of a recorded histogram: its count.
+_LAST = re.compile(rf'\b(\w+)_le:{METRIC}_bucket:rate5m\{{le="\+Inf"\}}')
 # Prometheus takes the mean of native histograms only from 2.45 on, but the rate over any time.
 _MEAN = re.compile(rf"\bavg_over_time\(\w+_fop_le:{METRIC}_bucket:rate5m\b")
-_LEFT_OVER = re.compile(rf"\b(?:\w+:)?{METRIC}_(?:bucket|count|sum)\b")
+# Recorded counts and sums are of both forms.
+_LEFT_OVER = re.compile(rf"(?:\b\w+:{METRIC}_bucket|(?<![\w:]){METRIC}_(?:bucket|count|sum))\b")
 _QUANTILE = re.compile(r"\bhistogram_quantile\(")
 
 
@@ -39,7 +42,8 @@ def rendered(expression: str) -> str:
 
     Raises:
         NotUnderstood: it asks for the histogram in another way than by rate() or increase() of its
-            count and sum, by histogram_quantile(), and by the number of its series.
+            count and sum, by histogram_quantile(), by the last bucket of a recorded one, and by the
+            number of its series.
     """
     done, rest = "", expression
     while found := _QUANTILE.search(rest):
@@ -94,9 +98,10 @@ def _parts(text: str) -> str:
         native = f"histogram_{part}({function}({METRIC}{series}))"
         return f"({native} or {function}({METRIC}_{part}{series}))"
 
-    if left := _LEFT_OVER.search(_NUMBER.sub("", _PART.sub("", text))):
+    if left := _LEFT_OVER.search(_LAST.sub("", _NUMBER.sub("", _PART.sub("", text)))):
         raise NotUnderstood(f"{left[0]} in {text}")
-    counted = _NUMBER.sub(rf'count by \1 ({{__name__=~"{METRIC}(_bucket)?",', text)
+    counted = _NUMBER.sub(rf'count by \1 ({{__name__=~"{METRIC}(_count)?",', text)
+    counted = _LAST.sub(rf"histogram_count(\1:{METRIC}:rate5m) or \g<0>", counted)
     return _PART.sub(both, counted)
 
 

@@ -11,7 +11,7 @@ the brick's volfile. A file's name may have one, so a file is chosen by its gfid
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 # The selectors and their labels. Each selector is narrowed by those before it on the same page.
 SELECTORS = {
@@ -28,6 +28,10 @@ RANGE = "$__rate_interval"
 WAITING = "lk|f?inodelk|f?entrylk|lease"
 """The fops that may wait for another client's lock."""
 SET = "cluster_host_volume_brick:glupy_brick:set"
+NOWHERE = "narrowed"
+"""A label that no series has: so its value is "", which `.*` matches and a name does not."""
+_SINGLE = ("host", "brick")
+"""The selectors that choose single bricks of a volume."""
 _TOP = 10
 
 _OF_NODE = ("cluster", "host")
@@ -84,7 +88,10 @@ def expand(expr: str, page: tuple[str, ...]) -> str:
     """`expr` with matchers for the page's selectors.
 
     In a metric's braces `$*` stands for all that apply to it, `$volume` for the one called volume.
+    `$some` matches only if single bricks or hosts are chosen, `$all` only if none are.
     """
+    single = "".join(f"${{{name}:regex}}" for name in _SINGLE if name in page)
+    special = {"$some": f"{NOWHERE}!~`{single}`", "$all": f"{NOWHERE}=~`{single}`"}
 
     def matchers(found: re.Match[str]) -> str:
         metric, inside = found.groups()
@@ -92,13 +99,39 @@ def expand(expr: str, page: tuple[str, ...]) -> str:
         for word in inside.split(","):
             names = selectors_of(metric) if word == "$*" else (word.removeprefix("$"),)
             chosen = [name for name in names if name in page]
-            if word.startswith("$"):
+            if word in special:
+                said.append(special[word])
+            elif word.startswith("$"):
                 said += [f"{SELECTORS[name]}=~`${{{name}:regex}}`" for name in chosen]
             else:
                 said.append(word)
         return f"{metric}{{{','.join(said)}}}"
 
     return re.sub(r"([\w:]+)\{(\$[^}]*)\}", matchers, expr)
+
+
+class OfBricks(NamedTuple):
+    """The rate of a counter on the chosen bricks, whatever their number.
+
+    While single bricks or hosts are chosen it comes from their own series. A thousand bricks have
+    too many of these to look at, so while All are chosen it comes from what the rules record of
+    each volume, with the same labels but those of bricks. Only one of both matches at a time.
+    """
+
+    counter: str
+    recorded: str
+
+    def each(self) -> str:
+        """At each point."""
+        return f"({rate(f'{self.counter}{{$*,$some}}')} or {self.recorded}{{$*,$all}})"
+
+    def whole(self, end: str = "") -> str:
+        """Over the page's time range, as each point of a graph has it with `end` `` @ end()``."""
+        raw = f"rate({self.counter}{{$*,$some}}[$__range]{end})"
+        return f"({raw} or avg_over_time({self.recorded}{{$*,$all}}[$__range]{end}))"
+
+
+Series = Union[str, OfBricks]
 
 
 def rate(counter: str) -> str:
@@ -114,17 +147,18 @@ def or_zero(expr: str, known: str = "glupy_brick_up{$*}", **labels: str) -> str:
     return f"{expr} or on () {_labelled(f'0 * count({known})', **labels)}"
 
 
-def top(series: str, by: str) -> str:
+def top(series: Series, by: str) -> str:
     """The ten busiest of the page's time range by their sums, and "other", for the legend {{name}}.
 
-    `series` is a recorded rate, or a raw counter, whose rate is taken. The labels in `by` are "All"
-    for "other", for links to pass on.
+    `series` is a recorded rate, or a raw counter, whose rate is taken, or one of chosen bricks. The
+    labels in `by` are "All" for "other", for links to pass on.
     """
-    each, whole = rate(series), f"rate({series}[$__range] @ end())"
-    if ":" in series:
-        each, whole = series, f"avg_over_time({series}[$__range] @ end())"
+    if isinstance(series, OfBricks):
+        each = series.each()
+    else:
+        each = series if ":" in series else rate(series)
     each = f"sum by ({by}) ({each})"
-    busiest = f"on ({by}) topk({_TOP}, sum by ({by}) ({whole}))"
+    busiest = f"on ({by}) topk({_TOP}, sum by ({by}) ({_whole(series)}))"
     labels = by.split(", ")
     others = _labelled(
         f"sum({each} unless {busiest})", **dict.fromkeys(labels, "All"), name="other"
@@ -132,11 +166,18 @@ def top(series: str, by: str) -> str:
     return f"{named(f'{each} and {busiest}', labels[-1])} or {others}"
 
 
-def of_busiest(value: str, series: str, by: str) -> str:
+def of_busiest(value: str, series: Series, by: str) -> str:
     """`value` of the ten with the highest `series`, as `top` takes it, for the legend {{name}}."""
-    function = "avg_over_time" if ":" in series else "rate"
-    most = f"topk({_TOP}, sum by ({by}) ({function}({series}[$__range] @ end())))"
+    most = f"topk({_TOP}, sum by ({by}) ({_whole(series)}))"
     return named(f"{value} and on ({by}) {most}", by.split(", ")[-1])
+
+
+def _whole(series: Series) -> str:
+    """`series` over the page's time range."""
+    if isinstance(series, OfBricks):
+        return series.whole(" @ end()")
+    function = "avg_over_time" if ":" in series else "rate"
+    return f"{function}({series}[$__range] @ end())"
 
 
 class Folded(NamedTuple):

@@ -33,7 +33,7 @@ OBEYED = 4
 """Panels at least that a selector has to be good for."""
 
 _VARIABLE = re.compile(r"\$\{?(\w+)")
-_MATCHER = re.compile(r"\w+=~`\$\{\w+:regex\}`")
+_MATCHER = re.compile(r"\w+[=!]~`(?:\$\{\w+:regex\})+`")
 _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 _QUERY_RESULT = re.compile(r"query_result\((.+)\)")
 _FIELD = re.compile(r"\$\{__(?:field\.labels|data\.fields)\.(\w+):percentencode\}")

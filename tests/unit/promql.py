@@ -15,6 +15,9 @@ from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
 TARGET = frozenset({"cluster", "host", "instance", "job"})
 """Labels that the shipped prometheus.yml gives to every series."""
 
+NOWHERE = "narrowed"
+"""A label that no series has (grafana/blocks/queries.py)."""
+
 RULES = Path(__file__).resolve().parents[2] / "prometheus" / "rules"
 
 _METRIC = r"\b(?:\w+:\w+:\w+|(?:glupy|scrape|process)_\w+|up|ALERTS(?:_FOR_STATE)?)\b"
@@ -100,7 +103,7 @@ def problems(expression: str) -> list[str]:
     wrong += [
         f"{metric} has no label {label}"
         for metric, label in found.matched
-        if label not in KNOWN.get(metric, frozenset())
+        if label not in KNOWN.get(metric, frozenset()) | {NOWHERE}
     ]
     everything = frozenset().union(*(KNOWN.get(name, frozenset()) for name in found.metrics))
     grouped = found.grouped - everything - TARGET

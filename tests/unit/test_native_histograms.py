@@ -81,8 +81,13 @@ def test_every_rule_keeps_its_name_and_place() -> None:
             f" or histogram_quantile(0.5, rate({METRIC}[1h])))",
         ),
         (
-            f"count by (cluster) ({METRIC}_bucket{{host=~`.*`}})",
-            f'count by (cluster) ({{__name__=~"{METRIC}(_bucket)?",host=~`.*`}})',
+            f"count by (cluster) ({METRIC}_count{{host=~`.*`}})",
+            f'count by (cluster) ({{__name__=~"{METRIC}(_count)?",host=~`.*`}})',
+        ),
+        (
+            f'sum by (fop) (a_le:{METRIC}_bucket:rate5m{{le="+Inf"}}) / a:{METRIC}_sum:rate5m',
+            f"sum by (fop) (histogram_count(a:{METRIC}:rate5m)"
+            f' or a_le:{METRIC}_bucket:rate5m{{le="+Inf"}}) / a:{METRIC}_sum:rate5m',
         ),
     ],
 )
@@ -91,7 +96,12 @@ def test_an_expression_for_both_forms(classic: str, both: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", [f"{METRIC}_count", f"sum by (le) (rate({METRIC}_bucket[5m]))", f"a:{METRIC}_sum"]
+    "expression",
+    [
+        f"{METRIC}_count",
+        f"sum by (le) (rate({METRIC}_bucket[5m]))",
+        f"a_le:{METRIC}_bucket:rate5m",
+    ],
 )
 def test_another_use_of_the_histogram_is_refused(expression: str) -> None:
     with pytest.raises(native.NotUnderstood, match=METRIC):
@@ -321,10 +331,13 @@ OF_LATENCY = {
 }
 
 
-def test_dashboards_find_what_they_ask_for(watching: tuple[Prometheus, threading.Event]) -> None:
+@pytest.mark.parametrize("chosen", [{}, {"host": "native"}], ids=str)
+def test_dashboards_find_what_they_ask_for(
+    watching: tuple[Prometheus, threading.Event], chosen: dict[str, str]
+) -> None:
     found, _ = watching
-    chosen = {"file": "a-b", "client": "192.0.2.1"}
-    asked = list(questions(chosen, "10s", "5s", DASHBOARDS))
+    busiest = {"file": "a-b", "client": "192.0.2.1"}
+    asked = list(questions(busiest | chosen, "10s", "5s", DASHBOARDS))
     assert {(a.dashboard, a.panel) for a in asked} >= OF_LATENCY
     for question in asked:
         # An expression that is wrong raises.

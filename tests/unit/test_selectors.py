@@ -35,6 +35,8 @@ NAMES = [
     "/ünïcode/日本",
 ]
 WITH_BACKTICK = "/`backticks` \" and ' all"
+RECORDED = 1000
+"""What a rule recorded of the volume: another number than the bricks' sum."""
 FILES = {str(uuid.uuid5(uuid.NAMESPACE_URL, path)): path for path in [*NAMES, WITH_BACKTICK]}
 
 
@@ -70,6 +72,13 @@ def samples(now: int) -> Iterator[str]:
     for number, brick in enumerate(NAMES):
         said = f'cluster="c",volume="v",host="h",brick={quoted(brick)}'
         yield f"glupy_brick_up{{{said}}} {number + 1} {now}"
+    for number, brick in enumerate(NAMES):
+        said = f'cluster="c",volume="v",host="h",brick={quoted(brick)},fop="read"'
+        for at in (now - 60, now):
+            count = (number + 1) * (at - now + 60)
+            yield f"glupy_fop_duration_seconds_count{{{said}}} {count} {at}"
+    recorded = "cluster_volume_fop:glupy_fop_duration_seconds_count:rate5m"
+    yield f'{recorded}{{cluster="c",volume="v",fop="read"}} {RECORDED} {now}'
     yield "# EOF\n"
 
 
@@ -161,3 +170,24 @@ def test_a_brick_of_any_name_can_be_chosen(prometheus: Prometheus, brick: str) -
         # That many bricks; as of each another number is "up", the mean tells which they are.
         (row,) = prometheus.ask(asked)
         assert float(row["value"][1]) == sum(NAMES.index(v) + 1 for v in values) / len(values)
+
+
+@pytest.mark.parametrize(
+    ("selected", "fops"),
+    [
+        ({}, RECORDED),
+        ({"volume": "v", "fop": "read"}, RECORDED),
+        ({"brick": regex(NAMES[:1])}, 1),
+        ({"brick": regex(NAMES[:2])}, 1 + 2),
+        ({"host": "h"}, sum(range(1, len(NAMES) + 1))),
+        ({"host": "h", "brick": regex(NAMES[1:2])}, 2),
+        ({"host": "elsewhere"}, 0),
+    ],
+    ids=str,
+)
+def test_the_series_of_bricks_are_asked_for_only_if_some_are_chosen(
+    prometheus: Prometheus, selected: dict[str, str], fops: float
+) -> None:
+    asked = expression("brick", "Operations").replace("$__rate_interval", "61s")
+    found = [float(row["value"][1]) for row in prometheus.ask(chosen(asked, **selected))]
+    assert found == pytest.approx([fops] if fops else [], rel=0.05)

@@ -42,7 +42,7 @@ class Clients(rows.Busiest[Client]):
     name = "clients"
     help = "the busiest clients of each brick"
     families = (*COUNTS.families, CONNECTED, *HEALTH.families)
-    settings = rows.settings(LIMIT, AN_HOUR)
+    settings = rows.settings(quantities.CLIENT, LIMIT, AN_HOUR)
     more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:

@@ -94,7 +94,9 @@ def render() -> str:
         lines += [f"Switched off by `--no-collector.{collector.name}`."]
         for key, setting in collector.settings.items():
             flag = f"--collector.{collector.name}.{key}"
-            lines += [f"`{flag}` (default {setting.default}): {setting.help}."]
+            switch = isinstance(setting.default, bool)
+            default = str(setting.default).lower() if switch else setting.default
+            lines += [f"`{flag}` (default {default}): {setting.help}."]
         if collector.more:
             lines += ["", collector.more]
         lines += ["", *_table(collector.families), ""]

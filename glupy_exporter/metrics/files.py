@@ -49,12 +49,12 @@ _Verdict = Union[bool, File]  # whether a file may be shown, or a file that has 
 
 
 class Files(rows.Busiest[File]):
-    """The busiest files; which they are is decided here, from one scrape to the next."""
+    """The busiest files, chosen anew at each scrape."""
 
     name = "files"
     help = "the busiest files of each brick"
     families = (*COUNTS.families, TOP_CLIENT, *HEALTH.families)
-    settings = rows.settings(LIMIT, AN_HOUR)
+    settings = rows.settings(quantities.FILE, LIMIT, AN_HOUR)
     more = f"{rows.MORE}\n\n{_MORE}"
 
     def __init__(self, options: Options = Options()) -> None:
@@ -92,15 +92,17 @@ class Files(rows.Busiest[File]):
         yield Block(TOP_CLIENT, tops, [1] * len(tops))
 
     def _labels(self, files: Sequence[File], history: rows.History, now: float) -> list[Labels]:
-        """The labels of each file. A new name makes new series, so the budget has to allow it;
-        until then the file keeps the name that it had.
+        """The labels of each file.
+
+        A new name makes new series, so a renamed file keeps its former name until the budget allows
+        the new one.
         """
         known = history.labels  # in the order in which they were last used
         found: list[Labels] = []
         for file in files:
             labels: Labels = (file.gfid, self.privacy.path(file), file.type)
             last = known.pop(file.gfid, labels)
-            # A file that is deleted is about to end, and needs no other name for that.
+            # The series of a deleted file are about to end, and need no other name for that.
             renamed = last != labels and not file.unlinked
             labels = labels if renamed and history.admission.rename(labels, now) else last
             known[file.gfid] = labels

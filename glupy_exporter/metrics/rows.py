@@ -1,4 +1,4 @@
-"""What the collectors of the busiest files and clients share."""
+"""The base of the collectors of the busiest files and clients."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ Table = Union[FileTable, ClientTable]
 _R = TypeVar("_R", File, Client)
 
 LIVES = 3 * 3600.0
-"""Seconds for which a brick that is gone is remembered: Prometheus may keep series as long."""
+"""Seconds for which a brick that is gone is remembered: Prometheus may keep its series as long."""
 
 MORE = """\
 Prometheus keeps a series for hours after its last sample, so every file or client that is exported
-for a moment costs as much as one that stays. Therefore a row has series while all of this holds:
+for a moment costs as much as one that stays. Therefore a row, that is a file or a client, has
+series while all of this holds:
 
 - It lasts: its last fop came at least `lasting` after the fop by which it got its slot.
 - It is among the busiest. There are four orders of the rows that last: by fops, bytes read, bytes
@@ -54,26 +55,26 @@ REASONS = ("flash", "rank", "budget")
 """Why a row has no series: it did not last, others were busier, the budget is used up."""
 
 
-def settings(limit: int, an_hour: int) -> Settings:
-    """The settings of a collector of the busiest rows, with these defaults."""
+def settings(subject: Subject, limit: int, an_hour: int) -> Settings:
+    """The settings of a collector of the busiest files or clients, with these defaults."""
     return {
         "limit": Setting(
             values.whole(1, 10_000),
             limit,
-            "how many rows of a brick have series: in turn the busiest by fops, by bytes read, by "
-            "bytes written and by time",
+            f"how many {subject.rows} of a brick have series: the busiest by fops, by bytes read, "
+            "by bytes written and by time, in turn",
             "N",
         ),
         "lasting": Setting(
             values.duration,
             "30s",
-            "how long a row has to be in use before it gets series",
+            f"how long {subject.row} has to be in use before it gets series",
             "DURATION",
         ),
         "new-per-hour": Setting(
             values.whole(0, 1_000_000),
             an_hour,
-            "how many rows of a brick may get series for the first time in an hour",
+            f"how many {subject.rows} of a brick may get series for the first time in an hour",
             "N",
         ),
     }
@@ -136,8 +137,10 @@ class Health:
         served: Sequence[File] | Sequence[Client],
         unexported: Mapping[str, int],
     ) -> Iterable[Block]:
-        """The rows of a brick, of whose table the rows ``served`` are exported; ``unexported`` has
-        the fops of others by reason.
+        """The health of a brick's table.
+
+        ``served`` are its files or clients that have series. ``unexported`` has the fops of all
+        others by reason.
         """
         yield from self._declared.single(
             brick.segment.health(self._rows), started=brick.about.created
@@ -150,7 +153,7 @@ class Health:
 
 @dataclass
 class History:
-    """What is remembered of a brick."""
+    """A brick as the scrapes before left it."""
 
     admission: Admission
     seen: float = 0.0
@@ -174,7 +177,7 @@ class Busiest(Collector, Generic[_R]):
         self._histories: dict[tuple[str, str], History] = {}
 
     def history(self, brick: OpenBrick, now: float) -> History:
-        """What is remembered of the brick; ``now`` is in seconds on a monotonic clock."""
+        """The history of the brick; ``now`` is in seconds on a monotonic clock."""
         lives = {key: each for key, each in self._histories.items() if now - each.seen <= LIVES}
         self._histories = lives
         history = lives.get(brick.key)

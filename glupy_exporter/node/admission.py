@@ -1,8 +1,8 @@
 """Decides which of a brick's busiest rows get series, so that churn costs Prometheus little.
 
-Prometheus keeps a series in memory for up to three hours after its last sample. So what costs is
-not how many rows are exported at a time, but how many different ones within hours. A row has to
-last before it gets series, and a budget bounds how many get series for the first time.
+Prometheus keeps a series in memory for up to three hours after its last sample. So the cost depends
+on the number of different rows that are exported within hours, not on the number at one time. A row
+has to last before it gets series, and a budget bounds how many rows get series for the first time.
 docs/scale.md has the arithmetic.
 """
 
@@ -12,29 +12,30 @@ from collections.abc import Collection, Hashable, Sequence, Set
 from typing import NamedTuple
 
 KEEP = 300.0
-"""Seconds for which a row keeps its series after it was last at work, so that rate() has its
-samples and series do not flap."""
+"""Seconds for which a row keeps its series after its last fop, so that rate() has its samples and
+series do not come and go."""
 
 YIELD = 60.0
-"""Seconds after which such a row makes room for another one, if there is no other room."""
+"""Seconds after it was last among the busiest at which a row makes room for another one."""
 
 SAVED_HOURS = 2.0
-"""So many hours' worth of the budget can be saved up."""
+"""The hours whose budget can be saved up."""
 
 RESERVE = 1 / 3
-"""The share of that which is kept for candidates that are sure."""
+"""The share of the savings that is kept for sure candidates."""
 
 SURE = 10.0
-"""A candidate is sure if it has lasted this many times as long as it has to, and is among the
-busier half."""
+"""A candidate is sure if it has lasted this many times as long as required, and is among the busier
+half."""
 
 
 class Budget:
-    """How many identities get series for the first time: ``an_hour``, saved up for SAVED_HOURS.
+    """Bounds how many identities get series for the first time: ``an_hour``, saved up for
+    SAVED_HOURS.
 
-    There is room for ``at_once`` more at the start. Identities that had series of late are free:
-    the ``at_once`` ones last seen are remembered, half as many again. In any window of ``h`` hours
-    at most ``at_once + an_hour * (SAVED_HOURS + h)`` identities are paid for.
+    At the start ``at_once`` more may. Identities that had series of late are free: the last
+    ``1.5 * at_once`` of them are remembered. In any ``h`` hours at most
+    ``at_once + an_hour * (SAVED_HOURS + h)`` identities are paid for.
 
     Times are in seconds on a monotonic clock, and do not go back.
     """
@@ -73,13 +74,14 @@ class Candidate(NamedTuple):
 
     identity: Hashable
     lasted: float
-    """Seconds from its first fop to its last one."""
+    """Seconds from the fop by which it got its slot to its last fop."""
 
 
 class Admission:
-    """Which rows of one brick's table have series: at most ``limit``, ``an_hour`` new ones.
+    """Chooses the rows of one brick's table that have series.
 
-    ``lasting`` is in seconds: what a candidate has lasted at least.
+    At most ``limit`` have series at a time, and ``an_hour`` get them for the first time. Every
+    candidate has lasted ``lasting`` seconds or more.
     """
 
     def __init__(self, limit: int, an_hour: float, lasting: float, now: float) -> None:
@@ -145,12 +147,13 @@ class Admission:
         return self._budget.spend(labels, now, sure=False)
 
     def note(self, labels: Hashable, now: float) -> bool:
-        """Whether a row that has series may have one more that tells something of it, which has
-        these labels; such series have a budget of their own.
+        """Whether a row that has series may have an info series with these labels.
+
+        Such series have a budget of their own.
         """
         return self._notes.spend(labels, now)
 
     def _least_recent(self, now: float) -> Hashable | None:
-        """The identity that was busy longest ago, if it makes room."""
+        """The identity whose last time among the busiest is longest ago; None if it need not go."""
         identity = min(self._served, key=self._served.__getitem__)
         return identity if now - self._served[identity] > YIELD else None

@@ -16,7 +16,7 @@ _PATH_MAX = 4096 // 4  # bytes of a directory's path, so that paths below it fit
 _SLOW_MAX = 24 * 3_600_000  # a day; the most that a threshold may be
 
 _SWITCH = ("on", "off", "yes", "no", "true", "false", "enable", "disable", "1", "0")
-"""What GlusterFS takes for a truth value, in upper or lower case."""
+"""The words that GlusterFS takes for a truth value, in upper or lower case."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """What a value has to be, in words."""
+        """The condition on a value, in words."""
         return {
             "switch": "on or off",
             "choice": " or ".join(self.choices),
@@ -54,7 +54,7 @@ class Option:
     @property
     def description(self) -> str:
         """The help, and what a change of the option does."""
-        change = "A change starts all counters anew." if self.anew else "A change takes no restart."
+        change = "A change starts all counters anew." if self.anew else "A change needs no restart."
         return f"{self.help} {change}"
 
     def takes(self, value: str) -> bool:
@@ -119,7 +119,7 @@ OPTIONS = (
             f"slow-{each}",
             "number",
             default,
-            f"Milliseconds from which on {which} is slow and recorded; 0: never.",
+            f"Milliseconds from which {which} counts as slow and is recorded; 0: never.",
             0,
             _SLOW_MAX,
         )
@@ -134,7 +134,7 @@ OPTIONS = (
         "sample",
         "number",
         "1024",
-        "One fop in so many is recorded at random; 0: none.",
+        "One fop in this many is recorded, at random; 0: none.",
         0,
         999_999_999,
     ),

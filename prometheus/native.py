@@ -91,7 +91,7 @@ def _end_of_call(text: str, start: int) -> int:
 
 
 def _parts(text: str) -> str:
-    """What is left beside quantiles: rates of the count and the sum, and numbers of series."""
+    """Expressions without quantiles: rates of the count and the sum, and numbers of series."""
 
     def both(found: re.Match[str]) -> str:
         _, function, part, series = found.groups()

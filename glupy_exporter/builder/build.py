@@ -146,7 +146,7 @@ def has_spinlock(gluster: GlusterFS) -> bool:
 
 
 def stamp(version: str) -> str:
-    """What identifies a built translator; ``xlator install`` and ``status`` look for it."""
+    """The mark of a built translator, for which ``xlator install`` and ``status`` look."""
     content = {
         "xlator_version": __version__,
         "glusterfs_version": version,

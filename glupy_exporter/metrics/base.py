@@ -36,7 +36,7 @@ class Collector:
     name: ClassVar[str]
     help: ClassVar[str]
     families: tuple[Family, ...]
-    """What it may serve; a setting may change the buckets of its histograms."""
+    """The families that it may serve; a setting may change the buckets of its histograms."""
     more: ClassVar[str] = ""
     """Further text for docs/metrics.md."""
     settings: ClassVar[Settings] = {}

@@ -1,4 +1,4 @@
-"""What the disks of this node's bricks tell: quotas, entries in split-brain and thin pools."""
+"""The facts from the disks of this node's bricks: quotas, entries in split-brain, thin pools."""
 
 from __future__ import annotations
 

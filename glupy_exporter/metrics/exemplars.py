@@ -1,4 +1,4 @@
-"""Examples of fops for the buckets of a latency histogram: which file, of which client."""
+"""Finds an example of a fop, with file and client, for each bucket of a latency histogram."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from glupy_exporter.segment import recorder
 from glupy_exporter.segment.recorder import Fop
 
 CHARACTERS_MAX = 128
-"""What OpenMetrics allows for all names and values of an exemplar's labels."""
+"""The most characters that OpenMetrics allows for the labels of an exemplar, names and values."""
 
-_RECORDS = 256  # of each ring that a scrape looks at, as it must be quick: the latest
+_RECORDS = 256  # the latest of each ring: a scrape has no time for more
 
 
 class _Known:
-    """What was learned of a brick so far."""
+    """The exemplars of a brick so far."""
 
     def __init__(self) -> None:
         self.positions: dict[str, int] = {}
@@ -41,7 +41,7 @@ class Exemplars:
     def of(self, brick: OpenBrick) -> dict[str, dict[int, Exemplar]]:
         """The latest exemplar of each bucket that has one, by fop and index of the bucket.
 
-        There is none of a file that may not be shown.
+        Fops on files that may not be shown are left out.
 
         Raises:
             SegmentError: the segment cannot be read.

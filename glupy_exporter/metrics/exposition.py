@@ -82,7 +82,7 @@ def _template(family: Family, created: bool) -> str:
 def _numbers(
     values: Iterable[Value], places: Sequence[int], exemplars: bool
 ) -> Iterator[tuple[float | str, ...]]:
-    """What is in the lines of each histogram; ``places`` are those of its classic buckets."""
+    """The numbers in the lines of each histogram; ``places`` are those of its classic buckets."""
     for value in values:
         assert isinstance(value, Histogram)
         counts = list(accumulate(value.buckets))
@@ -94,7 +94,7 @@ def _numbers(
 
 
 def _exemplar(exemplar: Exemplar) -> str:
-    """What follows the count of a bucket in OpenMetrics."""
+    """The exemplar that follows the count of a bucket in OpenMetrics."""
     pairs = ",".join(f'{name}="{_escape(value, quotes=True)}"' for name, value in exemplar.labels)
     return f"# {{{pairs}}} {exemplar.value} {exemplar.timestamp}"
 

@@ -1,4 +1,4 @@
-"""What the translator's maintenance thread learns beside the fops: file system, index, process."""
+"""The facts that the translator's maintenance thread learns: file system, index, process."""
 
 from __future__ import annotations
 

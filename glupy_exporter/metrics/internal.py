@@ -1,4 +1,4 @@
-"""What GlusterFS's own clients do on a brick: self-heal, rebalance and the like."""
+"""The work of GlusterFS's own clients on a brick: self-heal, rebalance and others."""
 
 from __future__ import annotations
 

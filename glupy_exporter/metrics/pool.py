@@ -13,7 +13,7 @@ from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.family import Exposed, Family, Labels, Value
 from glupy_exporter.node.labels import fitting
 from glupy_exporter.node.nodestate import BEFRIENDED, NodeState
-from glupy_exporter.node.reachability import Probe
+from glupy_exporter.node.reachability import Reachability
 from glupy_exporter.values import Setting, Settings
 
 NODES = Family(
@@ -70,7 +70,7 @@ class Pool(Collector):
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._probe = Probe() if self.setting("reachability") else None
+        self._reachability = Reachability() if self.setting("reachability") else None
 
     def node(self, state: NodeState | None) -> Iterable[Exposed | Metric]:
         """The families of the pool."""
@@ -79,9 +79,9 @@ class Pool(Collector):
         yield Exposed.of_node(NODES, {(): state.nodes})
         states = {BEFRIENDED: 0, **Counter(peer.state for peer in state.peers)}
         yield Exposed.of_node(PEERS, {(each,): number for each, number in states.items()})
-        if self._probe:
+        if self._reachability:
             names = [peer.name for peer in state.peers]
-            reached = self._probe.reached(names)
+            reached = self._reachability.reached(names)
             found: dict[Labels, Value] = {(fitting(name),): int(up) for name, up in reached.items()}
             yield Exposed.of_node(REACHABLE, found)
         unsettled = [peer for peer in state.peers if peer.state != BEFRIENDED]

@@ -1,4 +1,4 @@
-"""What probes have counted, and how they do."""
+"""The metrics that probes have made, and the health of the probes."""
 
 from __future__ import annotations
 

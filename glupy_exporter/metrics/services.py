@@ -1,5 +1,4 @@
-"""What GlusterFS does on this node beside serving bricks: daemons, rebalances, snapshots and
-geo-replication."""
+"""GlusterFS's daemons on this node, rebalances, snapshots and geo-replication."""
 
 from __future__ import annotations
 

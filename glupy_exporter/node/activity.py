@@ -1,4 +1,4 @@
-"""What files and clients have in common: totals, and merging rows of one file or client."""
+"""Totals of files and clients, and the merging of rows of one file or client."""
 
 from __future__ import annotations
 

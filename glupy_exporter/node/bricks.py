@@ -43,7 +43,7 @@ class OpenBrick:
 
     segment: Segment
     about: Brick
-    """What the segment says of the brick."""
+    """The brick as its segment describes it."""
     siblings: list[OpenBrick] = field(default_factory=list, compare=False, repr=False)
     """The other bricks of its volume that run on this node."""
 

@@ -1,11 +1,11 @@
-"""The state file: what glusterd and the node's own disks have on record of this node.
+"""The state file: the state of this node by glusterd's files and the bricks' disks.
 
 `state` runs as root and writes the file once a minute for the exporter. If the file is missing, old
 or malformed, the exporter judges bricks by their segments alone.
 
 Version 1 of the file, which `discover --state` of the previous release wrote, had the time and the
-first three fields of a volume. Their names and meanings are the same in version 2, so each release
-reads the file of the other; what version 1 lacks has its default here.
+first three fields of a volume. Version 2 has these under the same names and with the same meanings,
+so each release reads the file of the other. Fields that version 1 lacks get their defaults.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _EXPENDABLE = ("quotas", "blames", "peers", "geo_replication")
 GROUP = "gluster"
 """The group that may read the file, as it may the segments (GLUPY_READERS in core/glupy.h)."""
 MODE = 0o640
-"""Of the file: paths in it are nobody's business but that of group gluster."""
+"""The mode of the file: only root and the group may read the paths in it."""
 
 _NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
 _UNFIT = re.compile("[\0\ud800-\udfff]")  # in labels: NUL, and halves of characters
@@ -66,8 +66,8 @@ OPTIONS = {
     "self_heal": "cluster.self-heal-daemon",
     "brick_multiplex": "cluster.brick-multiplex",
 }
-"""The options of a volume, or of the pool, that are in the state, by their labels. glusterd's file
-of a volume also has passwords, and the names of those who may mount it; they never are."""
+"""The options of a volume, or of the pool, that are in the state, by their labels. Others stay out:
+glusterd's file of a volume also has passwords, and the names of the hosts that may mount it."""
 
 BEFRIENDED = "befriended"
 """The state of a peer with which all is well."""
@@ -110,7 +110,7 @@ class Volume(NamedTuple):
     disperse: int = 0
     redundancy: int = 0
     quorum: int = 0
-    """Bricks of a set that have to run so that files of the set can be written."""
+    """Bricks of a set that have to run so that clients can use the set."""
     options: Mapping[str, str] = {}
     """By the labels of :data:`OPTIONS`; empty if it was not set. No other option is in here."""
     here: tuple[Brick, ...] = ()
@@ -178,13 +178,13 @@ class Snapshots(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """What geo-replication does for one brick of this node."""
+    """The geo-replication worker of one brick of this node."""
 
     brick: str
     status: str
     crawl: str = ""
     synced: float = 0.0
-    """Up to when changes are on the secondary, in seconds since the epoch; 0 if unknown."""
+    """Time up to which changes are on the secondary, in seconds since the epoch; 0 if unknown."""
     entry: int = 0
     data: int = 0
     meta: int = 0
@@ -251,7 +251,7 @@ class ThinPool(NamedTuple):
 
 
 class NodeState(NamedTuple):
-    """What was on record at one time."""
+    """The state of a node at one time."""
 
     time: float
     """Seconds since the epoch, taken before the record was read."""
@@ -301,7 +301,7 @@ class NodeState(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What the state file tells now."""
+    """The state in the state file."""
 
     state: NodeState | None
     """None if there is no state, or it is too old or from the future."""
@@ -342,12 +342,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
+# The state in each file, with the marks by which a new file is noticed: it changes once a minute.
 _seen: dict[Path, tuple[tuple[int, ...], NodeState | None]] = {}
-# The state that a file held, and the marks of that file: it changes once a minute.
 
 
 def look(path: Path) -> Known:
-    """What the state file tells now; parsed only if it was replaced since the last look."""
+    """The state in the state file. Parses the file only if it was replaced since the last look."""
     try:
         with open(path, "rb", opener=_opened) as file:
             status = os.fstat(file.fileno())

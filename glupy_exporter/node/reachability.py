@@ -1,4 +1,4 @@
-"""Whether the peers' glusterd can be reached, tried in the background."""
+"""Tries in the background whether the peers' glusterd can be reached."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ PORT = 24007
 EVERY = 60.0
 """Seconds between two rounds."""
 SECONDS = 3.0
-"""How long one connection may take, and how long one look-up of a name may be waited for."""
+"""The time limit of one connection."""
 AT_ONCE = 8
-"""How many peers are tried at a time."""
+"""The number of peers that are tried at a time."""
 
 
-class Probe:
+class Reachability:
     """Tries to connect to peers, at most once in :data:`EVERY` seconds and only if asked.
 
-    Whoever asks gets what is known and never waits. A round runs in threads of its own, which end
-    with it. If a look-up of a name hangs, the round hangs with it, no other one begins, and after
-    some time nothing is known any more.
+    A caller never waits: it gets the results of the last round. A round runs in threads of its own.
+    If the look-up of a name hangs, the round hangs, no other round begins, and the results expire.
     """
 
     def __init__(self, port: int = PORT) -> None:

@@ -27,7 +27,7 @@ Lasted = Callable[[Sequence[int]], Sequence[bool]]
 
 @dataclass
 class _State:
-    """What is remembered of one brick's table; times are those passed to ``select``.
+    """The memory of one brick's table; times are those passed to ``select``.
 
     Scores do not decay. Instead, a later addition weighs more (Cormode et al.: Forward Decay,
     2009), so a row that was idle since the last scrape costs nothing.

@@ -69,7 +69,7 @@ class Brick:
 
 @dataclass(frozen=True)
 class Volume:
-    """What ``gluster volume info`` says."""
+    """A volume as ``gluster volume info`` shows it."""
 
     name: str
     kind: str
@@ -109,7 +109,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Status:
-    """What ``gluster volume status`` says of a started volume."""
+    """A started volume as ``gluster volume status`` shows it."""
 
     bricks: Mapping[str, Process]
     """By ``HOST:PATH``; a brick of a node that does not answer is missing."""

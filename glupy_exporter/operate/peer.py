@@ -277,7 +277,7 @@ def holding(bricks: Sequence[gluster.Brick]) -> bool:
 
 
 def nodes() -> dict[str, Node]:
-    """What every connected node of the pool answers, by UUID.
+    """The answers of all connected nodes of the pool, by UUID.
 
     Raises:
         NoScriptError: a node has no peer script.
@@ -287,6 +287,6 @@ def nodes() -> dict[str, Node]:
 
 
 def this_node() -> dict[str, Node]:
-    """What this node answers, asked without glusterd; empty where GlusterFS is not installed."""
+    """The answer of this node, asked without glusterd; empty where GlusterFS is not installed."""
     done = commands.run(["/bin/sh", "-s"], 60, given=SCRIPT)
     return parse(gluster.lines(done.stdout))

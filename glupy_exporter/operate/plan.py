@@ -29,7 +29,7 @@ _RELEASE = re.compile(r"\d{1,9}", re.ASCII)
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``enable``, ``restart`` or ``disable`` will do to one volume."""
+    """The steps of ``enable``, ``restart`` or ``disable`` on one volume."""
 
     volume: Volume
     command: str
@@ -290,7 +290,7 @@ def _restarting(
 
 
 def to_enable(name: str) -> Plan:
-    """What enabling the volume ``name`` takes.
+    """The plan that enables the volume ``name``.
 
     Bricks that run the translator already are left alone. An `enable` that was interrupted leaves
     the option set and some bricks without the translator; `volume reset` leaves bricks that run it
@@ -316,7 +316,7 @@ def to_enable(name: str) -> Plan:
 
 
 def to_restart(name: str) -> Plan:
-    """What it takes to have all bricks of the volume ``name`` run the installed translator.
+    """The plan by which all bricks of the volume ``name`` run the installed translator.
 
     Raises:
         UserError: no such volume, it is not enabled or not started, a node that holds one of its
@@ -347,7 +347,7 @@ def to_restart(name: str) -> Plan:
 
 
 def to_disable(name: str) -> Plan:
-    """What disabling the volume ``name`` takes.
+    """The plan that disables the volume ``name``.
 
     Raises:
         UserError: no such volume, it is not enabled, a node that holds one of its bricks is not

@@ -166,7 +166,7 @@ def _offline(owner: Volume, brick: Brick, pool: _Pool) -> str:
 
 
 def _note(owner: Volume, wanted: bool, in_volfile: bool | None, loaded: bool | None) -> str:
-    """What is wrong with a brick that runs and what to do, or nothing."""
+    """The fault of a running brick and its remedy; empty if there is none."""
     ignores = "brick ignores changed options"
     if not wanted:
         if not loaded:

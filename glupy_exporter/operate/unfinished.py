@@ -42,7 +42,7 @@ _GONE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Work:
-    """What a command has to bring back."""
+    """The bricks or the volume that a command has to bring back."""
 
     volume: str
     command: str
@@ -62,7 +62,7 @@ class Work:
 
     @property
     def what(self) -> str:
-        """What is brought back, in words."""
+        """The thing to bring back, in words."""
         return str(self.brick) if self.brick else f"volume {self.volume}"
 
 

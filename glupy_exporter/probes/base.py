@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 ROWS_MAX = 1000
-"""The most rows of a family. A row beyond takes the place of the one with the lowest value."""
+"""The most rows of a family. A further row takes the place of the one with the lowest value."""
 
 PREFIX = "glupy_probe_"
-"""What the names of all families of probes begin with in /metrics."""
+"""The beginning of the names of all families of probes in /metrics."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 class Record(Protocol):
-    """A fop that came back, as a probe gets it. Strings are empty where a fact is not known."""
+    """A fop that came back, as a probe gets it. A text is empty if its fact is not known."""
 
     @property
     def time(self) -> float:
@@ -79,6 +79,10 @@ class Record(Protocol):
     @property
     def size(self) -> int:
         """The bytes of data that it moves."""
+
+    @property
+    def cause(self) -> str:
+        """Why it was recorded: ``slow``, ``sampled`` or ``traced``, or several of these."""
 
 
 class _Family:

@@ -1,4 +1,4 @@
-"""The process of one probe: gives it records, and tells the exporter what it has counted.
+"""The process of one probe: gives it records, and sends the exporter its counts.
 
 The exporter writes one line of JSON to standard input (:class:`Task`), and closes it to end the
 process. Each second the process reads the rings of this node's bricks, and answers with one line
@@ -49,7 +49,7 @@ _NICE = 10
 
 @dataclass(frozen=True)
 class Task:
-    """What a process has to do."""
+    """The task of a process."""
 
     probe: str
     """The file."""
@@ -62,7 +62,7 @@ class Task:
 
 @dataclass
 class Answer:
-    """What a process has done since it began."""
+    """The work of a process since it began."""
 
     records: int = 0
     """Records that the probe got."""
@@ -94,9 +94,9 @@ class Feeder:
         self._positions: dict[tuple[str, str, float, str], int] = {}
 
     def look(self) -> None:
-        """Give the probe what has come since the last look, as far as its share of time goes.
+        """Give the probe the records since the last look, while its share of processor time lasts.
 
-        The first look only finds out where the rings are.
+        The first look only finds the positions of the rings.
         """
         budget = SHARE * INTERVAL
         batch: list[Recorded] = []

@@ -1,4 +1,4 @@
-"""Keeps a process for each probe, and has what they have counted at hand for a scrape."""
+"""Keeps a process for each probe, and their last answers for a scrape."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ FAMILIES_MAX = 100
 """The most families of a probe."""
 
 EXITS = ("timeout", "killed", "error", "answer")
-"""Why a process ended: a call took too long, a signal, an error, or an answer that makes no sense.
-"""
+"""The reasons why a process ended: a call took too long, a signal, an error, or a bad answer."""
 
 _GRACE = 1.0  # seconds in which processes may end by themselves
 _ANSWER_MAX = 4 << 20  # bytes of a line
@@ -43,13 +42,13 @@ _COMMAND = (sys.executable, "-m", child.__name__)
 
 @dataclass(frozen=True)
 class Status:
-    """How a probe does."""
+    """The state and the counters of a probe."""
 
     name: str
     """The name of its file, without ``.py``."""
     up: bool
     answer: Answer
-    """What its process has done so far; all zero while there is none."""
+    """The counters of its process; all zero while there is none."""
     exits: dict[str, int]
     """Ends of its process, by :data:`EXITS`."""
 
@@ -70,7 +69,7 @@ class _Probe:
         self._thread.start()
 
     def status(self) -> Status:
-        """How it does."""
+        """The state and the counters of the probe."""
         with self._lock:
             up = time.monotonic() - self._answered < SILENCE
             exits = {reason: self._exits[reason] for reason in EXITS}
@@ -225,7 +224,7 @@ class Runner:
         ]
 
     def statuses(self) -> Sequence[Status]:
-        """How each probe does; waits for nothing."""
+        """The state and the counters of each probe; waits for nothing."""
         return [probe.status() for probe in self._probes]
 
     def stop(self) -> None:

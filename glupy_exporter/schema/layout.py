@@ -251,7 +251,7 @@ class Numbers(ctypes.Structure):
 
 
 class Facts(ctypes.Structure):
-    """What the maintenance thread last learned; :data:`UNKNOWN` is what it could not learn."""
+    """The facts that the maintenance thread last learned; :data:`UNKNOWN` for those not learned."""
 
     _fields_ = _fields(FACTS)
 
@@ -291,13 +291,13 @@ class FopErrors(ctypes.Structure):
 
 
 class Activity(ctypes.Structure):
-    """What one kind of GlusterFS's own clients did."""
+    """The counters of one kind of GlusterFS's own clients."""
 
     _fields_ = _fields(ACTIVITY)
 
 
 class Counters(ctypes.Structure):
-    """What one client did, or what was done to one file. Times are monotonic nanoseconds."""
+    """The counters of one client or file. Times are monotonic nanoseconds."""
 
     _fields_ = _lines(COUNTERS)
 
@@ -437,7 +437,7 @@ class Control(ctypes.Structure):
 
 
 class Tracer(ctypes.Structure):
-    """What one tracer wants to see. Root writes it."""
+    """The filters and the heartbeat of one tracer. Root writes them."""
 
     _fields_ = [
         ("heartbeat", _u64),  # monotonic; the trace ends TRACER_LEASE later

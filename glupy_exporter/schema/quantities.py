@@ -264,7 +264,7 @@ FACTS = (
     Quantity("filesystem_id", unknown=UNKNOWN),  # tells the file systems of a node apart
     Quantity("filesystem_device", unknown=UNKNOWN),  # its st_dev
 )
-"""What the maintenance thread learns beside the fops. It writes all facts at once."""
+"""The facts that the maintenance thread learns. It writes all of them at once."""
 
 ACTIVITY = (
     Quantity(
@@ -362,7 +362,7 @@ class Subject:
     """The words for what a table has numbers of."""
 
     name: str
-    """What the names of its metrics have after ``glupy_``."""
+    """The part of its metrics' names that follows ``glupy_``."""
     row: str
     """In the singular, with an article."""
     rows: str

@@ -1,9 +1,9 @@
-"""Has a brick record the fops that pass a filter, for as long as somebody reads them.
+"""Has a brick record the fops that pass filters, as long as somebody reads them.
 
-A tracer is one of the few slots of a segment. Whoever wants to trace takes a free one, writes
-filters and a heartbeat into it, and switches it on; the brick then puts fops that pass into the
-ring ``recorder.TRACE``. If the heartbeat is not renewed in time, the brick ends the trace. Only
-root may write to a segment. A lock (flock) on the segment keeps tracers apart while they choose.
+A segment has a few slots for tracers. A tracer takes a free slot, writes filters and a heartbeat
+into it, and switches it on. Then the brick puts the fops that pass into the ring
+``recorder.TRACE``. If the heartbeat is not renewed in time, the brick ends the trace. Only root may
+write to a segment. A lock (flock) on the segment keeps tracers apart while they choose a slot.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ControlError(Exception):
 
 @dataclass(frozen=True)
 class Filters:
-    """What a fop has to be to pass. The brick applies them all."""
+    """The filters of a trace, which the brick applies. A fop has to pass all of them."""
 
     fops: Collection[int] | None = None
     """Indices of fops; None: all."""

@@ -282,7 +282,7 @@ class Segment:
         return result
 
     def internal(self) -> dict[str, Counts]:
-        """What GlusterFS's own clients did, keyed by :data:`layout.ORIGINS`; only active ones."""
+        """The counters of GlusterFS's own clients, by :data:`layout.ORIGINS`; only active ones."""
         result = {}
         copied, size = bytes(self.elements("internal")), ctypes.sizeof(layout.Activity)
         for origin, start in zip(layout.ORIGINS, range(0, len(copied), size)):
@@ -340,7 +340,7 @@ class Segment:
         return recorder.held_locks(self) if counting and self._locked() else []
 
     def recorder_health(self) -> dict[str, int]:
-        """What the recorder lost, by name; empty where the segment has no recorder.
+        """The counters of the recorder, by name; empty where the segment has no recorder.
 
         ``slow_recorded``, ``trace_recorded``: records so far; ``slow_dropped``, ``trace_dropped``:
         those of them that could not be written; ``unlisted_fops``, ``unlisted_locks``: fops and

@@ -43,7 +43,7 @@ class Fop(NamedTuple):
     ended: int
     """Nanoseconds on the monotonic clock; :meth:`Segment.realtime` turns it into wall time."""
     ns: int
-    """How long it took."""
+    """Nanoseconds that it took."""
     fop: int
     """Index into :meth:`Segment.fop_names`."""
     errno: int
@@ -72,7 +72,7 @@ class Fop(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a ring held."""
+    """The records that were read of a ring."""
 
     fops: list[Fop]
     next: int

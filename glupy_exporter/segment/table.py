@@ -30,7 +30,7 @@ def _words(field: str, structure: type[ctypes.Structure] = layout.Counters) -> s
 
 
 def _place(quantity: Quantity, words: slice) -> slice | int | None:
-    """What indexes a quantity in a slot's counters; None if it is a single word and missing."""
+    """The index of a quantity in a slot's counters; None if it is a single word and missing."""
     if quantity.parts:
         return words
     return words.start if words.stop else None
@@ -80,7 +80,7 @@ class Tables(Protocol):
 
 @dataclass(frozen=True)
 class Kind(Generic[_I, _R]):
-    """What the rows of a table are: files or clients."""
+    """The kind of a table's rows: files or clients."""
 
     rows: str
     """The beginning of their tables' names in the layout."""

@@ -1,1 +1,1 @@
-"""What root's timer learns about a node from files and /proc, for the exporter's state file."""
+"""Learns the state of a node from files and /proc. Root's timer writes it for the exporter."""

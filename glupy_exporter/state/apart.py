@@ -1,8 +1,8 @@
 """Asks disks and programs that may never answer, each in a process of its own.
 
-A process that waits for a disk cannot be ended, and a thread that does keeps its process from
-ending. So each question is put by a child. If it does not answer in time it is killed and left
-behind; as long as it stays, it holds a lock, and nobody puts the question again.
+No signal ends a process that waits for a hung disk, and a thread that waits keeps its process from
+ending. So a child puts each question. A child that does not answer in time is killed and left
+behind. It holds a lock until it ends, and meanwhile nobody puts its question again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 AT_ONCE = 8
-"""How many children there are at a time."""
+"""The most children at a time."""
 MAX_ANSWER = 2**20
 """The most bytes of an answer."""
 
 
 class Answers(NamedTuple):
-    """What came of the questions."""
+    """The answers, and the questions without one."""
 
     found: dict[str, Any]
     """The answers by question, as JSON has them."""
@@ -115,7 +115,7 @@ def _locked(directory: Path, name: str) -> int:
 
 
 def _answer(question: Question, pipe: int) -> NoReturn:
-    """What the child does: it writes the answer, and never returns to the caller's code."""
+    """Put the question and write the answer. Runs in the child, and never returns to its caller."""
     try:
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):  # whoever reads the parent's output must not wait for a child

@@ -88,7 +88,7 @@ def _put(path: Path, content: bytes, mode: int) -> None:
 
 
 def discover(args: argparse.Namespace) -> int:
-    """What ``state`` was called in the previous release, with other names for its flags."""
+    """Run ``state`` by its former name, with the former names of its flags."""
     args.targets, args.file = args.file or _STANDARD_OUTPUT, args.state
     return state(args)
 

@@ -1,4 +1,4 @@
-"""What the disks of this node's bricks tell, each asked for a bounded time."""
+"""Asks the disk of each brick of this node, for a bounded time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Where = tuple[str, Brick]
 
 
 class Found(NamedTuple):
-    """What was learned, and by part why something is missing."""
+    """The facts from the disks, and the reason for each part that is incomplete."""
 
     quotas: tuple[Quota, ...]
     blames: tuple[Blame, ...]

@@ -26,7 +26,7 @@ Volumes = Mapping[str, Optional[Volume]]
 def learn(
     directory: Path | None = None, run: Path | None = None, locks: Path | None = None
 ) -> NodeState:
-    """What is on record now. Nothing here waits for glusterd or a peer, nor long for a disk.
+    """The state of this node now. Nothing here waits for glusterd or a peer, nor long for a disk.
 
     ``directory`` and ``run`` are glusterd's own if not given. ``locks`` is a directory for locks,
     by which one run knows what the runs before it still wait for.

@@ -1,4 +1,4 @@
-"""What a brick's disk tells: directories with a quota, and entries that blame other replicas.
+"""Reads a brick's disk: directories with a quota, and entries that blame other replicas.
 
 All of it is read through ``.glusterfs`` of the brick, from extended attributes that only root sees.
 A function here runs in a child of its own (apart.py), as the disk may hang.
@@ -27,7 +27,7 @@ SETTLED = 600.0
 _QUOTA = "trusted.glusterfs.quota."
 _AFR = "trusted.afr."
 KINDS = ("data", "metadata", "entry")
-"""What AFR counts apart, in this order (afr_transaction_type)."""
+"""The kinds of changes that AFR counts, in this order (afr_transaction_type)."""
 
 _ROOT = str(uuid.UUID(int=1))
 _GFID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -37,7 +37,7 @@ _DEPTH = 128  # of directories, beyond which a quota's path is not looked up
 
 
 class Quota(NamedTuple):
-    """What a brick has of one directory with a quota; -1 for a limit that is not set."""
+    """A directory with a quota as one brick has it; -1 for a limit that is not set."""
 
     gfid: str
     path: str

@@ -38,7 +38,7 @@ class Process(NamedTuple):
 
 
 class Use(NamedTuple):
-    """What a process has used."""
+    """The processor time and memory of a process."""
 
     cpu: float
     """Seconds of processor time."""
@@ -86,12 +86,12 @@ def _depth(pid: str) -> int:
         lines = (PROC / pid / "status").read_bytes().splitlines()
     except OSError:
         return 0
-    # The link ns/pid would tell as well, but only to who has all rights that the process has.
+    # The link ns/pid would tell as well, but the reader needs all capabilities of the process.
     return next((len(line.split()) for line in lines if line.startswith(b"NSpid:")), 0)
 
 
 def use(process: Process) -> Use | None:
-    """What a process has used; None if it has ended."""
+    """The processor time and memory of a process; None if it has ended."""
     try:
         text = (PROC / str(process.pid) / "stat").read_bytes()
         uptime = float((PROC / "uptime").read_text().split()[0])

@@ -1,4 +1,4 @@
-"""What the last rebalance of each volume did on this node."""
+"""The last rebalance of each volume on this node."""
 
 from __future__ import annotations
 

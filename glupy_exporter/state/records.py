@@ -1,4 +1,4 @@
-"""What glusterd has on record, read once for all that looks at it."""
+"""Reads glusterd's records once for all parts of the state."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _device(path: bytes, mounts: Mapping[bytes, str]) -> str:
 
 
 def ask() -> Any:
-    """What `lvs` says of thin pools and their volumes; it takes no lock of glusterd.
+    """The thin pools and their volumes by `lvs`, which takes no lock of glusterd.
 
     Raises:
         OSError: it cannot be started.

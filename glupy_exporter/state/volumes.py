@@ -129,11 +129,11 @@ def _here(volume: Volume, own: Mapping[int, Mapping[str, str]], run: Path) -> tu
 
 
 def quorum(volume: Volume, info: Mapping[str, str]) -> int:
-    """How many bricks of a set have to run so that files of the set can be written.
+    """The number of bricks of a set that have to run so that clients can use the set.
 
-    By AFR's quorum of clients (afr-common.c, fix_quorum_options in afr.c) and EC's (ec_t.fragments,
-    disperse.quorum-count). Where a set of an even number of bricks needs half of them, its first
-    brick also has to be one of these; that is not looked at.
+    The source are AFR's client quorum (afr-common.c, fix_quorum_options in afr.c) and EC's
+    (ec_t.fragments, disperse.quorum-count). If a set with an even number of bricks needs half of
+    them, AFR also wants its first brick among these; this number does not tell that.
     """
     if volume.disperse:
         least = volume.disperse - volume.redundancy

@@ -112,12 +112,12 @@ class _Slot(Generic[_E]):
 
 
 _Slots = dict[tuple[int, int], _Slot[_E]]
-"""What was read of a table's slots, by slot and tag."""
+"""The records that were read of a table's slots, by slot and tag."""
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What one look has read of one brick."""
+    """The tables of one brick as one look read them."""
 
     written_by: tuple[int, float]
     """The brick's pid, and when its segment was made: they differ if the brick was restarted."""
@@ -290,7 +290,7 @@ _RATED = tuple(
 
 
 class _Done:
-    """What one file or client did between two looks, summed over its slots."""
+    """The work of one file or client between two looks, summed over its slots."""
 
     def __init__(self) -> None:
         self._counts: list[float] = [0] * len(_RATED)

@@ -138,7 +138,7 @@ class Sort:
 
 @dataclass
 class State:
-    """What the user chose; ``prompt`` is the filter while the user types it."""
+    """The user's choices; ``prompt`` is the filter while the user types it."""
 
     interval: float
     """Seconds between two looks."""

@@ -1,1 +1,1 @@
-"""What the flight recorder of this node's bricks shows to people: slow, in flight, and live."""
+"""The commands that show single fops of this node's bricks: slow, inflight and trace."""

@@ -21,12 +21,12 @@ def as_json(value: Mapping[str, Any]) -> str:
 
 
 def of(row: Recorded | Waiting) -> dict[str, Any]:
-    """The fields of a record by name."""
+    """The fields of a record, by name."""
     return row._asdict()
 
 
 def clock(seconds: float) -> str:
-    """A time of day here, to the second."""
+    """A time of day in the local time zone, to the second."""
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
@@ -47,7 +47,7 @@ def recorded(row: Recorded, date: bool = False, encoding: str = "utf-8") -> str:
 
 
 def waiting(row: Waiting, encoding: str = "utf-8") -> list[str]:
-    """A fop under way, on one line or two; the second says who holds the lock in its way."""
+    """A fop under way, on one line or two; the second names the holder of the lock in its way."""
     what = row.path or row.gfid or "-"
     line = f"{row.seconds:10.1f} s  {row.fop:<12} {row.volume}:{row.brick}  {_whose(row)}  {what}"
     lines = [line]

@@ -1,7 +1,7 @@
-"""Follows the rings of a volume's bricks while tracers hold them open for every fop.
+"""Has the bricks of a volume record fops, and follows their rings.
 
-The brick filters by what costs it little (:class:`control.Filters`), and marks in each record the
-tracers whose filters it passed. This process filters by the names of files and clients.
+The brick applies the filters that cost it little (:class:`control.Filters`), and marks in each
+record the tracers whose filters it passed. This process filters by the names of files and clients.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Trace:
         self, directory: Path, expiry: float, volume: str, privacy: Privacy, wanted: Wanted
     ) -> None:
         self.problems: list[str] = []
-        """What kept a brick from being traced, each said once."""
+        """The reasons why bricks are not traced, each once."""
         self._directory = directory
         self._expiry = expiry
         self._volume = volume
@@ -192,9 +192,9 @@ class Trace:
         return found[0][1] if len(found) == 1 else None
 
     def events(self, stopped: Callable[[], bool]) -> Iterator[Recorded | Lost | None]:
-        """What is traced until ``stopped`` says so, and then what the rings still have.
+        """The traced fops and losses until ``stopped`` is true, and then the rest of the rings.
 
-        None after each look, when there is nothing more for a moment.
+        Yields None after each look, when there is nothing more for a moment.
         """
         ended = False
         while True:

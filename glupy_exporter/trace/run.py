@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 
 class Where(NamedTuple):
-    """Which bricks are looked at, and what may be shown of them."""
+    """The bricks to look at, and what may be shown of them."""
 
     directory: Path
     expiry: float
@@ -117,9 +117,10 @@ def trace(
     duration: float | None = None,
     probe: Probe | None = None,
 ) -> None:
-    """Write the fops of a volume while they come back, until a signal, a limit or the end of time.
+    """Write the fops of a volume as they come back, until a signal, a limit or ``duration``.
 
-    ``probe`` gets the fops instead, and its families are written at the end.
+    ``duration`` is in seconds; None: no end. If there is a ``probe``, it gets the fops instead, and
+    its families are written at the end.
 
     Raises:
         UserError: this is not root, no brick of the volume can be traced, or the probe fails.

@@ -21,7 +21,7 @@ _K = TypeVar("_K", bound=Hashable)
 
 
 class _Work:
-    """What some fops have in common."""
+    """The totals of some fops."""
 
     __slots__ = ("count", "errors", "seconds")
 
@@ -40,7 +40,7 @@ class _Work:
 
 
 class Latencies:
-    """Latencies of fops, of which quantiles are known to 4.4 %."""
+    """A histogram of latencies whose quantiles are at most 4.4 % too high."""
 
     def __init__(self) -> None:
         self._steps: Counter[int] = Counter()
@@ -60,7 +60,7 @@ class Latencies:
 
 
 class Summary:
-    """What was traced so far, in bounded memory."""
+    """The totals of a trace so far, in bounded memory."""
 
     def __init__(self) -> None:
         self.traced = 0

@@ -1,4 +1,4 @@
-"""What a client accepts: exposition format and compression, by the q-values of RFC 9110."""
+"""Chooses the exposition format and compression that a client accepts, by RFC 9110's q-values."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Column(NamedTuple):
     expr: str
     unit: str
     words: dict[int, tuple[str, str]] | None = None
-    """What is shown in place of some values, and in which colour."""
+    """The text and the colour in which a panel shows some values."""
 
 
 def thresholds(*steps: tuple[float, str]) -> Json:

@@ -14,7 +14,7 @@ from glupy_exporter.metrics.family import Labels
 from glupy_exporter.metrics.pool import REACHABLE, Pool
 from glupy_exporter.node import reachability
 from glupy_exporter.node.nodestate import Peer
-from glupy_exporter.node.reachability import Probe
+from glupy_exporter.node.reachability import Reachability
 from tests.support import states
 
 
@@ -24,18 +24,18 @@ def listening() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def settled(probe: Probe, names: list[str]) -> dict[str, bool]:
+def settled(reachable: Reachability, names: list[str]) -> dict[str, bool]:
     deadline = time.monotonic() + 10
-    while not (found := dict(probe.reached(names))):
+    while not (found := dict(reachable.reached(names))):
         assert time.monotonic() < deadline
     return found
 
 
 def test_who_listens_is_reached(listening: int) -> None:
-    probe = Probe(listening)
-    assert probe.reached([]) == {}
-    assert probe.reached(["127.0.0.1", "127.0.0.2"]) == {}
-    found = settled(probe, ["127.0.0.1", "127.0.0.2", "a..b", "x" * 300, "later"])
+    reachable = Reachability(listening)
+    assert reachable.reached([]) == {}
+    assert reachable.reached(["127.0.0.1", "127.0.0.2"]) == {}
+    found = settled(reachable, ["127.0.0.1", "127.0.0.2", "a..b", "x" * 300, "later"])
     assert found == {"127.0.0.1": True, "127.0.0.2": False}
 
 
@@ -51,18 +51,18 @@ def test_nobody_waits_for_a_look_up_and_what_is_old_is_not_told(
         hung.wait(20)
         raise OSError
 
-    probe = Probe(1)
+    reachable = Reachability(1)
     monkeypatch.setattr(socket, "create_connection", connect)
     started = time.monotonic()
     for _ in range(50):
-        assert probe.reached(["a", "b"]) == {}
+        assert reachable.reached(["a", "b"]) == {}
     assert time.monotonic() - started < 5
     hung.set()
-    assert settled(probe, ["a", "b"]) == {"a": False, "b": False}
+    assert settled(reachable, ["a", "b"]) == {"a": False, "b": False}
     assert sorted(tried) == [("a", 1), ("b", 1)]
     monkeypatch.setattr(reachability, "EVERY", 1e-9)
     hung.clear()
-    assert probe.reached(["a"]) == {}
+    assert reachable.reached(["a"]) == {}
     hung.set()
 
 
@@ -71,7 +71,7 @@ def test_it_is_off_unless_asked_for(listening: int, monkeypatch: pytest.MonkeyPa
     assert REACHABLE not in [each.family for each in Pool().node(state)]  # type: ignore[union-attr]
     monkeypatch.setattr(reachability, "PORT", listening)
     pool = Pool(Options({"reachability": True}))
-    pool._probe = Probe(listening)
+    pool._reachability = Reachability(listening)
     rows: list[tuple[Labels, object]] = []
     deadline = time.monotonic() + 10
     while not rows:

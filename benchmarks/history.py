@@ -2,8 +2,8 @@
 
 Two volumes of two replicas each, on two nodes, and an exporter's series of them: fops, sizes,
 clients, and of each brick 50 files of which 40 are others every ten minutes, as when a loop makes
-new ones. Shipped rules are evaluated for all of it. In the last part a brick is down and two alerts
-fire; one file has all that may be wrong with a name.
+new ones. A third volume is without the translator. Shipped rules are evaluated for all of it. In
+the last part a brick is down and two alerts fire; one file has all that may be wrong with a name.
 
 Usage: ``python -m benchmarks.history COMMAND`` runs a command of the shell on two hours of it.
 """
@@ -58,6 +58,8 @@ FOPS = {  # a second
     "setattr": 4.0,
 }
 BOUNDS = [2.0**power for power in range(-16, 5)]
+PLAIN = "archive"
+"""A volume without the translator, of which only glusterd's state is known."""
 CHURN = 600
 STABLE, PASSING = 10, 40
 
@@ -86,6 +88,15 @@ def labels(**values: object) -> str:
         return str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
     return ",".join(f'{name}="{quoted(value)}"' for name, value in values.items())
+
+
+def shape(distance: float) -> float:
+    """The part of a histogram that is below a bound, by its distance from the middle.
+
+    At both ends there is nothing, as where work has a shortest and a longest time.
+    """
+    part = 1 / (1 + math.exp(-distance))
+    return float(round(part)) if min(part, 1 - part) < 1e-4 else part
 
 
 class Writer:
@@ -191,7 +202,7 @@ def of_fops(writer: Writer, brick: Brick, base: str, dies: int) -> None:
         said = f'{base},fop="{fop}"'
         middle = 5 + place % 9
         for bucket, bound in enumerate(BOUNDS):
-            part = 1 / (1 + math.exp((middle - bucket) * 1.2))
+            part = shape((bucket - middle) * 1.2)
             counted = f'{said},le="{floatToGoString(bound)}"'
             writer.counter("glupy_fop_duration_seconds_bucket", counted, rate * part, until=dies)
         writer.counter("glupy_fop_duration_seconds_bucket", f'{said},le="+Inf"', rate, until=dies)
@@ -211,7 +222,7 @@ def of_fops(writer: Writer, brick: Brick, base: str, dies: int) -> None:
         rate = FOPS[direction] * brick.share
         writer.counter("glupy_io_bytes_total", said, rate * 48_000, until=dies)
         for power in range(1, 32):
-            part = 1 / (1 + math.exp(14 - power))
+            part = shape(power - 14)
             counted = f'{said},le="{float(2**power - 1)!r}"'
             writer.counter("glupy_io_size_bytes_bucket", counted, rate * part, until=dies)
         writer.counter("glupy_io_size_bytes_bucket", f'{said},le="+Inf"', rate, until=dies)
@@ -283,7 +294,14 @@ def of_state(writer: Writer, host: str, base: str) -> None:
         if not down:
             writer.gauge("glupy_daemon_resident_memory_bytes", said, 2e7 + 4e6 * len(daemon))
             writer.counter("glupy_daemon_cpu_seconds_total", said, 0.004 * len(daemon))
-    for volume in sorted({brick.volume for brick in BRICKS}):
+    said = f'{base},volume="{PLAIN}"'
+    path = f"/var/lib/gluster/{PLAIN}/brick{HOSTS.index(host) + 1}"
+    writer.gauge("glupy_volume_started", said, 1)
+    writer.gauge("glupy_volume_translator_configured", said, 0)
+    where = {"hostname": host, "port": 49152, "subvolume": 0, "place": HOSTS.index(host)}
+    writer.gauge("glupy_brick_config_info", f"{said},{labels(brick=path, **where)}", 1)
+    writer.gauge("glupy_brick_online", f"{said},{labels(brick=path, subvolume='0')}", 1)
+    for volume in sorted({*(brick.volume for brick in BRICKS), PLAIN}):
         said = f'{base},volume="{volume}"'
         writer.gauge("glupy_volume_set_bricks", said, 2)
         writer.gauge("glupy_volume_set_quorum_bricks", said, 1)

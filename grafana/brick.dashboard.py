@@ -6,7 +6,17 @@ from grafana.blocks import shared, tables
 from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import field_label, to
-from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
+from grafana.blocks.panels import (
+    PER_SECOND,
+    Column,
+    areas,
+    gauges,
+    heatmap,
+    lines,
+    stat,
+    table,
+    thresholds,
+)
 from grafana.blocks.queries import WAITING, OfBricks, named, of_busiest, or_zero, rate, top
 
 FOPS = OfBricks(
@@ -50,7 +60,7 @@ def share(title: str, noun: str) -> list:
         areas(
             f"{title} evicted",
             [("{{name}}", top(f"glupy_{noun}s_evicted_total{{$*}}", "host, brick"))],
-            unit.COUNTS_PER_SEC,
+            PER_SECOND,
             f"{title} that lost their slot to busier ones. If many do, more slots help:"
             f" user.xlator.glupy.{noun}-slots.",
             height=6,
@@ -93,7 +103,7 @@ state = row(
         levels=thresholds((0, GOOD), (1, ODD)),
     ),
     stat(
-        "Oldest under way",
+        "Oldest non-lock fop",
         or_zero(f'max(glupy_fops_in_flight_oldest_seconds{{$*,fop!~"{WAITING}"}})'),
         unit.SECONDS,
         "Age of the oldest fop that has not come back. Fops that may wait for another client's lock"
@@ -275,10 +285,11 @@ who = row(
         "Identity",
         [
             Column(
-                "up",
+                "process",
                 "sum by (cluster, volume, host, brick, subvolume, pid) (glupy_brick_info{$*}"
                 " * on (cluster, host, volume, brick) group_left () glupy_brick_up)",
                 unit.SHORT,
+                {1: ("up", GOOD), 0: ("down", BAD)},
             )
         ],
         "cluster, volume, host, brick, subvolume, pid",

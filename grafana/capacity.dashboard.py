@@ -67,7 +67,7 @@ now = row(
         "Time until the first file system is full, if all go on as in the time range of the page.",
         levels=thresholds((0, BAD), (WEEK, ODD), (4 * WEEK, GOOD)),
         width=8,
-        none="none fills up",
+        none="no growth is known",
     ),
 )
 

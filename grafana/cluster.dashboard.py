@@ -25,20 +25,12 @@ health = row(
     "Health",
     stat(
         "Bricks up",
-        "sum(glupy_brick_up{$*})",
+        f"sum({shared.RUNS})",
         unit.SHORT,
-        "Bricks whose process runs and holds its segment.",
+        "Bricks of volumes that are started, whose process runs, with the translator or without.",
         width=6,
     ),
-    stat(
-        "Bricks down",
-        or_zero("count(glupy_brick_up{$*} == 0)"),
-        unit.SHORT,
-        "Bricks whose process ended without an orderly stop and left its segment behind.",
-        levels=shared.NONE_IS_WELL,
-        width=6,
-        links=[to("brick", "Bricks")],
-    ),
+    shared.down(),
     shared.translator("; a volume without any is not known.", width=6),
     stat(
         "Alerts firing",

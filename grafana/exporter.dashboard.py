@@ -6,7 +6,7 @@ from grafana.blocks import shared, tables
 from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.form import Panel
-from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
+from grafana.blocks.panels import PER_SECOND, Column, areas, lines, stat, table, thresholds
 from grafana.blocks.queries import RANGE, named, or_zero, rate, top
 
 GLUPY = '{$*,job="glupy"}'
@@ -117,7 +117,7 @@ cost = row(
                 or_zero(top("glupy_segment_errors_total{$*}", "reason, host"), UP, reason="none"),
             )
         ],
-        unit.COUNTS_PER_SEC,
+        PER_SECOND,
         "Why segments could not be used; bad_version is a translator of another release.",
     ),
     lines(

@@ -10,12 +10,6 @@ from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
 from grafana.blocks.queries import or_zero, top, with_cluster
 
 OF_BRICK = "cluster, host, volume, brick"
-# As new as the scrape, and for bricks without the translator up to a minute old. Bricks of a volume
-# that is stopped are not missed.
-RUNS = (
-    f"((max by ({OF_BRICK}) (glupy_brick_up{{$*}}) or max by ({OF_BRICK})"
-    " (glupy_brick_online{$*})) unless on (cluster, volume) glupy_volume_started{$*} == 0)"
-)
 DOWN = "cluster_volume_set:glupy_bricks:down{$*}"
 COUNT = "cluster_volume_set:glupy_bricks:count{$*}"
 SPLIT = "cluster_volume:glupy_split_brain_entries:count{$*}"
@@ -31,15 +25,7 @@ LATE = thresholds((0, GOOD), (3600, ODD), (86400, BAD))
 
 now = row(
     "Now",
-    stat(
-        "Bricks down",
-        or_zero(f"count({RUNS} == 0)", RUNS),
-        unit.SHORT,
-        "Bricks of volumes that are started, whose process does not run.",
-        levels=shared.NONE_IS_WELL,
-        width=6,
-        links=[to("brick", "Bricks")],
-    ),
+    shared.down(),
     stat(
         "Sets that lack a brick",
         or_zero(f"count({DOWN} > 0)", COUNT),
@@ -99,7 +85,7 @@ now = row(
         "Objects that bit-rot detection found damaged and has put out of use.",
         levels=shared.NONE_IS_WELL,
         width=6,
-        none="never looked for",
+        none="no search is known",
     ),
     stat(
         "Geo-replication behind",
@@ -183,8 +169,8 @@ healing = row(
             Column("entries", f"topk(20, max by ({OF_BRICK}) ({PENDING}) > 0)", unit.SHORT),
         ],
         "cluster, volume, host, brick",
-        "Each of these bricks has changes that another brick of its set lacks. Writes under way"
-        " count for a moment.",
+        "How many entries these bricks know of now, without the fifteen minutes of the numbers"
+        " above: changes that another brick of the set lacks, and for a moment writes under way.",
         height=6,
         links={"brick": tables.TO_BRICK, "volume": tables.TO_VOLUME},
         hidden=["cluster"],
@@ -263,7 +249,14 @@ daemons = row(
     "Daemons and peers",
     table(
         "Daemons that do not run",
-        [Column("up", f"max by (cluster, host, daemon, volume) ({DAEMONS}) == 0", unit.SHORT)],
+        [
+            Column(
+                "process",
+                f"max by (cluster, host, daemon, volume) ({DAEMONS}) == 0",
+                unit.SHORT,
+                {0: ("down", BAD)},
+            )
+        ],
         "cluster, host, daemon, volume",
         "Daemons that glusterd should have started. A click on a host leads to its bricks.",
         height=6,

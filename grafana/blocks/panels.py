@@ -20,32 +20,34 @@ from grafana.blocks.queries import with_cluster
 
 PAGE = 980
 _GRAPH_HEIGHT = 9
+PER_SECOND = "suffix: /s"
+"""The unit of rates of what is neither a fop nor a byte."""
 _NUMBER = 92  # pixels at least of a column of numbers
 _LETTER, _MARGIN = 7, 22  # pixels of a letter of its title, and around that
 _SIGN = 16  # pixels of the arrow beside the title of the column by which the rows are sorted
 # Pixels of the columns of labels whose values are short; the others share what is left.
 _WIDTHS = {
     "cluster": 110,
-    "volume": 120,
+    "volume": 110,
     "type": 80,
-    "host": 180,
+    "host": 160,
     "set": 50,
     "subvolume": 95,
     "pid": 70,
-    "severity": 80,
     "fop": 100,
-    "device": 110,
+    "device": 100,
     "daemon": 110,
     "status": 110,
     "crawl": 130,
     "peer": 200,
-    "alertname": 200,
+    "alertname": 230,
     "glusterfs_version": 145,
     "xlator_version": 120,
     "version": 120,
 }
+_BOLD = 25  # pixels that the longest of them, a host's, needs in addition if it is a link
 # The least pixels of columns of names, which have any length.
-_NAMES = {"brick": 250, "path": 300}
+_NAMES = {"brick": 235, "path": 300}
 _NAME = 150
 _AGO = 118  # pixels of a column that says how long ago
 _TEXT = 20  # pixels of the letters of a name
@@ -150,6 +152,8 @@ def stat(
         defaults={
             "color": {"mode": "thresholds"},
             "links": list(links),
+            # Else the course behind the number begins at its least value, and 5 of 6 looks like 0.
+            "min": 0,
             "noValue": none,
             "thresholds": levels,
             "unit": unit,
@@ -197,7 +201,8 @@ def lines(
             "color": {"mode": "palette-classic"},
             "custom": {
                 "drawStyle": "line",
-                "fillOpacity": 5,
+                # One colour over another is a third.
+                "fillOpacity": 0 if many else 5,
                 "lineWidth": 1,
                 # A sample between gaps is a point.
                 "showPoints": "auto",
@@ -312,13 +317,13 @@ def heatmap(
     )
 
 
-def _of_label(label: str, link: AnyLink | None, hidden: bool) -> Json:
+def _of_label(label: str, link: AnyLink | None, hidden: bool, sized: str) -> Json:
     # A process id is no quantity. Without "-", an empty cell would show the table's `none`.
     properties: Json = {"unit": "none", "noValue": "-"}
     if hidden:
         properties["custom_hidden"] = True
     elif label in _WIDTHS:
-        properties["custom_width"] = _WIDTHS[label]
+        properties[sized] = _WIDTHS[label] + (_BOLD if link and label == "host" else 0)
     else:
         properties["custom_minWidth"] = _NAMES.get(label, _NAME)
         # A value that is longer than its column can be opened in a window.
@@ -338,13 +343,14 @@ def table(
     height: int = 9,
     links: dict[str, AnyLink] | None = None,
     hidden: Sequence[str] = (),
-    none: str = "nothing",
+    none: str = "nothing is known",
 ) -> Panel:
     """A row for each set of `labels`, in falling order of the first column.
 
     Every column has to have these labels and no others. `links` has links by the label on whose
     cells they are. Columns in `hidden` are not shown, but links use them. An empty table says
-    `none`.
+    `none`. Names of any length take the room that columns of known widths leave; if there are none
+    of them, all columns share it.
     """
     links = links or {}
     names = [f"Value #{letter}" for letter, _ in zip(ascii_uppercase, columns)]
@@ -352,12 +358,16 @@ def table(
         zip(names if len(columns) > 1 else ["Value"], (column.title for column in columns))
     )
     keys = labels.split(", ")
-    overrides = [_override(key, **_of_label(key, links.get(key), key in hidden)) for key in keys]
+    named = any(key not in (*hidden, *_WIDTHS) for key in keys)
+    sized = "custom_width" if named else "custom_minWidth"
+    overrides = [
+        _override(key, **_of_label(key, links.get(key), key in hidden, sized)) for key in keys
+    ]
     for column in columns:
         sign = _SIGN if column is columns[0] else 0
         room = max(_NUMBER, len(column.title) * _LETTER + _MARGIN + sign)
         pixels = _AGO if column.unit == DATE_TIME_FROM_NOW else room
-        properties: Json = {"unit": column.unit, "custom_width": pixels, "noValue": "-"}
+        properties: Json = {"unit": column.unit, sized: pixels, "noValue": "-"}
         if column.words:
             said = {f"{value}": {"color": c, "text": t} for value, (t, c) in column.words.items()}
             properties["mappings"] = [{"options": said, "type": "value"}]

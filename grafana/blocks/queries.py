@@ -248,9 +248,14 @@ def to_next_power(expr: str) -> str:
     return expr
 
 
+def with_all(expr: str, label: str) -> str:
+    """`expr` with "All" for the label of series that have none, for links to pass on."""
+    return f'label_replace({expr}, "{label}", "All", "{label}", "")'
+
+
 def with_cluster(expr: str) -> str:
-    """`expr` with "All" for the cluster of series that have none, for links to pass on."""
-    return f'label_replace({expr}, "cluster", "All", "cluster", "")'
+    """`expr` with a cluster for links to pass on."""
+    return with_all(expr, "cluster")
 
 
 def _labelled(expr: str, **labels: str) -> str:

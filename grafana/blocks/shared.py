@@ -11,7 +11,7 @@ from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.form import Panel
 from grafana.blocks.links import RUNBOOKS, Link, to
 from grafana.blocks.panels import Column, areas, stat, table, thresholds
-from grafana.blocks.queries import or_zero
+from grafana.blocks.queries import or_zero, with_all
 from grafana.blocks.tables import TO_VOLUME
 
 Summed = tuple[str, str]  # an expression whose sum is shown, and its description
@@ -22,6 +22,16 @@ BRICKS = "glupy_brick_up{$*}"
 FIRING = 'ALERTS{$*,alertname=~"Glupy.*",alertstate="firing"}'
 USED = "1 - glupy_brick_filesystem_avail_bytes{$*} / glupy_brick_filesystem_size_bytes{$*}"
 """The share of a brick's file system that is used, as far as it is not kept for root."""
+RUNS = (
+    "((max by (cluster, host, volume, brick) (glupy_brick_up{$*})"
+    " or max by (cluster, host, volume, brick) (glupy_brick_online{$*}))"
+    " unless on (cluster, volume) glupy_volume_started{$*} == 0)"
+)
+"""1 of each brick that runs and 0 of others, for those that should run.
+
+It is as new as the scrape, and for bricks without the translator up to a minute old.
+"""
+SEVERITIES = {3: ("critical", BAD), 2: ("warning", ODD), 1: ("info", "text")}
 TO_HEAL = "cluster_volume_set:glupy_heal_entries:min15m{$*}"
 
 
@@ -56,7 +66,8 @@ def translator(missing: str, **size: int) -> Panel:
         "Translator",
         "sum(count by (cluster, volume) (glupy_brick_info{$*})"
         " and on (cluster, volume) glupy_volume_bricks{$*})"
-        " / sum(max by (cluster, volume) (glupy_volume_bricks{$*}))",
+        " / sum(max by (cluster, volume) (glupy_volume_bricks{$*}))"
+        " or on () 0 * count(glupy_volume_translator_configured{$*} == 0)",
         unit.PERCENT_UNIT,
         f"Bricks with the translator, of all bricks that the volumes have{missing}",
         levels=thresholds((0, BAD), (0.001, ODD), (1, GOOD)),
@@ -74,6 +85,19 @@ def up(title: str, description: str, links: Sequence[Link] = (), **size: int) ->
         levels=thresholds((0, BAD), (1, GOOD)),
         links=links,
         **size,
+    )
+
+
+def down() -> Panel:
+    """How many bricks do not run."""
+    return stat(
+        "Bricks down",
+        or_zero(f"count({RUNS} == 0)", RUNS),
+        unit.SHORT,
+        "Bricks of volumes that are started, whose process does not run.",
+        levels=NONE_IS_WELL,
+        width=6,
+        links=[to("brick", "Bricks")],
     )
 
 
@@ -121,16 +145,20 @@ def firing() -> Panel:
     runbook = core.DataLink(
         title="Runbook", linkUrl=f"{RUNBOOKS}/${{__data.fields.alertname}}.md", isNewTab=True
     )
-    since = (
-        "max by (cluster, severity, alertname, host, volume, brick) (1000 *"
-        f' ALERTS_FOR_STATE{{$*,alertname=~"Glupy.*"}} and ignoring (alertstate) {FIRING})'
+    by = "max by (cluster, alertname, host, volume, brick)"
+    severity = " or ".join(
+        f'{rank} * {FIRING[:-1]},severity="{name}"}}' for rank, (name, _) in SEVERITIES.items()
     )
+    since = f'1000 * ALERTS_FOR_STATE{{$*,alertname=~"Glupy.*"}} and ignoring (alertstate) {FIRING}'
     return table(
         "Firing",
-        [Column("since", since, unit.DATE_TIME_FROM_NOW)],
-        "severity, alertname, cluster, volume, host, brick",
-        "Alerts of the shipped rules, and since when their condition holds. A click on an alert"
-        " leads to its runbook.",
+        [
+            Column("severity", with_all(f"{by} ({severity})", "volume"), unit.SHORT, SEVERITIES),
+            Column("since", with_all(f"{by} ({since})", "volume"), unit.DATE_TIME_FROM_NOW),
+        ],
+        "alertname, cluster, volume, host, brick",
+        "Alerts of the shipped rules, the most severe first, and since when their condition holds."
+        " A click on an alert leads to its runbook.",
         height=6,
         links={"alertname": runbook, "volume": TO_VOLUME},
         hidden=["cluster"],

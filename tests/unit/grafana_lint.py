@@ -18,11 +18,13 @@ PAGE = 980
 """Pixels that Grafana's menu leaves of a screen of 1280."""
 LETTER, MARGIN = 7, 22
 """Pixels of a letter in the head of a table, and around a title there."""
+LINKED_HOST = 180
+"""Pixels of a host's name, of twenty letters, as a link, which is bold."""
 PANELS = {"bargauge", "heatmap", "stat", "table", "text", "timeseries"}
 BUILTIN = {"__range", "__rate_interval", "__url_time_range"}
 RUNBOOKS = "/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
 GREY = "#8E8E8E"
-RATES = {"ops", "cps", "binBps"}
+RATES = {"ops", "suffix: /s", "binBps"}
 FEW = {"kind", "direction", "collector", "origin", "daemon"}
 """Labels of which there are never more values than a legend has room for."""
 SAMPLED = {"glupy_fops_in_flight"}
@@ -217,11 +219,14 @@ def _of_stat(panel: Json) -> Iterator[str]:
         yield "what is unknown is not grey"
     if not defaults.get("noValue"):
         yield "what is unknown does not say so"
+    if defaults.get("min") != 0:
+        yield "a course that begins at its least value"
 
 
 def _of_graph(panel: Json) -> Iterator[str]:
     defaults = panel["fieldConfig"]["defaults"]
     custom, legend = defaults["custom"], panel["options"]["legend"]
+    many = legend.get("placement") == "right"
     if not legend.get("calcs"):
         yield "a legend without values"
     if custom["drawStyle"] != "line":
@@ -230,6 +235,8 @@ def _of_graph(panel: Json) -> Iterator[str]:
         yield "a sample between gaps is not drawn"
     if defaults["unit"] in RATES and custom["stacking"]["mode"] != "normal":
         yield "rates that are not stacked"
+    if many and custom["stacking"]["mode"] == "none" and custom["fillOpacity"]:
+        yield "areas over each other"
     latencies = defaults["unit"] == "s" and custom["stacking"]["mode"] == "none"
     latencies &= any(re.search("duration|fop", target["expr"]) for target in panel["targets"])
     if latencies and custom.get("scaleDistribution", {}).get("type") != "log":
@@ -273,18 +280,23 @@ def _of_table(panel: Json) -> Iterator[str]:
     room = panel["gridPos"]["w"] / COLUMNS * (PAGE - 8) - 24
     (order,) = (t["options"] for t in panel["transformations"] if t["id"] == "organize")
     titles = [order["renameByName"].get(name, name) for name in order["indexByName"]]
-    widths = []
+    widths, shares = [], False
     for title in titles:
         said = fields.get(title, {})
         if said.get("custom.hidden"):
             continue
         width = said.get("custom.width") or said.get("custom.minWidth")
+        shares |= "custom.minWidth" in said
         if not width:
             yield f"column {title}: no width"
             continue
+        if title == "host" and "links" in said and width < LINKED_HOST:
+            yield f"column {title}: names that are links do not fit"
         if len(title) * LETTER + MARGIN > width:
             yield f"column {title}: the title does not fit"
         widths.append(width)
+    if not shares:
+        yield "no column takes the room that is left"
     if sum(widths) > room:
         yield f"columns of {sum(widths)} pixels, for which there are {room:.0f}"
 

@@ -256,6 +256,10 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
     "a graph of glupy_fops_in_flight": lambda d: ask(
         titled(d, BY_FOP), "topk(9, sum by (fop) (glupy_fops_in_flight))"
     ),
+    "a course that begins at its least value": lambda d: defaults(d, "p99 latency").pop("min"),
+    "areas over each other": lambda d: defaults(d, "Latency by kind")["custom"].update(
+        fillOpacity=5
+    ),
     "colour #000000 twice": lambda d: repaint(d, BY_FOP, "#000000"),
     "a regular expression that is none": lambda d: titled(d, "Throughput")["fieldConfig"][
         "overrides"
@@ -275,10 +279,21 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
         "scaleDistribution"
     ),
     "a legend that leaves no room": lambda d: titled(d, "Reads by replica")["gridPos"].update(w=12),
+    f"{SETS}: column host: names that are links": lambda d: [
+        field["properties"].append({"id": "links", "value": []})
+        for field in titled(d, SETS)["fieldConfig"]["overrides"]
+        if field["matcher"]["options"] == "host"
+    ],
     "signs of filters over names": lambda d: defaults(d, SETS)["custom"].update(filterable=True),
     "columns of": lambda d: titled(d, SETS)["gridPos"].update(w=12),
     "column set: no width": lambda d: titled(d, SETS)["fieldConfig"].update(overrides=[]),
     "which there are 948": lambda d: widen(d, SETS, 900),
+    f"{SETS}: no column takes the room": lambda d: [
+        p.update(id="custom.width")
+        for field in titled(d, SETS)["fieldConfig"]["overrides"]
+        for p in field["properties"]
+        if p["id"] == "custom.minWidth"
+    ],
     "sizes that read 1023 B": lambda d: ask(
         titled(d, "Sizes of reads"),
         "sum by (le) (rate(glupy_io_size_bytes_bucket[$__rate_interval]))",

@@ -38,6 +38,30 @@ function layOut(panels) {
   });
 }
 
+/** A repeated row once for each scope of its variable; what is below it moves down. */
+function repeatRows(panels, scopesOf) {
+  const rows = [];
+  for (const panel of panels) {
+    if (panel.type === 'row' || rows.length === 0) {
+      rows.push([]);
+    }
+    rows.at(-1).push(panel);
+  }
+  let down = 0;
+  return rows.flatMap((row) => {
+    const scopes = row[0].repeat ? scopesOf(row[0].repeat) : [];
+    const height = Math.max(...row.map(({ gridPos }) => gridPos.y + gridPos.h)) - row[0].gridPos.y;
+    const placed = (scopes.length > 0 ? scopes : [{}]).flatMap((scope, time) => {
+      const lower = down + time * height;
+      return row.map(({ gridPos, ...panel }) => {
+        return { ...panel, scope, gridPos: { ...gridPos, y: gridPos.y + lower } };
+      });
+    });
+    down += (placed.length / row.length - 1) * height;
+    return placed;
+  });
+}
+
 /** Grafana's choice: a point for about each pixel, but not more than one for each scrape. */
 function stepOf(panel, { from, to }, width) {
   const pixels = panel.maxDataPoints ?? (width * panel.gridPos.w) / 24;
@@ -50,6 +74,7 @@ async function query(panel, interpolate, range, width, complain) {
   const targets = (panel.targets ?? []).filter((target) => !target.hide && target.expr);
   const step = stepOf(panel, range, width);
   const scoped = {
+    ...panel.scope,
     __interval: { value: `${step}s` },
     __interval_ms: { value: step * 1000 },
     __rate_interval: { value: `${Math.max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)}s` },
@@ -79,7 +104,7 @@ async function query(panel, interpolate, range, width, complain) {
 /** A panel with its frames after transformations, or with an error to show. */
 async function fill(panel, interpolate, range, width, theme, problems) {
   const failures = [];
-  const title = interpolate(panel.title ?? '', 'text');
+  const title = interpolate(panel.title ?? '', 'text', panel.scope);
   const complain = (problem) => {
     problems.push({ panel: title, ...problem });
     if (problem.failed) {
@@ -96,9 +121,6 @@ async function fill(panel, interpolate, range, width, theme, problems) {
   } catch (error) {
     thrown(error);
   }
-  if (panel.repeat) {
-    complain({ what: `is drawn once, not for each ${panel.repeat}` });
-  }
   return { panel: { ...panel, title }, frames, error: failures.join('\n'), complain: thrown };
 }
 
@@ -109,10 +131,10 @@ async function fill(panel, interpolate, range, width, theme, problems) {
 export async function prepare(dashboard, chosen, range, width, theme) {
   const seconds = range.to - range.from;
   const builtin = { __range: `${seconds}s`, __range_s: seconds, __range_ms: seconds * 1000 };
-  const { shown, interpolate } = await resolveVariables(dashboard, builtin, chosen, range);
+  const { shown, interpolate, scopesOf } = await resolveVariables(dashboard, builtin, chosen, range);
   const problems = [];
   const panels = await Promise.all(
-    layOut(dashboard.panels).map((panel) =>
+    repeatRows(layOut(dashboard.panels), scopesOf).map((panel) =>
       fill(panel, interpolate, range, width, theme, problems),
     ),
   );

@@ -14,6 +14,7 @@ const COLUMNS = 24;
 const CELL = 38; // Grafana's: rows of 30 px, 8 px between them
 const GAP = 8;
 const HEADER = 48;
+const PHONE = 769; // px; below this width Grafana puts the panels below each other
 const QUIET_MILLISECONDS = 500;
 
 /** Resolves when the page has stopped changing: components load icons and measure themselves. */
@@ -29,7 +30,8 @@ window.settled = () =>
   });
 
 function Header({ dashboard, variables, minutes }) {
-  const style = { height: HEADER, padding: '0 8px', display: 'flex', alignItems: 'center', gap: 24 };
+  const style = { height: HEADER, padding: '0 8px', display: 'flex', alignItems: 'center', gap: 16 };
+  Object.assign(style, { whiteSpace: 'nowrap', overflow: 'hidden' });
   return (
     <div style={style}>
       <h1 style={{ fontSize: 20, margin: 0 }}>{dashboard.title}</h1>
@@ -60,6 +62,22 @@ function place({ x, y, w, h }, width) {
     width: w * column - GAP,
     height: h * CELL - GAP,
   };
+}
+
+/** Panels in one column, in the order in which they are read, as Grafana has them on a phone. */
+function stacked(prepared) {
+  const place = ({ panel: { gridPos } }) => [gridPos.y, gridPos.x];
+  const inOrder = [...prepared.panels].sort((one, other) => {
+    const [[y, x], [otherY, otherX]] = [place(one), place(other)];
+    return y - otherY || x - otherX;
+  });
+  let y = 0;
+  const panels = inOrder.map(({ panel, ...more }) => {
+    const gridPos = { x: 0, y, w: COLUMNS, h: panel.gridPos.h };
+    y += gridPos.h;
+    return { ...more, panel: { ...panel, gridPos } };
+  });
+  return { ...prepared, panels };
 }
 
 function Dashboard({ prepared, width, theme, timeRange }) {
@@ -103,7 +121,8 @@ window.drawn = async () => {
   const timeRange = { from: dateTime(range.from * 1000), to: dateTime(range.to * 1000) };
   timeRange.raw = { from: `now-${minutes}m`, to: 'now' };
   const chosen = new Map(words.getAll('set').map((word) => word.split(/=(.*)/s)));
-  const prepared = await prepare(dashboard, chosen, range, width, theme);
+  const wide = await prepare(dashboard, chosen, range, width, theme);
+  const prepared = width < PHONE ? stacked(wide) : wide;
   const rows = Math.max(...prepared.panels.map(({ panel }) => panel.gridPos.y + panel.gridPos.h));
   const height = HEADER + rows * CELL + GAP;
   flushSync(() =>

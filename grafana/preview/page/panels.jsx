@@ -146,7 +146,8 @@ export function Panel(props) {
   }
   const hasNumbers = ({ fields }) =>
     fields.some(({ type, values }) => type === FieldType.number && values.length > 0);
-  if (!frames.some(hasNumbers) && !(panel.type === 'table' && frames.length > 0)) {
+  const drawsNothing = panel.type === 'stat' || (panel.type === 'table' && frames.length > 0);
+  if (!frames.some(hasNumbers) && !drawsNothing) {
     return <Message>{panel.fieldConfig?.defaults?.noValue ?? 'No data'}</Message>;
   }
   return (

@@ -84,16 +84,23 @@ function forPeople({ all, options, texts }) {
   return all ? 'All' : options.map((option) => texts?.get(option) ?? option).join(' + ');
 }
 
+function formatted(variable, value, format) {
+  const queried = format === 'query' || format === 'regex';
+  return queried ? forQuery(variable, value, format) : forPeople(value);
+}
+
 /**
- * Ask for all values. Returns the variables that a dashboard shows, as [label, value], and a
- * function (text, format) that puts values into a text, format being 'query' or 'text'.
+ * Ask for all values. Returns the variables that a dashboard shows, as [label, value]; a function
+ * (text, format, scoped) that puts values into a text, format being 'query' or 'text'; and a function
+ * (name) whose result has for each chosen value of a variable what `scoped` is where only that one counts.
  */
 export async function resolveVariables(dashboard, builtin, chosen, range) {
   const known = new Map(Object.entries(builtin).map(([name, value]) => [name, () => value]));
   const interpolate = (text, format, scoped = {}) =>
     text.replace(REFERENCE, (whole, ...names) => {
       const name = names[0] ?? names[1] ?? names[2];
-      return scoped[name]?.value ?? known.get(name)?.(names[3] ?? format) ?? whole;
+      const value = scoped[name]?.value ?? known.get(name);
+      return (typeof value === 'function' ? value(names[3] ?? format) : value) ?? whole;
     });
   const variables = dashboard.templating?.list ?? [];
   const values = new Map();
@@ -110,11 +117,7 @@ export async function resolveVariables(dashboard, builtin, chosen, range) {
     const own = chosen.get(variable.name);
     const value = own === undefined ? found : { options: [own], texts: found.texts };
     values.set(variable, value);
-    known.set(variable.name, (format) =>
-      format === 'query' || format === 'regex'
-        ? forQuery(variable, value, format)
-        : forPeople(value),
-    );
+    known.set(variable.name, (format) => formatted(variable, value, format));
   };
   for (const variable of variables) {
     if (!values.has(variable)) {
@@ -124,5 +127,11 @@ export async function resolveVariables(dashboard, builtin, chosen, range) {
   const shown = variables
     .filter(({ hide }) => hide !== 2)
     .map((variable) => [variable.label || variable.name, forPeople(values.get(variable))]);
-  return { shown, interpolate };
+  const scopesOf = (name) => {
+    const variable = variables.find((one) => one.name === name);
+    const { options, texts } = values.get(variable);
+    const only = (option) => (format) => formatted(variable, { options: [option], texts }, format);
+    return options.map((option) => ({ [name]: { value: only(option) } }));
+  };
+  return { shown, interpolate, scopesOf };
 }

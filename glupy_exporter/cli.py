@@ -156,7 +156,7 @@ def slow(args: argparse.Namespace) -> int:
 
 
 def inflight(args: argparse.Namespace) -> int:
-    """Show the fops that are under way in this node's bricks."""
+    """Show the fops that are in flight in this node's bricks."""
     recorder.in_flight(_where(args), recorder.Output(args.json, args.limit))
     return 0
 
@@ -275,6 +275,10 @@ def _say(line: str) -> None:
 
 
 def _add_top(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Shows what this node's bricks do: fops, files, clients, slow fops and fops in flight. "
+        "The key ? lists all keys."
+    )
     config.add_flags(command, "segment.", "state.", "privacy.", "files.")
     command.add_argument(
         "--once", action="store_true", help="look twice, print a table for each view, and end"

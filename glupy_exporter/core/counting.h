@@ -163,7 +163,7 @@ glupy_file_tag(const uint8_t gfid[16])
     return hash ? hash : 1;
 }
 
-/* A slot and the generation of its owner. If the slot is given away while a fop is under way, the
+/* A slot and the generation of its owner. If the slot is given away while a fop is in flight, the
  * place no longer holds, and the new owner does not count the fop. No slot: GLUPY_NO_SLOT. */
 struct glupy_place {
     uint32_t slot;

@@ -15,7 +15,7 @@
 struct kept {
     uint64_t key;  /* of its file; 0: not known yet */
     uint32_t note; /* of a rename, a put or a lock: see note_replaced, note_bytes, glupy_ask_lock */
-    uint32_t listed; /* its entry among the fops under way */
+    uint32_t listed; /* its entry among the fops in flight */
 };
 _Static_assert(sizeof(struct kept) == sizeof(struct timespec), "frame->end holds it");
 

@@ -40,7 +40,7 @@ take_lengths(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, 
 }
 
 /* Asks io-threads as io-stats does. io-threads neither queues this fop nor hands it on, but answers
- * before the call returns. So no fop of ours is under way when the graph below goes down, which
+ * before the call returns. So no fop of ours is in flight when the graph below goes down, which
  * waits for the thread. The fop skips the translators in between, as none of them has to see it. It
  * names the root, for a translator further down that might get it if io-threads passes fops through
  * from now on. */

@@ -1,5 +1,5 @@
 /*
- * The flight recorder: fops that are under way, and rings of those that came back.
+ * The flight recorder: fops that are in flight, and rings of those that came back.
  *
  * Each fop has an entry in a table of fixed size from its arrival to its answer. A fop takes an
  * entry by one compare-and-swap and gives it back by one store; while no entry is found free in a

@@ -149,7 +149,7 @@ void
 glupy_segment_set_path(struct glupy_segment *segment, uint32_t slot, uint32_t seq,
                        const char *path);
 
-/* Frees a segment, or a list of them. No fop may be under way. */
+/* Frees a segment, or a list of them. No fop may be in flight. */
 void
 glupy_segment_free(struct glupy_segment *segment);
 

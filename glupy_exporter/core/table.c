@@ -185,7 +185,7 @@ vacate(struct glupy_table *table, const struct candidate *victim)
         glupy_name_unlock(table, victim->slot);
         return false;
     }
-    /* From here on no fop finds the slot, and fops under way see that it is no longer theirs. */
+    /* From here on no fop finds the slot, and fops in flight see that it is no longer theirs. */
     glupy_store(&table->keys[victim->slot], 0);
     glupy_store(&table->tags[victim->slot], 0);
     __atomic_store_n(meta, ((glupy_load(meta) >> GLUPY_SCORE_BITS) + 1) << GLUPY_SCORE_BITS,

@@ -31,7 +31,7 @@ count each once, fold the bricks first:
 counts once.
 
 `glupy_brick_heal_pending_entries{index="xattrop"}` is what `gluster volume heal VOLUME statistics
-heal-count` shows. Writes under way are in the index for a moment, so an alert should look at the
+heal-count` shows. Writes in flight are in the index for a moment, so an alert should look at the
 least of some minutes. A fop waits in the queue of its priority while all I/O threads that this
 priority may use are busy."""
 

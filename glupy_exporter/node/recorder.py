@@ -223,7 +223,7 @@ class Names:
         )
 
     def waiting(self, fop: InFlight, held: Sequence[HeldLock] = ()) -> Waiting | None:
-        """The fop under way with names, and with the holder of the lock for which it waits.
+        """The fop in flight, with names and with the holder of the lock for which it waits.
 
         Args:
             fop: the entry of the segment.
@@ -336,7 +336,7 @@ def slow(brick: OpenBrick, privacy: Privacy) -> Iterator[Recorded]:
 def in_flight(
     brick: OpenBrick, privacy: Privacy, look_up: Names | None = None
 ) -> Iterator[Waiting]:
-    """The fops that are under way in the brick, the oldest first.
+    """The fops that are in flight in the brick, the oldest first.
 
     Raises:
         SegmentError: the segment cannot be read.

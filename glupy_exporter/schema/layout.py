@@ -100,7 +100,7 @@ RECORDS_MAX = 1 << 18
 FLIGHTS_MIN = 8
 FLIGHTS_DEFAULT = 1024
 FLIGHTS_MAX = 1 << 15
-"""The most fops that are listed while they are under way."""
+"""The most fops that are listed while they are in flight."""
 
 HELD_LOCKS_MIN = 8
 HELD_LOCKS_DEFAULT = 1024
@@ -376,7 +376,7 @@ class Record(ctypes.Structure):
 
 
 class Flight(ctypes.Structure):
-    """A fop that is under way. The fields up to ``size`` fill a cache line, which most fops need.
+    """A fop that is in flight. The fields up to ``size`` fill a cache line, which most fops need.
 
     The high bits of ``mark`` differ with each fop that the entry is for.
     """

@@ -111,7 +111,7 @@ OPTIONS = (
         "recorder",
         "switch",
         "on",
-        "Whether the brick lists fops under way and granted locks, and records slow, sampled and "
+        "Whether the brick lists fops in flight and granted locks, and records slow, sampled and "
         "traced fops.",
     ),
     *(
@@ -162,7 +162,7 @@ OPTIONS = (
         "in-flight-slots",
         "slots",
         str(layout.FLIGHTS_DEFAULT),
-        "The most fops that a brick lists while they are under way, rounded up to a power of two.",
+        "The most fops that a brick lists while they are in flight, rounded up to a power of two.",
         layout.FLIGHTS_MIN,
         layout.FLIGHTS_MAX,
         anew=True,

@@ -121,7 +121,7 @@ NUMBERS = (
         "unlisted_fops",
         COUNTER,
         "glupy_brick_unlisted_fops_total",
-        "Fops that the brick did not list while they were under way, as too many others were.",
+        "Fops that the brick did not list while they were in flight, as too many others were.",
     ),
     Quantity(
         "unlisted_locks",

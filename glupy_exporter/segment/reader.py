@@ -331,7 +331,7 @@ class Segment:
         return recorder.position_of(self, ring)
 
     def in_flight(self) -> list[InFlight]:
-        """The fops under way, the oldest first; only live bricks have any."""
+        """The fops in flight, the oldest first; only live bricks have any."""
         return recorder.in_flight(self, len(self.fop_names())) if self._locked() else []
 
     def held_locks(self) -> list[HeldLock]:

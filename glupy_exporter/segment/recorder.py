@@ -1,4 +1,4 @@
-"""Reads the flight recorder of a brick: fops that came back, fops under way, granted locks.
+"""Reads the flight recorder of a brick: fops that came back, fops in flight, granted locks.
 
 The brick writes while this module reads. A record has a mark that tells its position and whether it
 is complete; entries of the other tables have a mark that changes with their contents. The reader
@@ -82,7 +82,7 @@ class Batch(NamedTuple):
 
 
 class InFlight(NamedTuple):
-    """A fop under way. Fields are as in :class:`Fop`."""
+    """A fop in flight. Fields are as in :class:`Fop`."""
 
     started: int
     """Nanoseconds on the monotonic clock."""
@@ -245,7 +245,7 @@ def _used(segment: Tables, table: str, fields: struct.Struct) -> Iterator[tuple[
 
 
 def in_flight(segment: Tables, fops: int) -> list[InFlight]:
-    """The fops under way, the oldest first. ``fops`` is the number of fops that have names."""
+    """The fops in flight, the oldest first. ``fops`` is the number of fops that have names."""
     found = []
     for entry in _used(segment, "flights", _FLIGHT):
         (_, fop, lock_type, text_length, kind, started, client, offset, gfid) = entry[:9]

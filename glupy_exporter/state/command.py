@@ -1,6 +1,6 @@
-"""The commands `state` and `discover`, which root's timer runs each minute.
+"""The command `state`, which root's timer runs each minute, and its former name `discover`.
 
-They import only what they need, as starting the whole program would cost more than their work.
+It imports only what it needs, since loading the whole program would take longer than its work.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def add(commands: Any) -> None:
         NAMES[0],
         help="learn this node's state from glusterd's files, for the exporter and for /sd",
         allow_abbrev=False,
+    )
+    command.description = (
+        "Learns the state of this node from glusterd's files, /proc and the bricks' disks. Only "
+        "root may read all of these. Without --file and --targets, writes the state to standard "
+        "output."
     )
     command.add_argument(
         "--file",
@@ -112,6 +117,6 @@ def _add_targets(command: argparse.ArgumentParser) -> None:
         "--address",
         default=discovery.ADDRESS,
         metavar="GLOB",
-        help="pattern for the address of a node: of the node's names that match, the one that most "
-        "of its bricks have is taken (default: %(default)s)",
+        help="pattern for the address of a node: the one of its names that matches and that most "
+        "of its bricks have (default: %(default)s)",
     )

@@ -47,7 +47,7 @@ def recorded(row: Recorded, date: bool = False, encoding: str = "utf-8") -> str:
 
 
 def waiting(row: Waiting, encoding: str = "utf-8") -> list[str]:
-    """A fop under way, on one line or two; the second names the holder of the lock in its way."""
+    """A fop in flight, on one line or two; the second names the holder of the lock in its way."""
     what = row.path or row.gfid or "-"
     line = f"{row.seconds:10.1f} s  {row.fop:<12} {row.volume}:{row.brick}  {_whose(row)}  {what}"
     lines = [line]

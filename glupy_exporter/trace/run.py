@@ -66,7 +66,7 @@ def slow(where: Where, output: Output) -> None:
 
 
 def in_flight(where: Where, output: Output) -> None:
-    """Write the fops that are under way in the bricks, the oldest first.
+    """Write the fops that are in flight in the bricks, the oldest first.
 
     Raises:
         UserError: there is no brick to look at.

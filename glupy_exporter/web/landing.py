@@ -110,7 +110,7 @@ def _of_fops(config: Config, bricks: Sequence[OpenBrick]) -> Iterator[str]:
         rows = [_slow_row(row) for row in slow[:_FOPS_MAX]]
         yield _FOPS.format(
             title="Slow fops",
-            text="The latest that took longer than their threshold.",
+            text="The latest that took at least the threshold of their class.",
             path=resources.SLOW.path,
             table=_table(_SLOW_COLUMNS, rows) if rows else "<p>None.</p>",
         )

@@ -69,7 +69,7 @@ def share(title: str, noun: str) -> list:
             f"Fops of {noun}s without a slot",
             [("{{name}}", top(f"glupy_{noun}_untracked_fops_total{{$*}}", "host, brick"))],
             unit.OPS_PER_SEC,
-            f"Work that no glupy_{noun}_ metric has.",
+            f"Fops that no glupy_{noun}_ metric has.",
             height=6,
         ),
         lines(
@@ -115,7 +115,8 @@ state = row(
         "Counting for",
         "min(time() - glupy_segment_created_timestamp_seconds{$*})",
         unit.SECONDS,
-        "Since the last start of a brick, or change of its slots: then all counters began at 0.",
+        "Time since all counters of the youngest brick began at 0, at its start or a change of its"
+        " tables.",
         width=6,
     ),
     shared.under_way(SECONDS.each()),
@@ -140,7 +141,7 @@ operations = row(
         "Operations by brick",
         [("{{name}}", top(BRICK_FOPS, "host, brick"))],
         unit.OPS_PER_SEC,
-        "The same by brick. A click chooses the brick.",
+        "Fops a second of the ten busiest bricks, and of all others. A click chooses the brick.",
         links=[TO_THIS],
     ),
     shared.throughput(READ, WRITTEN, "Bytes of file data."),
@@ -148,7 +149,7 @@ operations = row(
         "Under way by fop",
         [("{{name}}", top(SECONDS, "fop"))],
         unit.SHORT,
-        "Fops that are under way at any moment, as a mean: the time that they take a second. A fop"
+        "Fops that are in flight at any moment, as a mean: the time that they take a second. A fop"
         " that waits for a lock is counted when the wait is over. A click chooses the fop.",
         links=[TO_FOP],
     ),
@@ -164,8 +165,8 @@ operations = row(
             )
         ],
         unit.OPS_PER_SEC,
-        "Self-heal, rebalance and the like. It is in the operations above, but in no file's and no"
-        " client's.",
+        "Self-heal, rebalance and others. The operations above include them; the numbers of files"
+        " and clients do not.",
         width=24,
     ),
 )
@@ -176,8 +177,8 @@ latency = row(
         "Latency",
         f"sum by (le) ({BUCKETS.each()})",
         unit.SECONDS,
-        "How many fops a second took how long below the translator. Fops that wait for another"
-        " client's lock are in it; the selector of fops leaves them out.",
+        "Fops a second by the time that they took below the translator. Fops that wait for another"
+        " client's lock are included; the selector of fops leaves them out.",
     ),
     lines(
         "Latency by kind",
@@ -223,7 +224,7 @@ latency = row(
             )
         ],
         unit.OPS_PER_SEC,
-        "Fops answered with an error. EIO, EROFS and ENOSPC are the brick's file system's.",
+        "Fops answered with an error. EIO, EROFS and ENOSPC come from the brick's file system.",
         width=24,
         links=[TO_FOP],
     ),

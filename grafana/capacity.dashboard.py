@@ -124,7 +124,7 @@ volumes = row(
             )
         ],
         unit.BYTES_IEC,
-        "What the data of the ten largest volumes takes, all replicas counted once.",
+        "Bytes of data of the ten largest volumes, all replicas counted once.",
         links=[TO_VOLUME],
     ),
 )
@@ -158,7 +158,8 @@ systems = row(
         "Used inodes by file system",
         [("{{host}} {{device}}", f"topk(10, max by (host, device) ({FS_FILES}))")],
         unit.PERCENT_UNIT,
-        "The ten that have used most of their inodes. File systems without a limit are not here.",
+        "The ten file systems with the largest used part of their inodes. Those without a limit are"
+        " left out.",
     ),
     table(
         "Bricks on the fullest file systems",
@@ -170,7 +171,7 @@ systems = row(
             )
         ],
         "cluster, volume, host, brick, device",
-        "Which bricks the fullest file systems hold. A click on a brick leads to it.",
+        "The bricks on the fullest file systems. A click on a brick leads to it.",
         links={"brick": tables.TO_BRICK, "volume": tables.TO_VOLUME},
         hidden=["cluster"],
     ),
@@ -194,7 +195,7 @@ limits = row(
             ),
         ],
         "cluster, volume, path, gfid",
-        "Directories by the part of their quota that is used; when all is, nobody can write there."
+        "The used part of each quota. When a quota is used up, nobody can write to the directory."
         " A click on a path leads to the directory.",
         height=6,
         links={"path": tables.TO_FILE, "volume": tables.TO_VOLUME},

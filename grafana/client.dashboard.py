@@ -52,7 +52,7 @@ course = row(
         "Operations by volume",
         [("{{name}}", with_cluster(top(FOPS, "cluster, volume")))],
         unit.OPS_PER_SEC,
-        "Which volumes the client works on. A click leads to the volume.",
+        "The volumes on which the client works. A click leads to the volume.",
         links=[TO_VOLUME],
     ),
     areas(
@@ -87,8 +87,7 @@ where = row(
         "Operations by brick",
         [("{{name}}", top("glupy_client_fops_total{$*}", "host, brick"))],
         unit.OPS_PER_SEC,
-        "Which bricks the client works on, every replica's work counted. A click leads to"
-        " the brick.",
+        "The bricks on which the client works, each replica counted. A click leads to the brick.",
         links=[TO_BRICK],
     ),
     lines(
@@ -128,9 +127,8 @@ what = row(
             ),
         ],
         "cluster, client, process",
-        "How many connections to bricks a client has open. A process is there only where the volume"
-        " option client-detail asks for it. /api/v1/clients of a node says when each client was"
-        " first and last seen.",
+        "The open connections of a client to bricks. A process is shown only with the volume option"
+        " client-detail. /api/v1/clients of a node says when each client was first and last seen.",
         height=6,
         links={"client": tables.TO_CLIENT},
         hidden=["cluster"],

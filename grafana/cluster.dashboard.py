@@ -55,7 +55,7 @@ health = row(
         "Age of data",
         "max(time() - timestamp(glupy_brick_up{$*}))",
         unit.SECONDS,
-        "How long ago the bricks' state was scraped, at most.",
+        "Time since the oldest of the last scrapes.",
         levels=thresholds((0, GOOD), (60, ODD), (180, BAD)),
         width=6,
     ),
@@ -88,7 +88,7 @@ operations = row(
         "Operations by fop",
         [("{{name}}", top("cluster_volume_fop:glupy_fops:rate5m{$*}", "fop"))],
         unit.OPS_PER_SEC,
-        "The same by fop. A click leads to what is known of the fop.",
+        "Fops a second by fop. A click leads to the page of volumes with that fop.",
         links=[to("volume", "Volume", fop=field_label("fop"))],
     ),
     shared.throughput(
@@ -98,8 +98,8 @@ operations = row(
         "Errors by errno",
         [("{{name}}", or_zero(top(ERRORS, "errno"), name="none"))],
         unit.OPS_PER_SEC,
-        "Fops that bricks answered with an error. Many are answers, such as ENOENT to a lookup of a"
-        " name that is free: watch EIO, EROFS, ENOSPC, and changes.",
+        "Fops that bricks answered with an error. Many of these are normal, such as ENOENT to a"
+        " lookup of a free name. Watch EIO, EROFS, ENOSPC, and changes.",
     ),
 )
 
@@ -172,8 +172,8 @@ busiest = row(
             Column("bricks up", "sum by (cluster, host) (glupy_brick_up{$*})", unit.SHORT),
         ],
         "cluster, host",
-        "What the bricks of each node do, every replica's work counted. A click on a name leads to"
-        " the node's bricks.",
+        "The work of each node's bricks, each replica counted. A click on a name leads to the"
+        " node's bricks.",
         height=6,
         links={"host": TO_HOST},
     ),

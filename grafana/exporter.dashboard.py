@@ -27,7 +27,7 @@ def versions(title: str, label: str, metric: str, what: str) -> Panel:
         title,
         f"count(count by ({label}) ({metric}{{$*}}))",
         unit.SHORT,
-        f"How many different versions of {what} run. More than one is fine only during an upgrade.",
+        f"The number of versions of {what} that run. During an upgrade there may be more than one.",
         levels=thresholds((0, GOOD), (2, ODD)),
         width=6,
     )
@@ -74,7 +74,7 @@ health = row(
         "Slowest scrape",
         f"max(scrape_duration_seconds{GLUPY})",
         unit.SECONDS,
-        "How long Prometheus waited for the slowest exporter's answer; it gives up after 10 s.",
+        "Time that Prometheus waited for the slowest exporter's answer; it gives up after 10 s.",
         levels=thresholds((0, GOOD), (1, ODD), (5, BAD)),
         width=6,
     ),
@@ -89,7 +89,7 @@ cost = row(
         "Duration of scrapes",
         of_hosts(f"max by (host) (scrape_duration_seconds{GLUPY})"),
         unit.SECONDS,
-        "How long Prometheus waited for each exporter's answer; the ten slowest.",
+        "Time that Prometheus waited for each exporter's answer; the ten slowest.",
     ),
     lines(
         "Duration of collectors",
@@ -118,7 +118,7 @@ cost = row(
             )
         ],
         PER_SECOND,
-        "Why segments could not be used; bad_version is a translator of another release.",
+        "Segments that could not be used, by reason; bad_version: a translator of another release.",
     ),
     lines(
         "Collectors that succeed",
@@ -156,8 +156,8 @@ series = row(
             )
         ],
         "cluster, metric",
-        "How many series of each metric there are now; of histograms, how many there are: each"
-        " has a series for each of its buckets.",
+        "The number of series of each metric now. For a histogram it is the number of histograms:"
+        " each of them has a series for each bucket.",
         height=8,
     ),
 )

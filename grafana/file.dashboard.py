@@ -52,7 +52,7 @@ which = row(
         "Type",
         f"topk(1, {INFO})",
         unit.SHORT,
-        "Whether it is a file, a directory, or something else.",
+        "File, directory, or another type.",
         width=8,
         legend="{{type}}",
     ),
@@ -128,7 +128,7 @@ course = row(
             )
         ],
         unit.OPS_PER_SEC,
-        "What each replica did on the file, by the client that does most there of late. A click"
+        "The work of each replica on the file, by the client that does most there of late. A click"
         " leads to the client.",
         links=[TO_CLIENT],
     ),
@@ -140,7 +140,7 @@ replicas = row(
         "Operations by replica",
         by_replica(f"sum by (host, brick) ({ON_BRICK})"),
         unit.OPS_PER_SEC,
-        "Where the file is, and what was asked there. A click leads to the brick.",
+        "Fops on the file on each brick that has it. A click leads to the brick.",
         links=[TO_BRICK],
     ),
     areas(

@@ -73,8 +73,8 @@ now = row(
         "In split-brain",
         f"sum({SPLIT})",
         unit.SHORT,
-        "Entries of which every replica is blamed by another one: self-heal leaves them alone, and"
-        " reads of them fail.",
+        "Entries whose replicas all are blamed by another one. Self-heal leaves them alone, and"
+        " clients cannot read them.",
         levels=shared.NONE_IS_WELL,
         width=6,
     ),
@@ -91,7 +91,7 @@ now = row(
         "Geo-replication behind",
         f"max({BEHIND})",
         unit.SECONDS,
-        "How old the changes are that the secondary of the slowest session lacks, at most.",
+        "Age of the oldest change that the secondary of the slowest session lacks.",
         levels=LATE,
         width=6,
         none="no session is known",
@@ -100,7 +100,7 @@ now = row(
         "Age of state",
         "max(time() - glupy_state_timestamp_seconds{$*})",
         unit.SECONDS,
-        "How long ago the node that is furthest behind learned what glusterd has on record.",
+        "Age of the oldest of the nodes' state files, which have the records of glusterd.",
         levels=thresholds((0, GOOD), (180, ODD), (600, BAD)),
         width=6,
     ),
@@ -127,9 +127,9 @@ volumes = row(
             Column("behind", f"max by (cluster, volume) ({BEHIND})", unit.SECONDS),
         ],
         "cluster, volume",
-        "What is wrong with each volume: bricks and sets as above, entries to heal and in"
-        " split-brain, damaged objects, its fullest file system, and how far its geo-replication is"
-        " behind. A click on a name leads to the volume.",
+        "The faults of each volume: bricks and sets as above, entries to heal and in split-brain,"
+        " damaged objects, its fullest file system, and the delay of its geo-replication. A click"
+        " on a name leads to the volume.",
         height=7,
         links={"volume": tables.TO_VOLUME},
         hidden=["cluster"],
@@ -169,8 +169,8 @@ healing = row(
             Column("entries", f"topk(20, max by ({OF_BRICK}) ({PENDING}) > 0)", unit.SHORT),
         ],
         "cluster, volume, host, brick",
-        "How many entries these bricks know of now, without the fifteen minutes of the numbers"
-        " above: changes that another brick of the set lacks, and for a moment writes under way.",
+        "Entries with changes that another brick of the set lacks, as these bricks count them now."
+        " The numbers above are the least of fifteen minutes, so they leave out writes in flight.",
         height=6,
         links={"brick": tables.TO_BRICK, "volume": tables.TO_VOLUME},
         hidden=["cluster"],
@@ -184,7 +184,7 @@ behind = row(
         "Geo-replication behind by session",
         [("{{volume}} to {{secondary}}", f"topk(10, max by (volume, secondary) ({BEHIND}))")],
         unit.SECONDS,
-        "How old the changes are that the secondary lacks, at most. The ten slowest sessions.",
+        "Age of the oldest change that the secondary lacks. The ten slowest sessions.",
     ),
     table(
         "Geo-replication workers",
@@ -223,7 +223,7 @@ behind = row(
             ),
         ],
         "cluster, volume",
-        "How many snapshots a volume has and may have, and when the oldest was taken.",
+        "The number of snapshots of a volume, its limit, and the age of the oldest one.",
         height=6,
         links={"volume": tables.TO_VOLUME},
         none="No snapshot is known.",
@@ -238,7 +238,7 @@ behind = row(
             )
         ],
         "cluster, volume, status",
-        "The number of nodes on which the last rebalance of a volume has a status.",
+        "The status of the last rebalance of a volume, and on how many nodes it has that status.",
         height=6,
         links={"volume": tables.TO_VOLUME},
         none="No rebalance is known.",
@@ -290,7 +290,7 @@ daemons = row(
             )
         ],
         "cluster, peer, state",
-        "Peers that are joining, leaving or rejected, and how many nodes have this on record.",
+        "Peers that are joining, leaving or rejected, and the number of nodes that say so.",
         height=6,
         none="No such peer is known.",
     ),

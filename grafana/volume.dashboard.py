@@ -60,7 +60,7 @@ now = row(
         "Errors",
         or_zero(f"sum({ERRORS})"),
         unit.OPS_PER_SEC,
-        "Fops answered with an error. Many are answers, such as ENOENT to a lookup.",
+        "Fops answered with an error. Many of these are normal, such as ENOENT to a lookup.",
         width=6,
     ),
     shared.up(
@@ -109,8 +109,9 @@ latency = row(
         "Latency of all fops",
         f"sum by (le) ({FOP_BUCKETS})",
         unit.SECONDS,
-        "How many fops a second took how long in the bricks: each replica's answer is one. Fops"
-        " that wait for another client's lock are in it; the selector of fops leaves them out.",
+        "Fops a second by the time that they took in the bricks, each replica's answer counted."
+        " Fops that wait for another client's lock are included; the selector of fops leaves them"
+        " out.",
     ),
     lines(
         "Latency by kind",
@@ -142,7 +143,8 @@ latency = row(
             )
         ],
         unit.PERCENT_UNIT,
-        "How much of each of the busiest fops is answered with an error. A click chooses the fop.",
+        "The share of each of the busiest fops that is answered with an error. A click chooses the"
+        " fop.",
         height=10,
         links=[TO_FOP],
     ),
@@ -150,15 +152,14 @@ latency = row(
         "Errors by errno",
         [("{{name}}", or_zero(top(ERRORS, "errno"), name="none"))],
         unit.OPS_PER_SEC,
-        "Fops that bricks answered with an error, of each replica. Many are answers, such as ENOENT"
-        " to a lookup of a name that is free: watch EIO, EROFS, ENOSPC, and changes.",
+        "Fops that bricks answered with an error, each replica counted. Many of these are normal,"
+        " such as ENOENT to a lookup of a free name. Watch EIO, EROFS, ENOSPC, and changes.",
     ),
     areas(
         "Slow fops by fop",
         [("{{name}}", or_zero(top("glupy_slow_fops_total{$*}", "fop"), name="none"))],
         unit.OPS_PER_SEC,
-        "Fops that took longer in a brick than the threshold of their class. A click chooses the"
-        " fop.",
+        "Fops that took at least the threshold of their class in a brick. A click chooses the fop.",
         links=[TO_FOP],
     ),
 )
@@ -169,14 +170,14 @@ io_sizes = row(
         "Sizes of reads",
         sizes("read"),
         unit.BYTES_IEC,
-        "How many reads a second returned how much, in the block sizes of gluster volume profile:"
-        " each row is of those below its size and not below half of it.",
+        "Reads a second by the bytes that they returned, in the block sizes of gluster volume"
+        " profile. A row has the reads below its size, down to half of it.",
     ),
     heatmap(
         "Sizes of writes",
         sizes("write"),
         unit.BYTES_IEC,
-        "How many writes a second stored how much, on each replica.",
+        "Writes a second by the bytes that they stored, each replica counted.",
     ),
 )
 
@@ -186,8 +187,8 @@ replicas = row(
         "Reads by replica",
         [("{{name}}", top(BRICK_READS, "host, brick"))],
         unit.OPS_PER_SEC,
-        "Which replicas serve the reads; those of one set should have equal shares. A click leads"
-        " to the brick.",
+        "Reads that each replica serves. The replicas of a set should have equal shares. A click"
+        " leads to the brick.",
         links=[TO_BRICK],
     ),
     lines(

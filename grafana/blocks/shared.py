@@ -102,12 +102,12 @@ def down() -> Panel:
 
 
 def under_way(seconds: str, known: str = BRICKS) -> Panel:
-    """How many fops are under way: the time that they take, in seconds a second."""
+    """The number of fops in flight: the time that they take, in seconds a second."""
     return stat(
         "Under way",
         or_zero(f"sum({seconds})", known),
         unit.SHORT,
-        "Fops that are under way at any moment, as a mean: the time that they take a second. Those"
+        "Fops that are in flight at any moment, as a mean: the time that they take a second. Those"
         " that wait for a lock are counted when the wait is over.",
         width=6,
     )
@@ -119,8 +119,8 @@ def to_heal() -> Panel:
         "Entries to heal",
         f"sum({TO_HEAL})",
         unit.SHORT,
-        "Files and directories of which a replica lacks changes, of each set by the replica that"
-        " knows of most, and for fifteen minutes at least.",
+        "Files and directories of which a replica has lacked changes for fifteen minutes. For each"
+        " set, this is the count of the replica that knows of most.",
         levels=thresholds((0, GOOD), (1, ODD), (10_000, BAD)),
         width=6,
         links=[to("health", "Health")],
@@ -157,7 +157,7 @@ def firing() -> Panel:
             Column("since", with_all(f"{by} ({since})", "volume"), unit.DATE_TIME_FROM_NOW),
         ],
         "alertname, cluster, volume, host, brick",
-        "Alerts of the shipped rules, the most severe first, and since when their condition holds."
+        "Alerts of the shipped rules, the most severe first, and how long they have held."
         " A click on an alert leads to its runbook.",
         height=6,
         links={"alertname": runbook, "volume": TO_VOLUME},

@@ -18,7 +18,9 @@ lock_type(int32_t type)
     return type == F_RDLCK ? GLUPY_LOCK_READ : type == F_WRLCK ? GLUPY_LOCK_WRITE : GLUPY_UNLOCK;
 }
 
-/* A request for a range. It has no type if it only asks who has a lock, or to reserve one. */
+/* A request for a range. It has no type if it only asks for the holder of a lock, or to reserve
+ * one.
+ */
 static struct glupy_asked
 asked_range(uint8_t kind, int32_t cmd, const struct gf_flock *flock)
 {
@@ -107,7 +109,7 @@ glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_
         glupy_lock_returned(segment, &lock);
         return false;
     }
-    /* GlusterFS tells of the end of a descriptor only who has something there. */
+    /* GlusterFS announces the end of a descriptor only to translators with a context in it. */
     if (asked->fd)
         (void)fd_ctx_set((fd_t *)asked->fd, this, 1);
     return true;

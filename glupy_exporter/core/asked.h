@@ -1,6 +1,6 @@
 /*
- * What a fop asks for, as far as the recorder and the list of locks keep it: the wrappers of fops
- * call these with the fop's arguments.
+ * Makes a struct glupy_asked of a fop's arguments, for the recorder and the list of locks. The
+ * wrappers of fops call these functions.
  */
 #ifndef GLUPY_ASKED_H
 #define GLUPY_ASKED_H
@@ -36,20 +36,21 @@ glupy_asked_entrylk(const char *domain, const char *name, entrylk_cmd cmd, entry
 struct glupy_asked
 glupy_asked_lease(const struct gf_lease *lease);
 
-/* Prepares a fop about a lock. An unlock is believed as soon as it passes. Returns whether an
- * answer without an error grants a lock that has to be listed. Leases are not listed as held, as
- * the brick takes them back by itself. */
+/* Prepares a fop about a lock. An unlock removes its lock from the list at once. Returns whether a
+ * lock has to be listed if the fop succeeds. Leases are not listed, as the brick takes them back by
+ * itself. */
 bool
 glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_t *this,
                const uint8_t *gfid, struct glupy_asked *asked);
 
-/* Lists a lock that was granted; `flight` has what was asked for, NULL: nothing has. */
+/* Lists a lock that was granted. `flight` is the entry of the fop that asked for it; if it is NULL,
+ * the lock is only counted. */
 void
 glupy_lock_answered(struct glupy_segment *segment, const call_frame_t *frame,
                     const struct glupy_flight *flight, uint64_t now);
 
-/* Notes that a process gives its locks on a file back by closing it, or the server all those of a
- * descriptor whose client has gone; see pl_flush of features/locks. */
+/* Notes a flush: a process gives back its locks on a file, or the server all those of a descriptor
+ * whose client has gone; see pl_flush of features/locks. */
 void
 glupy_note_flush(struct glupy_segment *segment, const call_frame_t *frame, const fd_t *fd);
 

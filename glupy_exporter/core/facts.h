@@ -1,7 +1,7 @@
 /*
- * What the maintenance thread learns beside the fops: about the brick's file system, what
- * GlusterFS keeps below .glusterfs, and the brick's process. Nothing here knows GlusterFS's
- * headers, so that a harness runs it without a brick.
+ * The facts that the maintenance thread learns: about the brick's file system, about GlusterFS's
+ * files below .glusterfs, and about the brick's process. This file does not use GlusterFS's
+ * headers, so that a harness can run it without a brick.
  */
 #ifndef GLUPY_FACTS_H
 #define GLUPY_FACTS_H
@@ -21,7 +21,7 @@ struct glupy_base {
     char name[64];
 };
 
-/* What is known of an index from one round to the next. */
+/* An index, as one round leaves it to the next. */
 struct glupy_index {
     struct glupy_base bases[GLUPY_BASES];
     uint32_t known;
@@ -45,7 +45,7 @@ glupy_facts_of_disk(const char *brick, struct glupy_indices *indices, struct glu
 void
 glupy_facts_of_process(struct glupy_facts *facts);
 
-/* Copies the facts to where readers may look at the same time. */
+/* Copies the facts to the segment word by word, as readers may look meanwhile. */
 void
 glupy_facts_publish(const struct glupy_facts *facts, struct glupy_facts *published);
 

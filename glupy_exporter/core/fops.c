@@ -257,7 +257,7 @@ client_place(struct glupy_segment *segment, const call_stack_t *root, uint64_t n
     return glupy_take_seat(segment, root->client, root->client->tbl_index, &peer, now);
 }
 
-/* Who sent a fop; the client has a tag while it has a slot. */
+/* The sender of a fop; the client has a tag while it has a slot. */
 static inline struct glupy_sender
 sender(const struct glupy_segment *segment, const call_stack_t *root, uint32_t client)
 {

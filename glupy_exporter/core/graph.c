@@ -1,4 +1,4 @@
-/* What the translators below tell of themselves, without a look at the disk. */
+/* Asks the translators below about themselves, without a look at the disk. */
 #include "glupy.h"
 
 #define IO_THREADS "performance/io-threads"

@@ -5,7 +5,7 @@
 
 #include "counting.h"
 
-/* A tag of an entry: these, or the hash of its file, which is neither. */
+/* The tag of an entry is one of these, or a hash of its file, which is greater. */
 #define FREE 0U
 #define TAKEN 1U /* a thread works on it */
 
@@ -13,8 +13,8 @@
 
 /* A thread looks at entries before it takes one, so all is loaded and stored atomically. */
 struct glupy_held {
-    uint64_t key;        /* of what has to agree for an unlock */
-    uint64_t connection; /* addresses, only compared: what is there may be gone */
+    uint64_t key;        /* hash of the fields that an unlock names */
+    uint64_t connection; /* addresses, only compared, as the objects may be gone */
     uint64_t fd;
     uint64_t first, last; /* of a range */
     uint64_t kind;
@@ -55,8 +55,8 @@ last_of(const struct glupy_lock *lock)
     return lock->length && lock->start <= END - lock->length ? lock->start + lock->length - 1 : END;
 }
 
-/* Hashes what an unlock names. Ranges of an application's locks are cut and joined, so they are
- * looked at one by one. */
+/* Hashes the fields that an unlock names. Ranges of an application's locks are cut and joined, so
+ * they are compared one by one. */
 static uint64_t
 lock_key(const struct glupy_segment *segment, const struct glupy_lock *lock)
 {
@@ -74,8 +74,8 @@ lock_key(const struct glupy_segment *segment, const struct glupy_lock *lock)
     return glupy_hash_bytes(seed, key, lock->domain, length);
 }
 
-/* Where a search for a tag begins: how many locks are listed from there in the low half, how many
- * have been so far in the high half. */
+/* The place where the search for a tag begins has two counts of locks: the low half counts those
+ * that are listed from there, the high half all that have been. */
 #define HOME_LISTED 1UL
 #define HOME_ADDED (1UL << 32)
 
@@ -134,8 +134,8 @@ show_range(struct glupy_held_lock *shown, const struct glupy_held *held)
     shown->length = held->last == END ? 0 : held->last - held->first + 1;
 }
 
-/* Takes a free entry near the place that the tag has, and raises how far others have to look.
- * Returns GLUPY_NO_SLOT if all are taken. */
+/* Takes a free entry near the tag's place, and raises the reach of searches to it. Returns
+ * GLUPY_NO_SLOT if all are taken. */
 static uint32_t
 take_free(struct glupy_segment *segment, uint32_t tag)
 {
@@ -262,8 +262,8 @@ seen_all(const struct glupy_locks *locks, const struct search *search)
                search->home / HOME_ADDED;
 }
 
-/* The next entry that has the tag; GLUPY_NO_SLOT: there is none. So a file without locks costs no
- * look at the table, however full that once was. */
+/* The next entry that has the tag; GLUPY_NO_SLOT: there is none. A search for a file without locks
+ * does not look at the table, even if that was full once. */
 static uint32_t
 next_found(const struct glupy_locks *locks, struct search *search)
 {
@@ -280,7 +280,7 @@ next_found(const struct glupy_locks *locks, struct search *search)
     return GLUPY_NO_SLOT;
 }
 
-/* Whether an entry is what an unlock names, or in part. */
+/* Whether an unlock names the entry or a part of it. */
 static bool
 named(const struct glupy_held *held, uint64_t key, const struct glupy_lock *lock)
 {

@@ -1,9 +1,9 @@
 /*
- * Which locks are granted, as far as the translator sees grants and unlocks pass.
+ * The list of granted locks, as the translator sees grants and unlocks pass.
  *
  * The table is bounded, and hashed by the file. A thread takes an entry by compare-and-swap and no
- * thread waits for another. All by which entries are found is in private memory; the segment has
- * copies for readers.
+ * thread waits for another. The fields by which entries are found are in private memory; the
+ * segment has copies for readers.
  */
 #ifndef GLUPY_LOCKS_H
 #define GLUPY_LOCKS_H

@@ -2,13 +2,13 @@
  * The flight recorder: fops that are in flight, and rings of those that came back.
  *
  * Each fop has an entry in a table of fixed size from its arrival to its answer. A fop takes an
- * entry by one compare-and-swap and gives it back by one store; while no entry is found free in a
- * few tries, fops go unlisted and are counted. A fop that came back is written to the ring of slow
- * fops if it was slower than the threshold of its class, and to the other ring if it was picked at
- * random or somebody traces it. So no trace pushes out the slow ones.
+ * entry by one compare-and-swap and gives it back by one store. A fop that finds no free entry in a
+ * few tries is only counted. A fop that came back is written to the ring of slow fops if it took at
+ * least the threshold of its class, and to the other ring if it was picked at random or somebody
+ * traces it. So no trace pushes out the slow ones.
  *
- * Entries and records are in the segment, to which root may write. Nothing read from there is used
- * as a place or a size without a bound.
+ * Entries and records are in the segment, to which root may write. Every place and size that is
+ * read from there is bounded before it is used.
  */
 #ifndef GLUPY_RECORDER_H
 #define GLUPY_RECORDER_H
@@ -18,8 +18,8 @@
 #include "segment.h"
 
 /* Entries that a fop looks at before it goes unlisted. The steps grow, so that it gets past fops
- * that hang side by side. After each fop in a row that found none the next one looks at half as
- * many: perhaps a thousand clients wait for a lock, and all others still want to go on fast. */
+ * that hang side by side. After each fop in a row that found none, the next one looks at half as
+ * many: a thousand clients that wait for a lock must not make all other fops slow. */
 #define GLUPY_FLIGHT_TRIES 48U
 #define GLUPY_FLIGHT_HALVINGS 4U
 
@@ -28,7 +28,7 @@
 #define GLUPY_NOT_LISTED 0U
 _Static_assert(GLUPY_FLIGHTS_MAX < 1UL << GLUPY_LISTED_BITS, "slots fit");
 
-/* What a fop asks for. */
+/* The arguments of a fop, as far as they are recorded. */
 struct glupy_asked {
     const uint8_t *parent; /* of the entry that it names */
     const char *text;      /* that entry's name, or the domain of a lock; NULL: none */
@@ -42,7 +42,7 @@ struct glupy_asked {
     uint8_t lock_type;
 };
 
-/* Who sent it. */
+/* The sender of a fop. */
 struct glupy_sender {
     uint64_t client; /* tag */
     uint32_t uid;
@@ -71,7 +71,8 @@ glupy_flight_fill(struct glupy_flight *flight, const struct glupy_asked *asked)
     }
 }
 
-/* Lists a fop that arrives. Returns what glupy_flight finds its entry by. `gfid` may be NULL. */
+/* Lists a fop that arrives. Returns the value by which glupy_flight finds the entry. `gfid` may be
+ * NULL. */
 static inline uint32_t
 glupy_flight_begin(struct glupy_segment *segment, uint32_t lane, uint32_t fop, uint64_t now,
                    const uint8_t *gfid, const struct glupy_sender *sender,
@@ -151,7 +152,7 @@ glupy_flight_end(struct glupy_segment *segment, uint32_t lane, struct glupy_flig
     uint32_t mark = __atomic_load_n(&flight->mark, __ATOMIC_RELAXED);
 
     __atomic_store_n(&flight->mark, mark & ~(uint32_t)(GLUPY_MARK_STATES - 1), __ATOMIC_RELEASE);
-    /* The entry is in this processor's cache. */
+    /* The next fop looks here first, as the entry is in this processor's cache. */
     if (__atomic_load_n(hint, __ATOMIC_RELAXED) != slot)
         __atomic_store_n(hint, slot, __ATOMIC_RELAXED);
 }
@@ -161,7 +162,7 @@ struct glupy_ended {
     uint64_t now;
     uint64_t ns;
     const struct glupy_flight *flight; /* NULL: it was not listed */
-    const uint8_t *gfid;               /* that the reply names; NULL: none */
+    const uint8_t *gfid;               /* of the reply; NULL: none */
     struct glupy_sender sender;
     uint64_t bytes; /* that it moved */
     uint32_t fop;
@@ -203,7 +204,7 @@ glupy_record(struct glupy_segment *segment, const struct glupy_ended *ended);
 void
 glupy_tracers_expire(struct glupy_segment *segment, uint64_t now);
 
-/* Takes the options of the recorder. `classes` has the class of each fop, see FOPS_OF_CLASS. */
+/* Applies the options of the recorder. The segment has the class of each fop, see FOPS_OF_CLASS. */
 void
 glupy_recorder_set(struct glupy_segment *segment, const struct glupy_recorder_options *options);
 

@@ -43,7 +43,7 @@ enum glupy_class {
     GLUPY_CLASSES
 };
 
-/* What the flight recorder records; see recorder.h. */
+/* The options of the flight recorder; see recorder.h. */
 struct glupy_recorder_options {
     bool on;
     uint32_t one_in;                 /* fops picked at random, 0: none */

@@ -18,9 +18,7 @@ lock_type(int32_t type)
     return type == F_RDLCK ? GLUPY_LOCK_READ : type == F_WRLCK ? GLUPY_LOCK_WRITE : GLUPY_UNLOCK;
 }
 
-/* A request for a range. It has no type if it only asks for the holder of a lock, or to reserve
- * one.
- */
+/* A request for a range. It has no type if it only tests for a lock, or reserves one. */
 static struct glupy_asked
 asked_range(uint8_t kind, int32_t cmd, const struct gf_flock *flock)
 {

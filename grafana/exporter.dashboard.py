@@ -149,7 +149,7 @@ series = row(
                 "series",
                 " or ".join(
                     f"label_replace(count by (cluster) ({metric}{{$*}}),"
-                    f' "metric", "{metric.removesuffix("_count")}", "", "")'
+                    f' "metric", "{metric.replace("_count", " (histograms)")}", "", "")'
                     for metric in LARGEST
                 ),
                 unit.SHORT,

@@ -20,7 +20,7 @@ from grafana.blocks.queries import with_cluster
 
 PAGE = 980
 _GRAPH_HEIGHT = 9
-PER_SECOND = "suffix: /s"
+PER_SECOND = "suffix:/s"
 """The unit of rates of what is neither a fop nor a byte."""
 _NUMBER = 92  # pixels at least of a column of numbers
 _LETTER, _MARGIN = 7, 22  # pixels of a letter of its title, and around that
@@ -201,8 +201,8 @@ def lines(
             "color": {"mode": "palette-classic"},
             "custom": {
                 "drawStyle": "line",
-                # One colour over another is a third.
-                "fillOpacity": 0 if many else 5,
+                # Only parts of a whole are areas: one colour over another is a third.
+                "fillOpacity": 0,
                 "lineWidth": 1,
                 # A sample between gaps is a point.
                 "showPoints": "auto",

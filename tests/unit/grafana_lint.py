@@ -24,7 +24,7 @@ PANELS = {"bargauge", "heatmap", "stat", "table", "text", "timeseries"}
 BUILTIN = {"__range", "__rate_interval", "__url_time_range"}
 RUNBOOKS = "/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
 GREY = "#8E8E8E"
-RATES = {"ops", "suffix: /s", "binBps"}
+RATES = {"ops", "suffix:/s", "binBps"}
 FEW = {"kind", "direction", "collector", "origin", "daemon"}
 """Labels of which there are never more values than a legend has room for."""
 SAMPLED = {"glupy_fops_in_flight"}
@@ -226,7 +226,6 @@ def _of_stat(panel: Json) -> Iterator[str]:
 def _of_graph(panel: Json) -> Iterator[str]:
     defaults = panel["fieldConfig"]["defaults"]
     custom, legend = defaults["custom"], panel["options"]["legend"]
-    many = legend.get("placement") == "right"
     if not legend.get("calcs"):
         yield "a legend without values"
     if custom["drawStyle"] != "line":
@@ -235,7 +234,7 @@ def _of_graph(panel: Json) -> Iterator[str]:
         yield "a sample between gaps is not drawn"
     if defaults["unit"] in RATES and custom["stacking"]["mode"] != "normal":
         yield "rates that are not stacked"
-    if many and custom["stacking"]["mode"] == "none" and custom["fillOpacity"]:
+    if custom["stacking"]["mode"] == "none" and custom["fillOpacity"]:
         yield "areas over each other"
     latencies = defaults["unit"] == "s" and custom["stacking"]["mode"] == "none"
     latencies &= any(re.search("duration|fop", target["expr"]) for target in panel["targets"])

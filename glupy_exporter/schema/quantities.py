@@ -246,7 +246,7 @@ CONDITION = (
         GAUGE,
         "quarantined_objects",
         "Objects of the brick that bit-rot detection found damaged and has put out of use; missing "
-        "where it was never on.",
+        "where detection was never on.",
     ),
     _fact(
         "arbiter",

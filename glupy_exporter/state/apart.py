@@ -161,7 +161,7 @@ def _keep(answers: Answers, name: str, text: bytes) -> None:
     try:
         answer = json.loads(text)
     except ValueError:
-        answer = {"problem": "said nothing" if not text else "said too much"}
+        answer = {"problem": "gave no answer" if not text else "gave too long an answer"}
     if "found" in answer:
         answers.found[name] = answer["found"]
     else:

@@ -191,8 +191,8 @@ def test_who_does_not_answer_is_left_behind(tmp_path: Path) -> None:
         assert answers.problems == {
             "hung": "did not answer in 1 s",
             "bad": "[Errno 5] Input/output error",
-            "mute": "said nothing",
-            "much": "said too much",
+            "mute": "gave no answer",
+            "much": "gave too long an answer",
         }
 
 

@@ -52,7 +52,7 @@ row did not last (`flash`), was not among the busiest or found no room (`rank`),
 A row has no series of a `kind` or `direction` that never occurred."""
 
 REASONS = ("flash", "rank", "budget")
-"""Why a row has no series: it did not last, others were busier, the budget is used up."""
+"""The reasons why a row has no series: it did not last, others were busier, no budget is left."""
 
 
 def settings(subject: Subject, limit: int, an_hour: int) -> Settings:

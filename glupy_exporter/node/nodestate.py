@@ -99,7 +99,7 @@ class Volume(NamedTuple):
     translator: bool
     """Whether it has the option that puts the translator into its bricks."""
     type: str = ""
-    """As `gluster volume info` calls it; empty in a state of version 1, which has nothing more."""
+    """The type by `gluster volume info`; empty in a state of version 1, which has nothing more."""
     id: str = ""
     transport: str = ""
     distribute: int = 0
@@ -150,7 +150,7 @@ class Rebalance(NamedTuple):
     """The last rebalance of a volume, as far as this node did it."""
 
     status: str
-    """As `gluster volume rebalance status` says it."""
+    """The status by `gluster volume rebalance status`."""
     files: int = 0
     """Files that were moved."""
     bytes: int = 0
@@ -261,7 +261,7 @@ class NodeState(NamedTuple):
     seconds: float = 0.0
     """Time that it took to learn all this."""
     parts: Mapping[str, str] = {}
-    """For each part that was looked at, what went wrong; empty if nothing did."""
+    """The fault of each part that was looked at; empty if there was none."""
     nodes: int = 0
     """Nodes of the pool, this one included."""
     peers: tuple[Peer, ...] = ()

@@ -74,7 +74,7 @@ class Record(Protocol):
 
     @property
     def offset(self) -> int:
-        """Where in the file it reads or writes, in bytes."""
+        """The offset in the file at which it reads or writes, in bytes."""
 
     @property
     def size(self) -> int:

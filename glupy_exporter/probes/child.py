@@ -40,7 +40,7 @@ SHARE = 0.1
 """The share of a processor that a probe may use; records beyond it are skipped."""
 
 MEMORY = 256 << 20
-"""Bytes of address space."""
+"""The most bytes of address space."""
 
 _BATCH = 256  # records of one call
 _LINES_MAX = 10  # errors of a probe that are written to the log
@@ -52,9 +52,9 @@ class Task:
     """The task of a process."""
 
     probe: str
-    """The file."""
+    """The file of the probe."""
     directory: str
-    """That of the segments."""
+    """The directory of the segments."""
     expiry: float
     privacy: dict[str, Any]
     """The fields of :class:`Privacy`."""

@@ -108,7 +108,7 @@ HELD_LOCKS_MAX = 1 << 15
 """The most granted locks that are listed."""
 
 TRACERS = 8
-"""How many may trace a brick at once."""
+"""The most tracers of a brick at once."""
 
 TRACER_LEASE = 5_000_000_000
 """Nanoseconds after which a trace ends whose tracer has not renewed its heartbeat."""
@@ -303,7 +303,7 @@ class Counters(ctypes.Structure):
 
 
 class Health(ctypes.Structure):
-    """How full a table of the busiest is, and what it could not count."""
+    """The fill of a table of the busiest, and the fops that it could not count."""
 
     _fields_ = _fields(HEALTH)
 
@@ -428,7 +428,7 @@ class HeldLock(ctypes.Structure):
 
 
 class Control(ctypes.Structure):
-    """Which tracers trace, a byte each: each can be written alone. Root writes it."""
+    """A byte for each tracer says whether it traces: each can be written alone. Root writes it."""
 
     _fields_ = [
         ("active", _u8 * TRACERS),

@@ -39,7 +39,7 @@ class Fop(NamedTuple):
     """A fop that came back."""
 
     position: int
-    """Where it stands in its ring; grows by one with each record."""
+    """Its position in the ring, which grows by one with each record."""
     ended: int
     """Nanoseconds on the monotonic clock; :meth:`Segment.realtime` turns it into wall time."""
     ns: int
@@ -55,7 +55,7 @@ class Fop(NamedTuple):
     uid: int
     gid: int
     pid: int
-    """Of the process on the client; negative for GlusterFS's own clients."""
+    """The process on the client; negative for GlusterFS's own clients."""
     offset: int
     size: int
     """Bytes of data that were moved; for a lock, its length."""
@@ -93,21 +93,21 @@ class InFlight(NamedTuple):
     gid: int
     pid: int
     offset: int
-    """Of a lock: where its range starts; for one on a directory's entries, the hash of the name."""
+    """The start of a lock's range; for a lock on a directory's entries, a hash of the name."""
     size: int
     domain: bytes
-    """Of a lock; may be cut. Empty for other fops."""
+    """The domain of a lock, which may be cut; empty for other fops."""
     type: int
     """Index into ``layout.LOCK_TYPES``, 0 if the fop is about no lock."""
     length: int
-    """Of a lock's range, 0: to the end."""
+    """The length of a lock's range; 0: to the end."""
     owner: int
     """A hash of the lock's owner."""
     parent: bytes
     name: bytes
     """The entry that the fop named, cut; empty for locks."""
     kind: int = 0
-    """Of the lock, index into ``layout.LOCK_KINDS``; 0 if the fop is about no lock."""
+    """Index of the lock's kind in ``layout.LOCK_KINDS``; 0 if the fop is about no lock."""
 
 
 class HeldLock(NamedTuple):
@@ -125,7 +125,7 @@ class HeldLock(NamedTuple):
     type: int
     """Index into ``layout.LOCK_TYPES``."""
     start: int
-    """Of the range; for a lock on a directory's entries the hash of the name, 0: all entries."""
+    """Start of the range; for a lock on entries of a directory a hash of the name, 0: all."""
     length: int
     """0: to the end."""
     owner: int

@@ -31,7 +31,7 @@ class Answers(NamedTuple):
     found: dict[str, Any]
     """The answers by question, as JSON has them."""
     problems: dict[str, str]
-    """Why there is no answer, by question."""
+    """The reason why there is no answer, by question."""
 
 
 Question = Callable[[], Any]

@@ -15,9 +15,9 @@ from glupy_exporter.state import volumes as known_volumes
 from glupy_exporter.state.records import Records
 
 SECONDS = 5.0
-"""How long one brick may take to answer."""
+"""The time in which one brick has to answer."""
 MOST = 20.0
-"""How long all bricks may take: the timer's job is done long before it is due again."""
+"""The time for all bricks: the timer's job has to end long before it is due again."""
 
 _LVM = "lvm"
 Where = tuple[str, Brick]

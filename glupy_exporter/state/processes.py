@@ -81,7 +81,7 @@ def every() -> Iterator[Process]:
 
 
 def _depth(pid: str) -> int:
-    """How many namespaces of processes a process is in; a container adds one."""
+    """The number of process namespaces that a process is in; a container adds one."""
     try:
         lines = (PROC / pid / "status").read_bytes().splitlines()
     except OSError:

@@ -39,17 +39,17 @@ class Lost:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which fops are traced."""
+    """The filters of a trace."""
 
     fops: frozenset[str] = frozenset()
     """By name; empty for all."""
     client: re.Pattern[str] | None = None
-    """For the client's address."""
+    """A pattern for the client's address; None: all clients."""
     address: str = ""
     """The client's address, if the pattern matches only one."""
     uid: int | None = None
     path: re.Pattern[str] | None = None
-    """For the path as it is shown."""
+    """A pattern for the path as it is shown; None: all files."""
     errno: int | None = None
     """-1 for every error."""
     slower: int = 0

@@ -39,7 +39,7 @@ class Where(NamedTuple):
 
 
 class Output(NamedTuple):
-    """How records are written."""
+    """The form in which records are written."""
 
     json: bool = False
     limit: int | None = None

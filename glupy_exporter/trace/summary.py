@@ -12,7 +12,7 @@ from glupy_exporter.top import text
 from glupy_exporter.trace import lines
 
 SHOWN = 10
-"""How many files and clients a summary has."""
+"""The most files and clients in a summary."""
 
 _STEPS = 16  # a quantile is at most a sixteenth of an octave, 4.4 %, above what it is of
 _KEPT = 100_000  # names; the ones with the fewest fops are forgotten beyond twice as many

@@ -230,8 +230,8 @@ limits = row(
 
 dashboard = board(
     "capacity",
-    "How full are volumes and file systems, how fast do they grow, and when are they full?",
-    "Choose a longer time range for a steadier forecast. A click on a volume leads to it.",
+    "How full is it, how fast does it grow, and when is it full?",
+    "A longer time range makes a steadier forecast. A click on a volume leads to it.",
     [now, volumes, systems, limits],
     since="now-7d",
 )

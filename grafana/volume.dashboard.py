@@ -171,7 +171,7 @@ io_sizes = row(
         sizes("read"),
         unit.BYTES_IEC,
         "Reads a second by the bytes that they returned, in the block sizes of gluster volume"
-        " profile. A row has the reads below its size, down to half of it.",
+        " profile. A row has the reads below its size, down to that of the row below.",
     ),
     heatmap(
         "Sizes of writes",
@@ -258,7 +258,7 @@ busiest = row(
 
 dashboard = board(
     "volume",
-    "What are volumes asked to do, how fast do they do it, and do their replicas share it evenly?",
-    "A click on a fop narrows the page to it; one on a brick, a file or a client leads to its own.",
+    "What do volumes do, how fast, and do their replicas share it evenly?",
+    "A click on a fop narrows the page to it; one on a brick, file or client leads there.",
     [now, operations, latency, io_sizes, replicas, busiest],
 )

@@ -20,6 +20,8 @@ LETTER, MARGIN = 7, 22
 """Pixels of a letter in the head of a table, and around a title there."""
 LINKED_HOST = 180
 """Pixels of a host's name, of twenty letters, as a link, which is bold."""
+LINES = 160
+"""Letters of three lines on a phone."""
 PANELS = {"bargauge", "heatmap", "stat", "table", "text", "timeseries"}
 BUILTIN = {"__range", "__rate_interval", "__url_time_range"}
 RUNBOOKS = "/glupy-exporter/glupy-exporter/blob/main/docs/runbooks/"
@@ -105,8 +107,11 @@ def _of_page(dashboard: Json) -> Iterator[str]:
         yield "is not marked as one of ours"
     if not dashboard["description"]:
         yield "no description"
-    if dashboard["panels"][0]["type"] != "text":
+    first = dashboard["panels"][0]
+    if first["type"] != "text":
         yield "no line at the top that says what the page answers"
+    elif len(first["options"]["content"]) > LINES:
+        yield "a line at the top that has no room on a phone"
     for link in dashboard["links"]:
         if not link["keepTime"] or not link["includeVars"]:
             yield "a link at the top forgets what was chosen"

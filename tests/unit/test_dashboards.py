@@ -257,6 +257,9 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
         titled(d, BY_FOP), "topk(9, sum by (fop) (glupy_fops_in_flight))"
     ),
     "a course that begins at its least value": lambda d: defaults(d, "p99 latency").pop("min"),
+    "a line at the top that has no room": lambda d: d["panels"][0]["options"].update(
+        content="word " * 40
+    ),
     "areas over each other": lambda d: defaults(d, "Latency by kind")["custom"].update(
         fillOpacity=5
     ),

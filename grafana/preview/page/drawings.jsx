@@ -76,7 +76,7 @@ export function Heatmap({ frames, panel, width, height, theme, timeRange }) {
         return (
           <g key={le}>
             {row % every === 0 && (
-              <Text theme={theme} x={AXIS - 6} y={y + 4} textAnchor="end">
+              <Text theme={theme} x={AXIS - 6} y={Math.max(y + 4, 10)} textAnchor="end">
                 {name(le)}
               </Text>
             )}

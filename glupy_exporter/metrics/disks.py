@@ -73,19 +73,21 @@ POOL_BRICK = _family(
 )
 
 _MORE = """\
-All of it is from the state file, up to a minute old. Only bricks whose process runs are asked. If a
-disk does not answer in five seconds, its bricks have no rows, and `glupy_state_part_success` is 0.
+These metrics are from the state file, so they are up to a minute old. The job asks only bricks
+whose process runs. If a disk does not answer in five seconds, its bricks have no rows, and
+`glupy_state_part_success` is 0.
 
-This is the use of a quota: `sum by (cluster, volume, gfid) (max by (cluster, volume, gfid,
-subvolume) (glupy_quota_used_bytes))`. Each set has some of the files, and each replica has all of
-them. At most 1000 directories of a volume have rows. The privacy options apply to their paths.
+This query gives the use of a quota: `sum by (cluster, volume, gfid) (max by (cluster, volume, gfid,
+subvolume) (glupy_quota_used_bytes))`. Each set has some of the files, and each replica of the set
+has all of these. At most 1000 directories of a volume have rows. The privacy options apply to their
+paths.
 
 `glupy_heal_blame` is for joins: an entry is in split-brain if each brick of its set is blamed by
 another one (`cluster_volume:glupy_split_brain_entries:count`). The job looks at up to 1000 entries
 of each brick's index, and the first 64 that blame another brick have rows. So the count is exact
 while fewer entries wait for a heal, and too low otherwise. These attributes do not show two kinds
-of split-brain: files of one name with different gfids, and entries of which only the arbiter is not
-blamed."""
+of split-brain: two files of the same name with different gfids, and entries for which the arbiter
+is the only brick without blame."""
 
 
 class Disks(OfState):

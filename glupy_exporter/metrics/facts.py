@@ -19,9 +19,9 @@ CONDITION = Declared(quantities.CONDITION, quantities.BRICK)
 _DEVICES = Path("/sys/dev/block")
 
 _MORE = """\
-The maintenance thread learns all of it every 5 seconds. It waits for the brick's disk, so with a
+The maintenance thread learns these facts every 5 seconds. It waits for the brick's disk, so with a
 disk that hangs `glupy_brick_facts_timestamp_seconds` and
-`glupy_segment_heartbeat_timestamp_seconds` stand still. What it cannot learn is missing.
+`glupy_segment_heartbeat_timestamp_seconds` stand still. Facts that it cannot learn are missing.
 
 Several bricks of a node may share a file system; `fsid` tells file systems of a node apart. To
 count each once, fold the bricks first:

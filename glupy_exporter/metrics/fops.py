@@ -65,9 +65,10 @@ times the one before, and sizes just below those that programs and protocols use
 `--collector.fops.buckets=all`, latencies have bounds from 2^-20 s (1 us) to 2^6 s (64 s), each
 twice the one before, and the buckets of sizes are the block sizes of `gluster volume profile`.
 
-In OpenMetrics and protobuf, buckets of latencies have exemplars: gfid and client of the latest fop
-in the bucket that the brick has recorded: a slow, a sampled or a traced one. Prometheus keeps them
-with `--enable-feature=exemplar-storage`. A file that is not to be shown has none.
+In OpenMetrics and protobuf, buckets of latencies have exemplars. An exemplar names the file, by its
+gfid, and the client of the latest fop in the bucket that the brick has recorded, because it was
+slow, sampled or traced. Prometheus keeps exemplars with `--enable-feature=exemplar-storage`. Files
+that may not be shown have none.
 
 While a brick runs a translator with layout version 1, quantiles of its durations are up to 4.6 %
 too low: the bounds of its buckets are powers of two of a microsecond, 4.9 % more than the bounds

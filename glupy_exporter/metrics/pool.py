@@ -46,10 +46,12 @@ UNSETTLED = Family(
 )
 
 _MORE = """\
-All of it is from the state file, up to a minute old. The state of a friendship changes when a node
-joins or leaves; it stays `befriended` while a peer is down. A peer has a row of its own only if
-something is wrong with it. Otherwise a pool of 100 nodes would have 9900 rows, as each node knows
-all others. `--collector.pool.reachability` makes a row for each peer, so it is for small pools."""
+These metrics are from the state file, so they are up to a minute old; only for
+`glupy_pool_peer_reachable` the exporter itself connects to the peers. The state of a friendship
+changes when a node joins or leaves; it stays `befriended` while a peer is down. A peer has a row of
+its own only if something is wrong with it. Otherwise a pool of 100 nodes would have 9900 rows, as
+each node knows all others. `--collector.pool.reachability` makes a row for each peer, so it is for
+small pools."""
 
 
 class Pool(Collector):

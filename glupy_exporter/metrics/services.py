@@ -116,16 +116,17 @@ FAILURES = _family(
 )
 
 _MORE = """\
-All of it is from the state file, up to a minute old.
+These metrics are from the state file, so they are up to a minute old.
 
 A daemon has rows if glusterd starts it for a volume that is started and has bricks on this node, or
 if it runs: `glusterd`, `shd` (self-heal), `quotad`, `bitd` and `scrub` (bitrot), `nfs`, `snapd` by
 volume, `rebalance` by volume while one is in progress, and `gsyncd` by volume for its sessions.
 
 glusterd writes the figures of a rebalance when it ends, so there are none while one is in progress.
-Each node has those of its own bricks: `sum by (cluster, volume)`. Snapshots are the same on all
-nodes with bricks of the volume: `max by (cluster, volume)`. An active worker of geo-replication is
-one whose brick sends its changes; those of the other replicas are passive."""
+Each node has the figures of its own bricks, which `sum by (cluster, volume)` adds up. Snapshots are
+the same on all nodes with bricks of the volume, which `max by (cluster, volume)` folds. An active
+worker of geo-replication sends the changes of its brick; the workers of the other replicas are
+passive."""
 
 
 class Services(OfState):

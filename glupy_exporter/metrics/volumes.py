@@ -63,11 +63,11 @@ ONLINE = _family(
 )
 
 _MORE = """\
-All of it is from the state file, up to a minute old, and absent if that is missing or older than
-ten minutes. There are rows for volumes with bricks on this node, so each of these nodes has the
-same rows of a volume: `max by (cluster, volume)` folds them. Only the brick's own node has the rows
-of a brick. `glupy_brick_online` also has bricks without the translator. For bricks with it,
-`glupy_brick_up` is better, as it is no older than the scrape.
+These metrics are from the state file, so they are up to a minute old, and absent if the file is
+missing or older than ten minutes. There are rows for volumes with bricks on this node. So all nodes
+with bricks of a volume have the same rows of it, which `max by (cluster, volume)` folds. Only the
+brick's own node has the rows of a brick. `glupy_brick_online` also has bricks without the
+translator. For bricks with it, `glupy_brick_up` is better, as it is no older than the scrape.
 
 With `cluster.quorum-type: auto`, half of the bricks of a set are enough if their number is even,
 but only if the first brick is among them. `glupy_volume_set_quorum_bricks` does not tell that."""

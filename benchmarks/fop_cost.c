@@ -2,11 +2,15 @@
  * Measures what real translators cost a fop, in one process, above a child that answers at once;
  * see fop_cost.py.
  *
- * Usage: fop_cost GLUPY DIRECTORY FOP FOPS ROUNDS THREADS BEFORE [VARIANT]
+ * Usage: fop_cost GLUPY DIRECTORY FOP FOPS ROUNDS THREADS BEFORE [VARIANT [RATE]]
  * GLUPY is the type of our translator, below the directory where GlusterFS looks for translators;
  * BEFORE is that of an earlier version, or -. DIRECTORY is for their segments. FOP is readv or
  * lookup. In each round every variant, or the one named, gets FOPS fops from each of THREADS
  * threads. Prints VARIANT and nanoseconds of processor time a fop, a line for each round.
+ *
+ * With RATE, all threads together do that many fops a second. A round then begins with a line on
+ * standard input, and prints the processor time, and the 50th, 99th and 99.9th percentile and the
+ * maximum of the latency, all in nanoseconds.
  */
 #include <glusterfs/defaults.h>
 #include <glusterfs/globals.h>
@@ -31,12 +35,14 @@
 #define BYTES 4096
 #define WARM_UP 2000UL
 #define THREADS_MAX 64U
+#define BURST 20U /* fops between two sleeps */
 
 static glusterfs_ctx_t *ctx;
 static glusterfs_graph_t graph;
 static fd_t *fds[FILES];
 static loc_t locs[FILES];
 static unsigned long fops;
+static unsigned long rate; /* of one thread, 0: as fast as it can */
 static bool lookups;
 static pthread_barrier_t barrier;
 
@@ -202,20 +208,56 @@ start(xlator_t *top, client_t *client, glusterfs_fop_t fop)
 }
 
 static void
+call(xlator_t *top, client_t *client, unsigned long file)
+{
+    call_frame_t *frame = start(top, client, lookups ? GF_FOP_LOOKUP : GF_FOP_READ);
+
+    if (lookups)
+        STACK_WIND(frame, (fop_lookup_cbk_t)done, top, top->fops->lookup, &locs[file % FILES],
+                   NULL);
+    else
+        STACK_WIND(frame, (fop_readv_cbk_t)done, top, top->fops->readv, fds[file % FILES], BYTES, 0,
+                   0, NULL);
+    STACK_DESTROY(frame->root);
+}
+
+static void
 drive(xlator_t *top, client_t *client, unsigned long count, unsigned long offset)
 {
-    call_frame_t *frame;
     unsigned long file;
 
-    for (file = offset; file < offset + count; file++) {
-        frame = start(top, client, lookups ? GF_FOP_LOOKUP : GF_FOP_READ);
-        if (lookups)
-            STACK_WIND(frame, (fop_lookup_cbk_t)done, top, top->fops->lookup, &locs[file % FILES],
-                       NULL);
-        else
-            STACK_WIND(frame, (fop_readv_cbk_t)done, top, top->fops->readv, fds[file % FILES],
-                       BYTES, 0, 0, NULL);
-        STACK_DESTROY(frame->root);
+    for (file = offset; file < offset + count; file++)
+        call(top, client, file);
+}
+
+static uint64_t
+monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000UL + (uint64_t)now.tv_nsec;
+}
+
+/* Does fops at the rate, and notes how long each took. */
+static void
+drive_paced(xlator_t *top, client_t *client, unsigned long offset, uint32_t *latencies)
+{
+    uint64_t began = monotonic(), before = began, now, due;
+    struct timespec until;
+    unsigned long number;
+
+    for (number = 0; number < fops; number++) {
+        if (number && number % BURST == 0) {
+            due = began + number * 1000000000UL / rate;
+            until = (struct timespec){(time_t)(due / 1000000000UL), (long)(due % 1000000000UL)};
+            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+            before = monotonic();
+        }
+        call(top, client, offset + number);
+        now = monotonic();
+        latencies[number] = (uint32_t)(now - before);
+        before = now;
     }
 }
 
@@ -257,6 +299,7 @@ struct worker {
     xlator_t *top;
     unsigned long number;
     client_t client;
+    uint32_t *latencies;
     double nanoseconds;
 };
 
@@ -269,13 +312,17 @@ work(void *argument)
     drive(worker->top, &worker->client, WARM_UP, 0);
     pthread_barrier_wait(&barrier);
     before = processor_time();
-    drive(worker->top, &worker->client, fops, worker->number * 7);
+    if (rate)
+        drive_paced(worker->top, &worker->client, worker->number * 7, worker->latencies);
+    else
+        drive(worker->top, &worker->client, fops, worker->number * 7);
     worker->nanoseconds = (processor_time() - before) / (double)fops;
     return NULL;
 }
 
+/* `latencies` is for those of all threads; NULL: they are not noted. */
 static double
-measure(xlator_t *top, unsigned long threads)
+measure(xlator_t *top, unsigned long threads, uint32_t *latencies)
 {
     static struct worker workers[THREADS_MAX];
     unsigned long number;
@@ -286,6 +333,7 @@ measure(xlator_t *top, unsigned long threads)
         workers[number].top = top;
         workers[number].number = number;
         workers[number].client.tbl_index = (int)number;
+        workers[number].latencies = latencies ? latencies + number * fops : NULL;
         pthread_create(&workers[number].thread, NULL, work, &workers[number]);
     }
     for (number = 0; number < threads; number++) {
@@ -366,6 +414,37 @@ trace(char *segment)
     control->active[0] = 1;
 }
 
+static int
+compare(const void *a, const void *b)
+{
+    uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
+
+    return (first > second) - (first < second);
+}
+
+/* A round at the rate for each line of standard input. */
+static void
+measure_paced(xlator_t *top, unsigned long threads)
+{
+    size_t count = fops * threads;
+    uint32_t *latencies = calloc(count, sizeof(*latencies));
+    char line[8];
+    double cost;
+
+    if (!latencies)
+        die("memory");
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        cost = measure(top, threads, latencies);
+        qsort(latencies, count, sizeof(*latencies), compare);
+        printf("%.3f %u %u %u %u\n", cost, latencies[count / 2], latencies[count * 99 / 100],
+               latencies[count * 999 / 1000], latencies[count - 1]);
+        fflush(stdout);
+    }
+    free(latencies);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -381,6 +460,8 @@ main(int argc, char **argv)
     lookups = strcmp(argv[3], "lookup") == 0;
     fops = strtoul(argv[4], NULL, 10);
     rounds = strtoul(argv[5], NULL, 10);
+    if (argc > 9)
+        rate = strtoul(argv[9], NULL, 10) / threads;
     prepare_context();
     /* Each translator has a child of its own, as a child knows its parent. */
     tops[NULL_CHILD] = make("null", NULL, &null_fops, NULL);
@@ -402,8 +483,12 @@ main(int argc, char **argv)
             variant = (round + step) % VARIANTS;
             if (variant == TRACED)
                 trace(traced);
-            if (tops[variant] && (argc == 8 || strcmp(argv[8], names[variant]) == 0))
-                printf("%s %.3f\n", names[variant], measure(tops[variant], threads));
+            if (!tops[variant] || (argc > 8 && strcmp(argv[8], names[variant]) != 0))
+                continue;
+            if (rate)
+                measure_paced(tops[variant], threads);
+            else
+                printf("%s %.3f\n", names[variant], measure(tops[variant], threads, NULL));
         }
     for (variant = OURS; variant < VARIANTS; variant++)
         if (tops[variant])

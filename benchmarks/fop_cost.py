@@ -15,11 +15,11 @@ and for an earlier version of the translator, if its ``glupy.so`` is given.
 
 Exits with 1 if ours misses a target.
 
-Usage: ``python -m benchmarks.fop_cost [GLUPY_SO_OF_AN_EARLIER_VERSION]``
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import statistics
@@ -36,6 +36,8 @@ FOPS = ("readv", "lookup")
 THREADS = (1, 2, 4, 8)
 ROUNDS = 21
 FOPS_A_ROUND = 60_000
+WARM_UP = 2000
+"""Fops of each thread before each measurement; see fop_cost.c."""
 MOST_NANOSECONDS = 120.0
 MOST_OF_IO_STATS = 0.6
 MOST_OF_BEFORE = {"readv": 1.3, "lookup": 1.4}
@@ -68,17 +70,17 @@ def _type(shared_object: Path) -> str:
 class Harness:
     """The program, with a translator built for it."""
 
-    def __init__(self, directory: Path, before: Path | None) -> None:
+    def __init__(self, directory: Path, before: Path | None = None) -> None:
         self._program = compile_harness(directory)
         shared_object = build.build(directory / "xlator")
         self._type = _type(shared_object)
         self._before = _type(before) if before else "-"
-        self._segments = directory / "segments"
-        self._segments.mkdir()
+        self.segments = directory / "segments"
+        self.segments.mkdir()
 
     def command(self, fop: str, fops: int, rounds: int, threads: int) -> list[str]:
         """What to run."""
-        words = [self._program, self._type, self._segments, fop, fops, rounds, threads]
+        words = [self._program, self._type, self.segments, fop, fops, rounds, threads]
         return [*map(str, words), self._before]
 
     def rounds(self, fop: str, threads: int) -> dict[str, list[float]]:
@@ -176,8 +178,13 @@ def counts(harness: Harness) -> None:
 
 def main() -> int:
     """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "before", nargs="?", type=Path, metavar="GLUPY_SO", help="that of an earlier version"
+    )
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        harness = Harness(Path(name), Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+        harness = Harness(Path(name), args.before)
         missed = times(harness)
         if shutil.which("valgrind"):
             counts(harness)

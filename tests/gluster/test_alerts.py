@@ -128,24 +128,36 @@ def test_a_full_disk(prometheus: Prometheus, tmp_path: Path) -> None:
 
 
 def test_a_frozen_disk(prometheus: Prometheus, tmp_path: Path) -> None:
-    """Only what writes waits: no scrape does."""
+    """Only what writes waits: no scrape does. Who waits for what is told."""
     options = {"storage.health-check-interval": "1"}
     with (
         small_disk(tmp_path, "xfs", 400) as disk,
         volume(bricks=1, parents=[disk], options=options) as subject,
+        subject.mount(DIRECT) as mount,
     ):
+        (mount / "file").touch()
+        command = ["dd", "if=/dev/zero", f"of={mount}/file", "conv=notrunc", "count=1"]
         alone = {"volume": subject.name}
         selector = f'{{volume="{subject.name}"}}'
         age = f"time() - glupy_brick_health_check_timestamp_seconds{selector}"
         wait_for(lambda: prometheus.query(f"{age} < 5"), "a check of the disk")
         with frozen(disk):
+            waiting = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            stuck = prometheus.wait_for_alert("GlupyFopsStuck", **alone)
+            assert (stuck["brick"], stuck["fop"]) == (str(subject.bricks[0]), "write")
+            named = f"The oldest: /file of client {NODE};"
+            assert prometheus.description("GlupyFopsStuck", **alone).endswith(named)
             alert = prometheus.wait_for_alert("GlupyBrickHealthCheckLate", 120, **alone)
             assert (alert["brick"], alert["severity"]) == (str(subject.bricks[0]), "critical")
-            assert set(prometheus.firing(**alone)) == {"GlupyBrickHealthCheckLate"}
+            fire = {"GlupyBrickHealthCheckLate", "GlupyFopsStuck"}
+            assert set(prometheus.firing(**alone)) == fire
+            assert waiting.poll() is None
             assert prometheus.query('max_over_time(scrape_duration_seconds{job="glupy"}[1m]) < 1')
             assert prometheus.query(f"glupy_segment_heartbeat_age_seconds{selector} < 5")
             assert prometheus.query(f"{age} > 60")
-        prometheus.wait_for_peace("GlupyBrickHealthCheckLate", **alone)
+        assert waiting.wait(30) == 0
+        for name in fire:
+            prometheus.wait_for_peace(name, **alone)
         assert prometheus.query(f"{age} < 10")
 
 

@@ -141,6 +141,15 @@ class Prometheus:
             raise AssertionError(f"{error}; there is {self.ask('alerts')['alerts']}") from None
         return alert
 
+    def description(self, name: str, **labels: str) -> str:
+        """What the only alert of this name and these labels says."""
+        (text,) = (
+            alert["annotations"]["description"]
+            for alert in self.ask("alerts")["alerts"]
+            if {"alertname": name, **labels}.items() <= alert["labels"].items()
+        )
+        return str(text)
+
     def wait_for_peace(self, name: str, timeout: float = 60, **labels: str) -> None:
         """Wait until no alert of this name fires any more."""
         wait_for(lambda: name not in self.firing(**labels), f"{name} to resolve", timeout)

@@ -29,6 +29,8 @@ RENEWAL = layout.TRACER_LEASE / 1e9 / 5
 
 _LOCK_TRIES, _LOCK_DELAY = 100, 0.02  # two seconds
 _MOST_ONE_IN = (1 << 32) - 1
+LONGEST = (1 << 64) - 1
+"""The most that :attr:`Filters.least_ns` may be."""
 
 
 class ControlError(Exception):
@@ -60,7 +62,7 @@ class Filters:
             if not 0 <= fop < layout.FOPS_MAX:
                 raise ValueError(f"there is no fop {fop}")
             tracer.fops[fop // 64] |= 1 << fop % 64
-        if not 0 <= self.least_ns < 1 << 64:
+        if not 0 <= self.least_ns <= LONGEST:
             raise ValueError(f"a latency of {self.least_ns} ns")
         if not 1 <= self.one_in <= _MOST_ONE_IN:
             raise ValueError(f"one in {self.one_in} is not from 1 to {_MOST_ONE_IN}")
@@ -173,8 +175,10 @@ class Tracer:
                 return slot
         raise ControlError(f"{self.path} is being traced by {layout.TRACERS} others already")
 
-    def renew(self) -> None:
+    def renew(self) -> float:
         """Say that somebody still reads; at least every :data:`RENEWAL` seconds.
+
+        Returns for how many seconds the brick has recorded nothing, as this came too late.
 
         Raises:
             ControlError: it came too late, and another tracer has the slot.
@@ -182,9 +186,12 @@ class Tracer:
         found = int.from_bytes(os.pread(self._descriptor, 8, self._tracer), sys.byteorder)
         if found != self._heartbeat:
             raise ControlError(f"the trace of {self.path} was not renewed in time")
-        self._heartbeat = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        missed = now - found - layout.TRACER_LEASE if found else 0
+        self._heartbeat = now
         os.pwrite(self._descriptor, self._heartbeat.to_bytes(8, sys.byteorder), self._tracer)
         os.pwrite(self._descriptor, b"\1", self._active)
+        return max(0, missed) / 1e9
 
     def __exit__(
         self,

@@ -9,13 +9,17 @@ from typing import Any
 from glupy_exporter import values
 from glupy_exporter.node import errnos
 from glupy_exporter.node.privacy import glob
+from glupy_exporter.segment.control import LONGEST
 from glupy_exporter.trace.live import Wanted
 
 _LIMIT = values.argument(values.whole(1, 100_000_000))
 
 
 def _fops(value: Any) -> frozenset[str]:
-    return frozenset(filter(None, str(value).split(",")))
+    names = str(value).split(",")
+    if not all(names):
+        raise values.expected("names of fops such as read,write", value)
+    return frozenset(names)
 
 
 def _errno(value: Any) -> int:
@@ -162,6 +166,6 @@ def wanted(args: argparse.Namespace) -> Wanted:
         uid=args.uid,
         path=args.path,
         errno=args.errno,
-        slower=round(args.slower * 1e9),
+        slower=min(round(args.slower * 1e9), LONGEST),
         sample=args.sample,
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from glupy_exporter.errors import UserError
 from glupy_exporter.node.bricks import OpenBrick, open_bricks
@@ -26,6 +28,21 @@ POLL_SECONDS = 0.05
 _LOOK_SECONDS = 0.3  # between two looks for new bricks, and for slots that files got meanwhile
 _NAME_SECONDS = 1.2  # for which a record waits for its file's name: bricks learn names each second
 _WAITING_MAX = 50_000  # records that may wait
+
+
+def running(bricks: Iterable[OpenBrick]) -> list[OpenBrick]:
+    """Those bricks that run."""
+    return [brick for brick in bricks if brick.about.alive]
+
+
+def none_runs(bricks: Iterable[OpenBrick], volume: str | None) -> UserError:
+    """What to say if no brick of the volume, or none at all, is among those that run."""
+    of = f" of volume {volume!r}" if volume else ""
+    others = ", ".join(sorted({brick.about.volume for brick in running(bricks)}))
+    return UserError(
+        f"no brick{of} runs on this node with the translator"
+        + (f"; volumes with one: {others}" if others else "")
+    )
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,7 @@ class _Traced:
     def __init__(self, brick: OpenBrick, privacy: Privacy, filters: control.Filters) -> None:
         self.created = brick.about.created
         """When its segment was made: a brick that was restarted has another one."""
+        self.key = brick.key
         self.names = Names(brick, privacy)
         self.tracer = control.Tracer(brick.segment.path, filters)
         self.tracer.__enter__()
@@ -82,6 +100,16 @@ class _Traced:
         if self.active:
             self.active = False
             self.tracer.__exit__(None, None, None)
+
+
+class _Waiting(NamedTuple):
+    """A record that is not shown yet."""
+
+    ended: int
+    due: float
+    """When it is shown even if its file has no name."""
+    traced: _Traced
+    fop: recorder.Fop
 
 
 class Trace:
@@ -102,7 +130,8 @@ class Trace:
         self._privacy = privacy
         self._wanted = wanted
         self._traced: dict[tuple[str, str], _Traced] = {}
-        self._waiting: deque[tuple[float, Names, recorder.Fop]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._late: list[_Waiting] = []
         self._gone: list[Lost] = []
 
     def __enter__(self) -> Trace:
@@ -110,11 +139,7 @@ class Trace:
             with open_bricks(self._directory, self._expiry) as (bricks, _):
                 here = self._running(bricks)
                 if not here:
-                    others = ", ".join(sorted({brick.about.volume for brick in bricks}))
-                    raise UserError(
-                        f"no brick of volume {self._volume!r} runs on this node with the "
-                        f"translator; volumes with one: {others or 'none'}"
-                    )
+                    raise none_runs(bricks, self._volume)
                 self._check_fops(here)
                 self._follow(here)
                 if not self._traced:
@@ -129,9 +154,7 @@ class Trace:
             traced.end()
 
     def _running(self, bricks: Sequence[OpenBrick]) -> list[OpenBrick]:
-        return [
-            brick for brick in bricks if brick.about.alive and brick.about.volume == self._volume
-        ]
+        return [brick for brick in running(bricks) if brick.about.volume == self._volume]
 
     def _check_fops(self, bricks: Sequence[OpenBrick]) -> None:
         known = {name for brick in bricks for name in brick.segment.fop_names() if name}
@@ -147,23 +170,42 @@ class Trace:
         for key, traced in list(self._traced.items()):
             if key in here and here[key].about.created == traced.created:
                 traced.names.look_at(here[key])
-                if not ended:
-                    traced.tracer.renew()
-                continue
+                if ended or self._goes_on(traced):
+                    continue
+            elif key not in here:
+                self._say(f"{':'.join(key)} is not traced any more: the brick has stopped")
             del self._traced[key]
             traced.end()
-            kept = [each for each in self._waiting if each[1] is not traced.names]
-            if len(kept) < len(self._waiting):
-                self._gone.append(Lost(*key, len(self._waiting) - len(kept)))
-            self._waiting = deque(kept)
+            before = len(self._waiting) + len(self._late)
+            self._waiting = deque(each for each in self._waiting if each.traced is not traced)
+            self._late = [each for each in self._late if each.traced is not traced]
+            dropped = before - len(self._waiting) - len(self._late)
+            if dropped:
+                self._gone.append(Lost(*key, dropped))
         for key, brick in here.items():
             if key not in self._traced and not ended:
                 try:
                     self._traced[key] = _Traced(brick, self._privacy, self._filters(brick))
                 except (OSError, SegmentError, control.ControlError) as error:
-                    problem = f"{':'.join(key)} is not traced: {error}"
-                    if problem not in self.problems:
-                        self.problems.append(problem)
+                    self._say(f"{':'.join(key)} is not traced: {error}")
+
+    def _goes_on(self, traced: _Traced) -> bool:
+        """Renew the trace of a brick, and say so if the brick has recorded nothing for a while."""
+        try:
+            missed = traced.tracer.renew()
+        except (OSError, control.ControlError) as error:
+            self._say(f"{':'.join(traced.key)}: {error}")
+            return False
+        if missed:
+            self.problems.append(
+                f"{':'.join(traced.key)} was not traced for {missed:.0f} s, as this process or the "
+                "reader of its output stood still"
+            )
+        return True
+
+    def _say(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def _filters(self, brick: OpenBrick) -> control.Filters:
         wanted = self._wanted
@@ -209,33 +251,45 @@ class Trace:
                         ended = stopped()
                         if ended:
                             self.__exit__()
-                        for brick in here:
-                            yield from self._read(brick, self._traced[brick.key])
+                        yield from self._read(here, ended)
                     yield from self._named()
                     yield None
                     if ended and not self._waiting:
                         return
                     time.sleep(POLL_SECONDS)
 
-    def _read(self, brick: OpenBrick, traced: _Traced) -> Iterator[Lost]:
-        try:
-            batch = brick.segment.recorded(traced.position, recorder.TRACE)
-        except SegmentError:
-            return  # the next look finds out what has become of the brick
-        traced.position = batch.next
-        if batch.lost:
-            yield Lost(*brick.key, batch.lost)
-        due = time.monotonic() + _NAME_SECONDS
-        self._waiting.extend(
-            (due, traced.names, fop) for fop in batch.fops if fop.tracers & traced.bit
-        )
+    def _read(self, bricks: Sequence[OpenBrick], last: bool) -> Iterator[Lost]:
+        """Take what the bricks have recorded, in the order in which it came back.
+
+        A fop that came back while the rings were read waits for the next time, since another brick
+        may have one that came back before. ``last``: there is no next time.
+        """
+        horizon = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        fresh, self._late = self._late, []
+        for brick in bricks:
+            traced = self._traced[brick.key]
+            try:
+                batch = brick.segment.recorded(traced.position, recorder.TRACE)
+            except SegmentError:
+                continue  # the next look finds out what has become of the brick
+            traced.position = batch.next
+            if batch.lost:
+                yield Lost(*brick.key, batch.lost)
+            due = time.monotonic() + _NAME_SECONDS
+            for fop in batch.fops:
+                if fop.tracers & traced.bit:
+                    into = fresh if last or fop.ended <= horizon else self._late
+                    into.append(_Waiting(fop.ended, due, traced, fop))
+        fresh.sort(key=attrgetter("ended"))
+        self._waiting.extend(fresh)
 
     def _named(self) -> Iterator[Recorded]:
         """The records whose files have names by now, in their order, or have waited for long."""
         waiting = self._waiting
         now = time.monotonic()
         while waiting:
-            due, names, fop = waiting[0]
+            _, due, traced, fop = waiting[0]
+            names = traced.names
             try:
                 patient = now < due and len(waiting) < _WAITING_MAX
                 nameable = any(fop.gfid) or any(fop.parent)

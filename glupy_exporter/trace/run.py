@@ -22,7 +22,7 @@ from glupy_exporter.probes.base import Probe
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.top.text import printable
 from glupy_exporter.trace import lines
-from glupy_exporter.trace.live import Lost, Trace, Wanted
+from glupy_exporter.trace.live import Lost, Trace, Wanted, none_runs, running
 from glupy_exporter.trace.summary import Summary
 
 _T = TypeVar("_T")
@@ -90,15 +90,9 @@ def _bricks(where: Where) -> Iterator[OpenBrick]:
     with open_bricks(where.directory, where.expiry) as (bricks, problems):
         for problem in problems:
             _complain(f"{problem.path}: {problem.message}")
-        alive = [brick for brick in bricks if brick.about.alive]
-        here = [brick for brick in alive if where.volume in (None, brick.about.volume)]
+        here = [b for b in running(bricks) if where.volume in (None, b.about.volume)]
         if not here:
-            of = f" of volume {where.volume!r}" if where.volume else ""
-            others = ", ".join(sorted({brick.about.volume for brick in alive}))
-            raise UserError(
-                f"no brick{of} runs on this node with the translator"
-                + (f"; volumes with one: {others}" if others else "")
-            )
+            raise none_runs(bricks, where.volume)
         yield from here
 
 
@@ -130,7 +124,7 @@ def trace(
     assert where.volume
     summary = Summary()
     began = time.monotonic()
-    end = began + duration if duration else None
+    end = None if duration is None else began + duration
     with _ended() as ended, contextlib.suppress(BrokenPipeError):
         with Trace(where.directory, where.expiry, where.volume, where.privacy, wanted) as tracing:
 

@@ -258,6 +258,71 @@ def test_a_brick_that_comes_later_is_traced_too(tmp_path: Path) -> None:
 
 
 @ROOT_ONLY
+def test_fops_of_several_bricks_are_in_the_order_in_which_they_came_back(tmp_path: Path) -> None:
+    second = made(brick="/bricks/b1")
+    with brick(tmp_path) as first, second.live(tmp_path) as path:
+        other = FakeBrick(path, second)
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        future = now + 3_600_000_000_000  # a hostile brick's: shown all the same
+
+        def records() -> None:
+            first.record(*(traced(ended=ended, offset=ended) for ended in (now - 9, now - 3)))
+            other.record(*(traced(ended=ended, offset=ended) for ended in (future, now - 5)))
+
+        found = trace(tmp_path, records)
+    assert [row.offset for row in found if isinstance(row, Recorded)] == [
+        *(now - 9, now - 5, now - 3, future)
+    ]
+
+
+@ROOT_ONLY
+def test_a_brick_that_stops_is_said_to_have_stopped(tmp_path: Path) -> None:
+    with brick(tmp_path), contextlib.ExitStack() as stack:
+        second = made(brick="/bricks/b1")
+        stack.enter_context(second.live(tmp_path))
+        calls = 0
+
+        def stopped() -> bool:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                stack.close()
+            return bool(tracing.problems) or calls > 200
+
+        with Trace(tmp_path, 60.0, "v0", Privacy(), Wanted()) as tracing:
+            assert list(filter(None, tracing.events(stopped))) == []
+    assert tracing.problems == ["v0:/bricks/b1 is not traced any more: the brick has stopped"]
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_tracer_that_stood_still_says_what_is_missing(tmp_path: Path, taken: bool) -> None:
+    with brick(tmp_path) as subject:
+        calls = 0
+
+        def stopped() -> bool:
+            nonlocal calls
+            calls += 1
+            if calls == 1:  # as if 12 seconds had gone by
+                (mine,) = tracing._traced.values()
+                late = mine.tracer._heartbeat - 12_000_000_000
+                mine.tracer._heartbeat = late + taken
+                with subject.path.open("r+b") as file:
+                    file.seek(segments.offset(subject.path.read_bytes(), "tracers"))
+                    file.write(late.to_bytes(8, "little"))
+            return bool(tracing.problems) or calls > 200
+
+        with Trace(tmp_path, 60.0, "v0", Privacy(), Wanted()) as tracing:
+            assert list(filter(None, tracing.events(stopped))) == []
+            assert tracing._traced  # it goes on
+    (problem,) = tracing.problems
+    if taken:
+        assert problem.endswith("was not renewed in time")
+    else:
+        assert problem.startswith("v0:/bricks/b0 was not traced for 7 s, as this process")
+
+
+@ROOT_ONLY
 def test_a_brick_that_cannot_be_traced_costs_only_itself(tmp_path: Path) -> None:
     full = made(brick="/bricks/b1")
     with brick(tmp_path) as subject, full.live(tmp_path) as path, contextlib.ExitStack() as stack:
@@ -393,8 +458,9 @@ def test_text_and_a_limit(tmp_path: Path) -> None:
 
 
 @ROOT_ONLY
-def test_duration_ends_a_trace(tmp_path: Path) -> None:
-    with brick(tmp_path), start(tmp_path, "--duration=100ms") as process:
+@pytest.mark.parametrize("duration", ["0", "100ms"])
+def test_duration_ends_a_trace(tmp_path: Path, duration: str) -> None:
+    with brick(tmp_path), start(tmp_path, f"--duration={duration}") as process:
         assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0
 
@@ -424,7 +490,15 @@ def test_only_root_may_trace(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--errno=ENOPE"], ["--uid=-1"], ["--slower=10"], ["--sample=0"], ["--client="], []],
+    [
+        ["--errno=ENOPE"],
+        ["--uid=-1"],
+        ["--slower=10"],
+        ["--sample=0"],
+        ["--client="],
+        ["--fop="],
+        [],
+    ],
 )
 def test_wrong_arguments(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
     given = ["trace", "v0", *arguments] if arguments else ["trace"]

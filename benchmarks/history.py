@@ -183,7 +183,9 @@ def of_disk(writer: Writer, number: int, brick: Brick, base: str, dies: int) -> 
 def of_recorder(writer: Writer, brick: Brick, base: str) -> None:
     """Slow fops, and one that does not come back."""
     for fop, rate in (("fsync", 0.2), ("write", 0.05), ("finodelk", 0.4)):
-        writer.counter("glupy_slow_fops_total", f'{base},fop="{fop}"', rate * brick.share)
+        writer.counter(
+            "glupy_recorded_fops_total", f'{base},fop="{fop}",cause="slow"', rate * brick.share
+        )
     since = writer.now - 400
     stuck = f'{base},fop="finodelk"'
     ages = ((at, at - since) for at in writer.span if at > since)

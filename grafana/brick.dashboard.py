@@ -17,7 +17,7 @@ from grafana.blocks.panels import (
     table,
     thresholds,
 )
-from grafana.blocks.queries import WAITING, OfBricks, named, of_busiest, or_zero, rate, top
+from grafana.blocks.queries import SLOW, WAITING, OfBricks, named, of_busiest, or_zero, rate, top
 
 FOPS = OfBricks(
     "glupy_fop_duration_seconds_count", "cluster_volume_fop:glupy_fop_duration_seconds_count:rate5m"
@@ -234,7 +234,7 @@ slow = row(
     "Slow fops",
     areas(
         "Slow fops by fop",
-        [("{{name}}", or_zero(top("glupy_slow_fops_total{$*}", "fop"), name="none"))],
+        [("{{name}}", or_zero(top(SLOW, "fop"), name="none"))],
         unit.OPS_PER_SEC,
         "Fops that took at least the threshold of their class. `glupy-exporter slow` on the node"
         " shows each of them. A click chooses the fop.",

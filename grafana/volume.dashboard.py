@@ -7,7 +7,7 @@ from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import field_label, to
 from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
-from grafana.blocks.queries import of_busiest, or_zero, rate, to_next_power, top
+from grafana.blocks.queries import SLOW, of_busiest, or_zero, rate, to_next_power, top
 
 FOPS = "cluster_volume_fop:glupy_fops:rate5m{$*}"
 READ = 'cluster_volume_direction:glupy_io_bytes:rate5m{$*,direction="read"}'
@@ -157,7 +157,7 @@ latency = row(
     ),
     areas(
         "Slow fops by fop",
-        [("{{name}}", or_zero(top("glupy_slow_fops_total{$*}", "fop"), name="none"))],
+        [("{{name}}", or_zero(top(SLOW, "fop"), name="none"))],
         unit.OPS_PER_SEC,
         "Fops that took at least the threshold of their class in a brick. A click chooses the fop.",
         links=[TO_FOP],

@@ -54,7 +54,7 @@ NOT_FED = {
     "glupy_recorder_dropped_total": "few fops are slow at a time",
     **dict.fromkeys(
         (
-            "glupy_slow_fops_total",
+            "glupy_recorded_fops_total",
             "glupy_fops_in_flight_oldest_seconds",
             "glupy_fop_in_flight_seconds",
             "glupy_brick_io_threads_queue",

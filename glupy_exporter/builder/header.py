@@ -69,6 +69,7 @@ def _constants() -> dict[str, int]:
         if name.isupper() and isinstance(value, int)
     }
     constants["KINDS"] = len(layout.KINDS)
+    constants["CAUSES"] = len(layout.CAUSES)
     constants["DIRECTIONS"] = len(layout.DIRECTIONS)
     constants["ORIGINS"] = len(layout.ORIGINS)
     constants["TABLE_COUNT"] = len(layout.TABLES)

@@ -12,6 +12,15 @@ lock_owner(const struct glupy_segment *segment, const call_stack_t *root)
     return glupy_hash_bytes(&segment->files.seed, length, owner->data, length);
 }
 
+/* A lease belongs to the id that its client chose. An id has read leases and write leases, each of
+ * them as often as it asked for one. */
+static uint64_t
+lease_owner(const struct glupy_segment *segment, const struct gf_lease *lease)
+{
+    return glupy_hash_bytes(&segment->files.seed, lease->lease_type, lease->lease_id,
+                            sizeof(lease->lease_id));
+}
+
 static uint8_t
 lock_type(int32_t type)
 {
@@ -76,6 +85,7 @@ glupy_asked_lease(const struct gf_lease *lease)
 
     if (!lease)
         return asked;
+    asked.lease = lease;
     if (lease->cmd == GF_UNLK_LEASE)
         asked.lock_type = GLUPY_UNLOCK;
     else if (lease->cmd == GF_SET_LEASE)
@@ -100,8 +110,10 @@ glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_
     if (asked->name)
         asked->offset = glupy_hash_bytes(&segment->files.seed, 1, asked->name, strlen(asked->name));
     lock.start = asked->offset;
-    asked->owner = lock.owner = lock_owner(segment, frame->root);
-    if (!gfid || !asked->lock_type || lock.kind == GLUPY_LEASE)
+    lock.owner =
+        asked->lease ? lease_owner(segment, asked->lease) : lock_owner(segment, frame->root);
+    asked->owner = lock.owner;
+    if (!gfid || !asked->lock_type)
         return false;
     if (asked->lock_type == GLUPY_UNLOCK) {
         glupy_lock_returned(segment, &lock);

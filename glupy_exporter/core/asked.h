@@ -37,8 +37,7 @@ struct glupy_asked
 glupy_asked_lease(const struct gf_lease *lease);
 
 /* Prepares a fop about a lock. An unlock removes its lock from the list at once. Returns whether a
- * lock has to be listed if the fop succeeds. Leases are not listed, as the brick takes them back by
- * itself. */
+ * lock has to be listed if the fop succeeds. */
 bool
 glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_t *this,
                const uint8_t *gfid, struct glupy_asked *asked);

@@ -493,7 +493,6 @@ glupy_end(const call_frame_t *frame, const void *packed, const xlator_t *this, u
                                      .gfid = outcome.failed ? NULL : reply.gfid,
                                      .bytes = outcome.bytes,
                                      .fop = fop,
-                                     .lane = lane,
                                      .data = kind != GLUPY_METADATA,
                                      .error = outcome.failed ? (op_errno ? op_errno : -1) : 0};
         record(segment, &ended, frame, cookie);

@@ -64,7 +64,8 @@ lock_key(const struct glupy_segment *segment, const struct glupy_lock *lock)
     uint64_t key = glupy_hash(seed, glupy_file_key(segment, lock->gfid), lock->kind);
     size_t length = lock->domain_length;
 
-    key = glupy_hash(seed, key, (uintptr_t)lock->connection);
+    /* Any client may give a lease back that it knows the id of; see __remove_lease. */
+    key = glupy_hash(seed, key, lock->kind == GLUPY_LEASE ? 0 : (uintptr_t)lock->connection);
     key = glupy_hash(seed, key, lock->owner);
     if (lock->kind == GLUPY_LK)
         return key;

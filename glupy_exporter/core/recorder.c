@@ -108,7 +108,9 @@ tracers(const struct glupy_segment *segment, const struct glupy_record *made, ui
 void
 glupy_record(struct glupy_segment *segment, const struct glupy_ended *ended)
 {
+    uint64_t *by_cause = segment->recorded[ended->fop].by_cause;
     struct glupy_record made;
+    uint32_t cause;
 
     if (!__atomic_load_n(&segment->recording, __ATOMIC_RELAXED))
         return;
@@ -121,10 +123,11 @@ glupy_record(struct glupy_segment *segment, const struct glupy_ended *ended)
         made.tracers = tracers(segment, &made, ended->now);
     if (made.tracers)
         made.cause |= GLUPY_CAUSE_TRACED;
-    if (made.cause & GLUPY_CAUSE_SLOW) {
-        glupy_add(&segment->cells[ended->lane * segment->fop_count + ended->fop].slow, 1);
+    for (cause = 0; cause < GLUPY_CAUSES; cause++)
+        if (made.cause >> cause & 1)
+            glupy_add(&by_cause[cause], 1);
+    if (made.cause & GLUPY_CAUSE_SLOW)
         write_record(segment->slow_ring, segment->slow_records, segment->slow_mask, &made);
-    }
     if (made.cause & (GLUPY_CAUSE_SAMPLED | GLUPY_CAUSE_TRACED))
         write_record(segment->trace_ring, segment->trace_records, segment->trace_mask, &made);
 }

@@ -38,6 +38,7 @@ struct glupy_asked {
     uint64_t length; /* of a lock */
     uint64_t owner;  /* of a lock */
     const void *fd;  /* that a lock of an application belongs to */
+    const struct gf_lease *lease;
     uint8_t lock_kind;
     uint8_t lock_type;
 };
@@ -166,7 +167,6 @@ struct glupy_ended {
     struct glupy_sender sender;
     uint64_t bytes; /* that it moved */
     uint32_t fop;
-    uint32_t lane;
     int32_t error; /* 0: it succeeded */
     bool data;     /* a read or write: `bytes` is all that it has */
 };

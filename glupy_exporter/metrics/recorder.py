@@ -12,15 +12,17 @@ from glupy_exporter.metrics.base import Collector
 from glupy_exporter.metrics.family import Block, Family
 from glupy_exporter.node import recorder
 from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.schema import layout
 from glupy_exporter.segment import recorder as rings
 from glupy_exporter.values import Setting, Settings
 
-SLOW = Family(
-    "glupy_slow_fops_total",
+KEPT = Family(
+    "glupy_recorded_fops_total",
     "counter",
-    "Fops that took at least the threshold of their class (volume options slow-read, slow-write, "
-    "slow-metadata and slow-lock).",
-    ("fop",),
+    "Fops that the flight recorder kept because they took at least the threshold of their class "
+    "(`slow`; volume options slow-read, slow-write, slow-metadata and slow-lock), or because "
+    "somebody traces them (`traced`).",
+    ("fop", "cause"),
 )
 OLDEST = Family(
     "glupy_fops_in_flight_oldest_seconds",
@@ -54,7 +56,9 @@ _MORE = """\
 The ring `slow` has slow fops. The ring `trace` has a sample of all fops, and those that somebody
 traces. `/api/v1/slow` and `/api/v1/inflight` show single fops, as do `glupy-exporter slow` and
 `glupy-exporter inflight`. `holder` is empty if the fop waits for no lock, or for one of which the
-brick does not know the holder."""
+brick does not know the holder. A fop that is both slow and traced counts for both causes. Sampled
+fops are not counted by fop: they are one in 1024 of `glupy_fop_duration_seconds_count` (volume
+option `sample`)."""
 
 
 class Recorder(Collector):
@@ -62,7 +66,7 @@ class Recorder(Collector):
 
     name = "recorder"
     help = "the flight recorder of each brick: slow fops, and the oldest fops in flight"
-    families = (SLOW, OLDEST, STUCK, RECORDED, DROPPED)
+    families = (KEPT, OLDEST, STUCK, RECORDED, DROPPED)
     more = _MORE
     settings: ClassVar[Settings] = {
         "limit": Setting(
@@ -85,8 +89,13 @@ class Recorder(Collector):
         health = segment.recorder_health()
         if not health:
             return  # its translator has no recorder
-        slow = {(fop.name,): fop.slow for fop in brick.fops if fop.slow}
-        yield Block(SLOW, list(slow), list(slow.values()), brick.about.created)
+        kept = {
+            (fop.name, cause): count
+            for fop in brick.fops
+            for cause, count in zip(layout.CAUSES, fop.recorded)
+            if count and cause != "sampled"
+        }
+        yield Block(KEPT, list(kept), list(kept.values()), brick.about.created)
         names = segment.fop_names()
         under_way = segment.in_flight()
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)

@@ -27,9 +27,23 @@ LOCK_KINDS = {
     "entrylk": "entrylk",
     "fentrylk": "entrylk",
     "lk": "lk",
-    "lease": "lease",
 }
-"""The fops that may wait for another client, with the kind of lock that they ask for."""
+"""The fops that may wait for another client, with the kind of lock that they ask for.
+
+A request for a lease is never among them, as features/leases grants or refuses it at once.
+"""
+
+_CHANGES = frozenset(
+    (
+        *("write", "truncate", "ftruncate", "fallocate", "discard", "zerofill", "flush", "fsync"),
+        *("setattr", "fsetattr", "link", "rename", "unlink", "open"),
+    )
+)
+"""The fops that wait for others' read leases, see GET_FLAGS of features/leases; an open for reading
+does not, but a brick does not keep for what a file is opened."""
+
+_LEASED = _CHANGES | {"read"}
+"""The fops that wait for others' write leases."""
 
 EAGER_LOCK = (
     "If the holder's log has `Assertion failed` of __afr_eager_lock_handle, it has lost the lock: "
@@ -141,9 +155,9 @@ WAITING = (
     *_WHAT,
     Field("domain", "string", "Domain of the lock that it asks for; empty if it has none."),
     Field("lock", "string", "The kind of that lock: read, write or unlock; empty if none."),
-    Field("holder", "string", "Address of the client that holds a lock in its way, if known."),
+    Field("holder", "string", "Address of the client that holds a lock or a lease in its way."),
     Field("holder_process", "string", "Process of that client."),
-    Field("held_since", "number", "When that lock was granted, in seconds since the epoch."),
+    Field("held_since", "number", "When that was granted, in seconds since the epoch."),
     Field("holder_connected", "boolean", "Whether that client is connected to the brick."),
     Field("holder_idle", "boolean", "Whether that client has done no fop since on any file."),
 )
@@ -298,12 +312,18 @@ def _nameless(gfid: bytes) -> File:
 
 
 def _blocks(held: HeldLock, fop: InFlight, name: str) -> bool:
-    """Whether a fop that asks for a lock has to wait for another lock, as features/locks decides.
+    """Whether a fop has to wait for a lock or a lease.
 
-    Both may have a domain of which the brick kept only the beginning.
+    features/locks decides this for fops that ask for a lock, features/leases for many others. Both
+    locks may have a domain of which the brick kept only the beginning.
     """
     kind = LOCK_KINDS.get(name)
-    if kind is None or layout.LOCK_KINDS[held.kind] != kind or held.gfid != fop.gfid:
+    if held.gfid != fop.gfid:
+        return False
+    if layout.LOCK_KINDS[held.kind] == "lease":
+        stopped = _LEASED if layout.LOCK_TYPES[held.type] == "write" else _CHANGES
+        return name in stopped and fop.pid >= 0 and held.client != fop.client
+    if layout.LOCK_KINDS[held.kind] != kind:
         return False
     size = min(len(held.domain), len(fop.domain), layout.FLIGHT_TEXT)
     if held.domain[:size] != fop.domain[:size] or bool(held.domain) != bool(fop.domain):
@@ -343,8 +363,13 @@ def in_flight(
     """
     look_up = look_up or Names(brick, privacy)
     under_way = brick.segment.in_flight()
-    held = brick.segment.held_locks() if any(fop.type for fop in under_way) else []
-    yield from filter(None, (look_up.waiting(fop, held) for fop in under_way))
+    held: dict[bytes, list[HeldLock]] = {}
+    for lock in brick.segment.held_locks() if under_way else ():
+        held.setdefault(lock.gfid, []).append(lock)
+    for fop in under_way:
+        row = look_up.waiting(fop, held.get(fop.gfid, ()))
+        if row is not None:
+            yield row
 
 
 def sentence(row: Waiting, clock: Callable[[float], str]) -> str:
@@ -355,20 +380,26 @@ def sentence(row: Waiting, clock: Callable[[float], str]) -> str:
     who = _client(row.client, row.process)
     what = row.path or row.gfid or "no file"
     if row.lock in ("", "unlock"):
-        return f"{who} waits {row.seconds:.0f} s for {row.fop} of {what}"
-    lock = f"{who} waits {row.seconds:.0f} s for a {row.lock} lock of {what}"
-    lock += f" in domain {row.domain}" if row.domain else ""
+        wait = f"{who} waits {row.seconds:.0f} s for {row.fop} of {what}"
+    else:
+        wait = f"{who} waits {row.seconds:.0f} s for a {row.lock} lock of {what}"
+        wait += f" in domain {row.domain}" if row.domain else ""
     if row.held_since is None:
-        return lock
+        return wait
     holder = _client(row.holder, row.holder_process)
-    lock += f" that {holder} has held since {clock(row.held_since)}"
-    lock += ", without a fop since then" if row.holder_idle else ""
-    return lock + ("" if row.holder_connected else " (not connected)")
+    wait += f"{' that' if row.lock else ', on which'} {holder} has held"
+    wait += f"{'' if row.lock else ' a lease'} since {clock(row.held_since)}"
+    wait += ", without a fop since then" if row.holder_idle else ""
+    return wait + ("" if row.holder_connected else " (not connected)")
 
 
 def forgotten(row: Waiting) -> bool:
-    """Whether the holder of the lock has probably lost it: it is idle or not connected."""
-    return row.held_since is not None and bool(row.holder_idle or not row.holder_connected)
+    """Whether the holder of the lock has probably lost it: it is idle or not connected.
+
+    Not so for a lease: GlusterFS asks its holder to give it back, and takes it back after a while.
+    """
+    idle = row.holder_idle or not row.holder_connected
+    return bool(row.lock) and row.held_since is not None and bool(idle)
 
 
 def _client(address: str, process: str) -> str:

@@ -269,7 +269,7 @@ class FopCell(ctypes.Structure):
         ("started", _u64),
         ("errors", _u64),
         ("nanoseconds", _u64),
-        ("slow", _u64),  # slower than the threshold of the fop's class
+        ("reserved", _u64),
         ("buckets", _u64 * LATENCY_BUCKETS),
     ]
 
@@ -288,6 +288,12 @@ class FopErrors(ctypes.Structure):
     """One fop's errors; index 0 is "any other errno"."""
 
     _fields_ = [("by_errno", _u64 * ERRNOS)]
+
+
+class FopRecords(ctypes.Structure):
+    """How often the recorder kept one fop, by :data:`CAUSES`; one call may have several causes."""
+
+    _fields_ = [("by_cause", _u64 * len(CAUSES)), ("reserved", _u64 * 5)]
 
 
 class Activity(ctypes.Structure):
@@ -515,6 +521,7 @@ TABLES = (
     Table("cells", FopCell, ("lanes", "fops")),
     Table("io", IoCell, ("lanes", len(DIRECTIONS))),
     Table("errors", FopErrors, ("fops",)),
+    Table("recorded", FopRecords, ("fops",)),
     Table("internal", Activity, (len(ORIGINS),)),
     *_busiest("files", FileName),
     *_busiest("clients", ClientName),
@@ -536,6 +543,7 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     FopCell,
     IoCell,
     FopErrors,
+    FopRecords,
     Activity,
     Counters,
     Health,

@@ -35,9 +35,12 @@ Spans = Mapping[str, Span]
 _HEADER_MIN = layout.Header.brick.offset + layout.Header.brick.size
 _SMALL = 1 << 16  # bytes: a table of up to this many is read, however large its elements are
 _TABLES = {table.name: table for table in layout.TABLES}
+_ALONE = frozenset(("recorded",))  # version 1 lacks it
 # Tables that can be read only together.
 _GROUPS = tuple(
-    tuple(name for name, table in _TABLES.items() if dimension in table.shape)
+    tuple(
+        name for name, table in _TABLES.items() if dimension in table.shape and name not in _ALONE
+    )
     for dimension in ("fops", "files", "clients")
 )
 # The volume options that bound the slots of a table.
@@ -179,6 +182,8 @@ def _check_counts(spans: Spans) -> None:
     if "fop_names" in spans:
         _check(0 < fops <= layout.FOPS_MAX, f"{fops} fops")
         _check(count("errors") == fops, f"errors of {count('errors')} fops, not {fops}")
+        recorded = count("recorded")
+        _check(recorded in (0, fops), f"records of {recorded} fops, not {fops}")
         lanes, rest = divmod(cells, fops)
         _check(0 < lanes <= layout.LANES_MAX and not rest, f"{cells} cells of {fops} fops")
     directions = len(layout.DIRECTIONS)

@@ -39,6 +39,7 @@ SUFFIX = naming.SUFFIX
 
 _FOP_NAME = re.compile(rb"[a-z][a-z0-9_]*")
 _CELL = ctypes.sizeof(layout.FopCell) // 8
+_RECORDS = ctypes.sizeof(layout.FopRecords) // 8
 _IO_WORDS = ctypes.sizeof(layout.IoCell) // 8
 _IO_BUCKETS = layout.IoCell.buckets.offset // 8
 _ROW = ctypes.sizeof(layout.FopErrors)
@@ -237,13 +238,15 @@ class Segment:
         """Every fop that was called at least once, in the order of GlusterFS's fop enum."""
         names = self.fop_names()
         cells = self._lane_sums("cells", len(names) * _CELL)
+        recorded = self.elements("recorded").cast("Q").tolist()
         fops = []
-        for name, start in zip(names, range(0, len(cells), _CELL)):
+        for index, (name, start) in enumerate(zip(names, range(0, len(cells), _CELL))):
             # A fop may end in another lane than it started in, so only the sums have a meaning.
             sums = cells[start : start + _CELL]
             if name and any(sums):
-                started, errors, nanoseconds, slow, *buckets = sums
-                fops.append(Fop(name, started, errors, nanoseconds, tuple(buckets), slow))
+                started, errors, nanoseconds, _, *buckets = sums
+                causes = tuple(recorded[index * _RECORDS :][: len(layout.CAUSES)])
+                fops.append(Fop(name, started, errors, nanoseconds, tuple(buckets), causes))
         return fops
 
     def _lane_sums(self, table: str, words: int) -> list[int]:

@@ -45,8 +45,8 @@ class Fop:
     """Sum of the latencies."""
     buckets: tuple[int, ...]
     """Calls by latency, not cumulative; see :data:`layout.LATENCY_BUCKETS`."""
-    slow: int = 0
-    """Calls that were slower than the threshold of their class."""
+    recorded: tuple[int, ...] = ()
+    """Calls that the flight recorder kept, by :data:`layout.CAUSES`; empty if it has none."""
 
     @property
     def completed(self) -> int:

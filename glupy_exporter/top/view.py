@@ -192,6 +192,8 @@ def _of_fop(row: Recorded | Waiting) -> str:
         end = f" = {row.error}" if row.error else ""
     elif row.lock:
         end = f" ({row.lock} lock, held by {row.holder or 'unknown'})"
+    elif row.held_since is not None:
+        end = f" (lease of {row.holder or 'unknown'})"
     return f"{row.fop} {row.path or row.gfid}{end}"
 
 

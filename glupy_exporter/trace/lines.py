@@ -51,7 +51,7 @@ def waiting(row: Waiting, encoding: str = "utf-8") -> list[str]:
     what = row.path or row.gfid or "-"
     line = f"{row.seconds:10.1f} s  {row.fop:<12} {row.volume}:{row.brick}  {_whose(row)}  {what}"
     lines = [line]
-    if row.lock:
+    if row.lock or row.held_since is not None:
         lines.append(" " * 14 + recorder.sentence(row, clock))
     return [text.printable(each, encoding) for each in lines]
 

@@ -77,7 +77,7 @@ def _of(row: Recorded | Waiting) -> tuple[str, str, str]:
 
 
 def _flight_row(row: Waiting) -> str:
-    why = recorder.sentence(row, _clock) if row.lock else ""
+    why = recorder.sentence(row, _clock) if row.lock or row.held_since is not None else ""
     return _cells((f"{row.seconds:.1f} s", row.fop, *_of(row), why))
 
 

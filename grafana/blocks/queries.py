@@ -25,6 +25,9 @@ SELECTORS = {
 }
 
 RANGE = "$__rate_interval"
+SLOW = 'glupy_recorded_fops_total{$*,cause="slow"}'
+"""Fops that took longer than the threshold of their class."""
+
 WAITING = "lk|f?inodelk|f?entrylk|lease"
 """The fops that may wait for another client's lock."""
 SET = "cluster_host_volume_brick:glupy_brick:set"
@@ -64,7 +67,7 @@ _LABELS = {
     "glupy_quota_": (*_OF_VOLUME, "file"),
     "glupy_snapshot": _OF_VOLUME,
     "glupy_rebalance_": ("cluster", "volume", "host"),
-    "glupy_slow_fops_total": _OF_FOP,
+    "glupy_recorded_fops_total": _OF_FOP,
     "glupy_fop_in_flight_seconds": (*_OF_FOP, "file", "client"),
     # Not of a host: all exporters of the volume's nodes say the same.
     "glupy_volume_": _OF_VOLUME,

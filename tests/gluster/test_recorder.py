@@ -6,11 +6,12 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from glupy_exporter.segment.control import Filters, Tracer
 from glupy_exporter.segment.recorder import HeldLock, InFlight
 from tests.gluster import workload
 from tests.gluster.compare import COUNTED_AS, NOT_FOPS, settled
+from tests.support.exporters import events
 from tests.support.gluster.volumes import Volume, gluster, volume, wait_for
 
 GLUPY = "user.xlator.glupy"
@@ -74,7 +76,7 @@ def test_slow_lists_exactly_the_delayed_fops(xlator: None) -> None:
         with made.segment(made.bricks[0]) as segment:
             names, batch = segment.fop_names(), segment.recorded()
             (client,) = tags(made).values()
-            slow = {fop.name: fop.slow for fop in segment.fops() if fop.slow}
+            slow = {fop.name: fop.recorded[0] for fop in segment.fops() if fop.recorded[0]}
     assert [names[fop.fop] for fop in batch.fops] == ["fsync"] * 3
     assert [fop.gfid for fop in batch.fops] == gfids
     assert all(1e9 <= fop.ns < 3e9 and fop.cause & recorder.CAUSE_SLOW for fop in batch.fops)
@@ -136,6 +138,81 @@ def test_a_waiter_is_shown_with_the_holder(xlator: None, kind: str) -> None:
                 (now,) = held(made, "lk")
                 assert (now.client, now.owner) == (waiting.client, waiting.owner)
         wait_for(lambda: not held(made), "all locks to be gone", 10)
+
+
+_LEASER = """
+import struct, sys
+from tests.gluster.gfapi import Gfapi
+
+def lease(what, kind):
+    api("lease", file, struct.pack("ii16sI", what, kind, ID, 0), None, None)
+
+ID, GET, SET, UNLOCK = b"mine", 1, 2, 3
+api = Gfapi(*sys.argv[1:3])
+api("setfsleaseid", ID)
+file = api("open", api.fs, "/file", 2)
+for line in sys.stdin:
+    lease(*map(int, line.split()))
+    print("done", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def leaser(subject: Volume) -> Iterator[Callable[[int, int], None]]:
+    """A client with a lease id: called with a command and a type as libgfapi numbers them."""
+    words = [sys.executable, "-c", _LEASER, socket.gethostname(), subject.name]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, cwd=Path.cwd()) as process:
+
+        def ask(what: int, kind: int) -> None:
+            assert process.stdin and process.stdout
+            process.stdin.write(f"{what} {kind}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "done\n"
+
+        try:
+            yield ask
+        finally:
+            process.kill()
+
+
+def test_who_waits_for_a_lease_is_shown_with_its_holder(xlator: None) -> None:
+    take, give, read, write = 2, 3, 1, 2
+    options = {
+        "features.leases": "on",
+        "performance.open-behind": "off",
+        f"{GLUPY}.client-detail": "process",
+    }
+    with volume(bricks=1, options=options) as made, made.mount() as mount:
+        os.mknod(mount / "file")  # a descriptor of `create` has no lease id, and so is in the way
+        wanted = gfid(made.bricks[0] / "file")
+        mine = tags(made)[str(made.client(mount))]
+        with leaser(made) as ask:
+            ask(take, read)
+            ask(take, read)
+            ask(give, read)
+            (lease,) = held(made, "lease")
+            assert (lease.gfid, layout.LOCK_TYPES[lease.type]) == (wanted, "read")
+            (holder,) = set(tags(made).values()) - {mine}
+            assert lease.client == holder
+            ask(take, write)
+            assert len(held(made, "lease")) == 2
+            with subprocess.Popen(["cat", mount / "file"]) as reader:
+                (waiting,) = wait_for(lambda: in_flight(made, "open"), "the waiter")
+                assert (waiting.gfid, waiting.client) == (wanted, mine)
+                (row,) = events("inflight", made.name)
+                assert (row["fop"], row["gfid"]) == ("open", str(uuid.UUID(bytes=wanted)))
+                assert (row["holder"], row["holder_connected"]) == ("127.0.0.1", True)
+                assert row["held_since"] < row["started"]
+                ask(give, read)
+                assert in_flight(made, "open") == [waiting]
+                ask(give, write)
+                assert reader.wait(20) == 0
+            assert not held(made, "lease")
+            ask(take, read)
+            assert held(made, "lease")
+        # The client was killed with its lease.
+        wait_for(lambda: not held(made, "lease"), "its lease to go")
 
 
 _ACTIVE = re.compile(

@@ -20,7 +20,7 @@ from glupy_exporter.probes import examples
 from glupy_exporter.schema import layout
 from tests.gluster import workload
 from tests.gluster.compare import COUNTED_AS, NOT_FOPS, settled
-from tests.support.exporters import COMMAND
+from tests.support.exporters import COMMAND, ask, events, exporter
 from tests.support.gluster.volumes import Volume, volume, wait_for
 
 DIRECT = "direct-io-mode=enable"
@@ -28,13 +28,6 @@ UNSAMPLED = {"user.xlator.glupy.sample": "0"}
 HOSTILE = [b"\x1b[2J\x1b]0;x\x07", b"new\nline", b"\xff\xfe", '"{}\u202e'.encode(), b"back\\slash"]
 
 pytestmark = pytest.mark.usefixtures("xlator")
-
-
-def events(*arguments: str) -> list[dict[str, Any]]:
-    """What a command writes with --json."""
-    command = [*COMMAND, *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def tracers(subject: Volume, brick: Path) -> list[int]:
@@ -219,9 +212,19 @@ def test_who_waits_for_a_lock_and_who_holds_it() -> None:
         processes = [str(subject.client(mount)) for mount in (holder, waiter)]
         held = stack.enter_context((holder / "file").open("w"))
         fcntl.flock(held, fcntl.LOCK_EX)
+        flags = [f"--segment.dir={layout.DIRECTORY}", "--web.listen-address=127.0.0.1:0"]
+        port = stack.enter_context(exporter(*flags)).port()
+
+        def in_flight() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = json.loads(ask(port, "/api/v1/inflight")[1])["inflight"]
+            return found
+
         command = ["flock", str(waiter / "file"), "true"]
         with subprocess.Popen(command) as waiting:
-            (row,) = wait_for(lambda: events("inflight", subject.name), "the waiter", 5)
+            (row,) = wait_for(in_flight, "the waiter", 5)
+            assert row["seconds"] < 1  # since its fop came to the brick
+            (same,) = events("inflight", subject.name)
+            assert {**same, "seconds": 0, "path": ""} == {**row, "seconds": 0, "path": ""}
             assert (row["fop"], row["lock"], row["domain"]) == ("lk", "write", "")
             assert (row["client"], row["process"]) == ("127.0.0.1", processes[1])
             assert (row["holder"], row["holder_process"]) == ("127.0.0.1", processes[0])
@@ -229,7 +232,8 @@ def test_who_waits_for_a_lock_and_who_holds_it() -> None:
             wait_for(lambda: events("inflight", subject.name)[0]["path"] == "/file", "its name")
             fcntl.flock(held, fcntl.LOCK_UN)
             assert waiting.wait(20) == 0
-        wait_for(lambda: not events("inflight", subject.name), "nobody to wait")
+        wait_for(lambda: not in_flight(), "nobody to wait", 1)
+        assert not events("inflight", subject.name)
 
 
 def test_a_probe_finds_the_directory_of_lookups_that_miss() -> None:

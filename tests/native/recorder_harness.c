@@ -73,13 +73,12 @@ end(uint32_t listed, uint64_t number, const uint8_t *gfid)
     check(!listed == !flight);
     if (flight)
         check(flight->offset == number && flight->client == number);
-    ended.lane = glupy_lane(segment);
     ended.sender = (struct glupy_sender){.client = number, .uid = (uint32_t)number};
     ended.bytes = number & 0xffff;
     check(glupy_notable(segment, 0, ended.ns, ended.now));
     glupy_record(segment, &ended);
     if (flight)
-        glupy_flight_end(segment, ended.lane, flight);
+        glupy_flight_end(segment, glupy_lane(segment), flight);
     /* What comes back late must not give back the entry of another fop. */
     check(!glupy_flight(segment, listed));
 }

@@ -75,8 +75,8 @@ def test_nothing_is_a_mixture_and_nothing_is_uncounted(
             for numbers in seen.values():
                 assert len(set(numbers)) == len(numbers)
             assert sum(map(len, seen.values())) + lost == sum(since.values())
-            (fop,) = segment.fops()
-            assert fop.slow == THREADS * ROUNDS
+            causes = layout.FopRecords.from_buffer_copy(segment.elements("recorded")).by_cause
+            assert tuple(causes) == (THREADS * ROUNDS, 0, TRACED * ROUNDS)
             assert not segment.in_flight()
             assert under_way <= flights
             health = segment.recorder_health()

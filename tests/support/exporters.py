@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import queue
 import re
 import signal
@@ -11,8 +12,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 COMMAND = (sys.executable, "-m", "glupy_exporter.cli")
+
+
+def events(*arguments: str) -> list[dict[str, Any]]:
+    """What a command writes with --json."""
+    command = [*COMMAND, *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 class Exporter:

@@ -38,7 +38,8 @@ class Fop:
     buckets: Mapping[int, int] = field(default_factory=dict)
     nanoseconds: int = 0
     in_flight: int = 0
-    slow: int = 0
+    recorded: Sequence[int] = (0, 0, 0)
+    """By cause."""
     errnos: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -255,11 +256,13 @@ class Segment:
                 started=sum(fop.buckets.values()) + fop.in_flight,
                 errors=sum(fop.errnos.values()),
                 nanoseconds=fop.nanoseconds,
-                slow=fop.slow,
             )
             for bucket, count in fop.buckets.items():
                 cell.buckets[bucket] = count
             put(data, entries["cells"].offset + index * ctypes.sizeof(cell), cell)
+            records = layout.FopRecords()
+            records.by_cause[:] = fop.recorded
+            put(data, entries["recorded"].offset + index * ctypes.sizeof(records), records)
             for number, count in fop.errnos.items():
                 offset = entries["errors"].offset + 8 * (index * layout.ERRNOS + number)
                 struct.pack_into("Q", data, offset, count)

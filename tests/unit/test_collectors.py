@@ -79,7 +79,7 @@ def full_segment() -> segments.Segment:
         fops={
             "lookup": segments.Fop({0: 5, 3: 2}, nanoseconds=20_000, errnos={0: 1, 2: 3, 41: 1}),
             "read": segments.Fop({5: 10, 26: 1, 27: 1}, nanoseconds=3_000_000_000, in_flight=2),
-            "write": segments.Fop({}, in_flight=1, slow=3),
+            "write": segments.Fop({}, in_flight=1, recorded=(3, 7, 2)),
         },
         io={"read": ({12: 10, 31: 2}, 4096 * 10 + 2**33), "write": ({0: 1}, 1)},
         files={

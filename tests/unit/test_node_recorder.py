@@ -246,6 +246,36 @@ def test_locks_of_names_in_a_directory(
     assert (row.held_since is not None) == blocks
 
 
+def lease(kind: str, client: int = 2) -> segments.HeldLock:
+    return segments.HeldLock("lease", kind, b"", FILE, client, now() - 200 * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("fop", "granted", "fields", "blocks"),
+    [
+        ("read", lease("write"), {}, True),
+        ("read", lease("read"), {}, False),
+        ("write", lease("read"), {}, True),
+        ("write", lease("write", client=1), {}, False),
+        ("write", lease("write"), {"pid": -3}, False),
+        ("lookup", lease("write"), {}, False),
+        ("write", held(), {}, False),
+    ],
+)
+def test_which_fops_wait_for_a_lease(
+    tmp_path: Path, fop: str, granted: segments.HeldLock, fields: dict[str, int], blocks: bool
+) -> None:
+    flight = segments.Flight(fop, now() - 3 * 10**9, FILE, 1, fields=fields)
+    (row,) = waiting(tmp_path, [flight], [granted])
+    assert (row.held_since is not None) == blocks
+    assert not recorder.forgotten(row)
+    if blocks:
+        assert recorder.sentence(row, lambda _: "11:10:16") == (
+            f"client 192.0.2.1 waits 3 s for {fop} of /db/x, on which client 192.0.2.2 77 has held "
+            "a lease since 11:10:16, without a fop since then (not connected)"
+        )
+
+
 def test_a_hostile_domain_stays_on_its_line(tmp_path: Path) -> None:
     (row,) = waiting(tmp_path, [lock(domain=b"\x1b[2J\n")])
     assert row.domain == r"\x1b[2J\x0a"

@@ -26,7 +26,7 @@ fops = st.builds(
     buckets=buckets,
     nanoseconds=counts,
     in_flight=st.integers(0, 2**40),
-    slow=counts,
+    recorded=st.tuples(counts, counts, counts),
     errnos=errnos,
 )
 files = st.builds(
@@ -78,15 +78,15 @@ def test_what_is_written_is_read(made: segments.Segment) -> None:
     assert unescape(brick.volume).decode() == made.volume
     assert unescape(brick.path).decode() == made.brick
     for name, fop in made.fops.items():
-        if not (fop.buckets or fop.in_flight or fop.nanoseconds or fop.slow or fop.errnos):
+        if not (fop.buckets or fop.in_flight or fop.nanoseconds or fop.errnos):
             assert name not in found, "a fop that was never called"
             continue
         read = found[name]
         assert {i: n for i, n in enumerate(read.buckets) if n} == fop.buckets
-        assert (read.nanoseconds, read.in_flight, read.slow) == (
+        assert (read.nanoseconds, read.in_flight, read.recorded) == (
             fop.nanoseconds,
             fop.in_flight,
-            fop.slow,
+            fop.recorded,
         )
         assert {number: n for (of, number), n in failed.items() if of == name} == fop.errnos
     assert read_files.keys() == made.files.keys()

@@ -11,11 +11,12 @@ with 95 % confidence intervals by Student's t.
 
 Exits with 1 if the interval of a ratio of ours lies above what it may be at most.
 
-Needs root and GlusterFS. Usage: ``python -m benchmarks.brick_cost``
+Needs root and GlusterFS.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import random
@@ -157,6 +158,7 @@ def report(found: list[dict[tuple[str, str], float]]) -> list[str]:
 
 def main() -> int:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(volumes.glusterd())

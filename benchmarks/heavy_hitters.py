@@ -13,12 +13,11 @@ it prints
 - of the 1000 busiest, how many had a slot before and after one fop on each of a million others.
 
 Exits with 1 if the table misses a target.
-
-Usage: ``python -m benchmarks.heavy_hitters``
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -101,6 +100,7 @@ def row(stream: Stream, found: dict[str, str]) -> str:
 
 def main() -> int:
     """Run every stream and print the table."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     failures = []
     titles = ("stream", "algorithm", "top 20", "top 1000", "worst error", "bounds broken")
     titles += ("given away", "hot after 30 s", "before, after the scan")

@@ -7,12 +7,11 @@ file of its own; see ``new_files.c``. Printed is the processor time of one of it
 of both, and of the ratio of a round the median and the quartiles.
 
 Needs two processors. Exits with 1 if the ratio misses the target.
-
-Usage: ``python -m benchmarks.new_files``
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ MOST_RATIO = 1.25
 
 def main() -> int:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         program = compile_harness(Path(name), "new_files.c")
         command = [program, name, str(ROUNDS), str(FOPS_A_ROUND)]

@@ -18,11 +18,11 @@ Exits with 1 if the interval of a ratio to scrapes of the copy lies above 1, or 
 their own that of the ratio to no scrapes.
 
 Needs root, GlusterFS and fio.
-Usage: ``python -m benchmarks.scrape_cost``
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import multiprocessing
@@ -184,6 +184,7 @@ def comparison() -> None:
 
 def main() -> int:
     """Print both."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(volumes.glusterd())

@@ -228,6 +228,7 @@ def of_fops(writer: Writer, brick: Brick, base: str, dies: int) -> None:
             counted = f'{said},le="{float(2**power - 1)!r}"'
             writer.counter("glupy_io_size_bytes_bucket", counted, rate * part, until=dies)
         writer.counter("glupy_io_size_bytes_bucket", f'{said},le="+Inf"', rate, until=dies)
+        writer.counter("glupy_io_size_bytes_count", said, rate, until=dies)
     said = f'{base},origin="self-heal",kind="metadata"'
     writer.counter("glupy_internal_fops_total", said, 0.2, until=dies)
 

@@ -50,11 +50,11 @@ check: lint $(BIN)/.dev ## what a change needs at least: lint, unit tests, one t
 	$(EACH_APART) -m pytest \
 		tests/gluster/test_exporter_end_to_end.py::test_counts_arrive
 
-.PHONY: test test-unit test-gluster test-here test-apart
+.PHONY: test test-unit test-gluster test-here test-apart test-versions test-machines
 test: test-unit test-gluster test-here test-apart ## run all tests; those on real bricks need root and GlusterFS
 # `make --jobs=2 test` runs two of them at once, as tests wait a lot; on two processors some then
 # wait in vain. sed writes whole lines, where the dots of the two would mingle.
-test-unit test-gluster test-here test-apart: SHELL := /bin/bash -o pipefail
+test-unit test-gluster test-here test-versions test-machines: SHELL := /bin/bash -o pipefail
 test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) tests/unit | sed --unbuffered ''
 test-gluster: $(BIN)/.dev ## run the tests on real bricks
@@ -62,9 +62,13 @@ test-gluster: $(BIN)/.dev ## run the tests on real bricks
 # Some measure, and the demo is one of this machine.
 test-here: $(BIN)/.dev
 	$(BIN)/python -m pytest tests/native tests/fuzz tests/demo | sed --unbuffered ''
-# These make machines and file systems of their own.
+# These make machines and file systems of their own, and mostly wait.
 test-apart: $(BIN)/.dev
-	$(BIN)/python -m pytest tests/versions tests/packages tests/cluster | sed --unbuffered ''
+	$(MAKE) --jobs=$(WORKERS) --no-print-directory test-versions test-machines
+test-versions: $(BIN)/.dev
+	$(BIN)/python -m pytest tests/versions | sed --unbuffered ''
+test-machines: $(BIN)/.dev
+	$(BIN)/python -m pytest tests/packages tests/cluster | sed --unbuffered ''
 
 FUZZ_SECONDS ?= 120
 

@@ -89,6 +89,7 @@ bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
 	$(BOUND) $(BIN)/python -m benchmarks.new_files
 	$(BOUND) $(BIN)/python -m benchmarks.collect
 	$(BOUND) $(BIN)/python -m benchmarks.brick_cost
+	$(BOUND) $(BIN)/python -m benchmarks.switch_cost
 	$(BOUND) $(BIN)/python -m benchmarks.scrape_cost
 
 .PHONY: lint

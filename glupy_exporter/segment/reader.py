@@ -346,8 +346,7 @@ class Segment:
         """The counters of the recorder, by name; empty where the segment has no recorder.
 
         ``slow_recorded``, ``trace_recorded``: records so far; ``slow_dropped``, ``trace_dropped``:
-        those of them that could not be written; ``unlisted_fops``, ``unlisted_locks``: fops and
-        locks that found their table full.
+        those of them that could not be written.
         """
         health = {}
         for ring in recorder.RINGS:
@@ -355,10 +354,6 @@ class Segment:
             if head:
                 health[f"{ring}_recorded"] = head.get("position", 0)
                 health[f"{ring}_dropped"] = head.get("dropped", 0)
-        numbers = self.numbers()
-        for name in ("unlisted_fops", "unlisted_locks"):
-            if name in numbers:
-                health[name] = numbers[name]
         return health
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from glupy_exporter.probes import examples
 from tests.cluster.machine import Machine
 from tests.cluster.pool import Pool
 from tests.cluster.test_cluster_install import (
@@ -28,6 +29,7 @@ from tests.support.roots import NAMES, newer
 
 UNITS = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
 DISCOVER = "glupy-state.service"
+PROBE = Path(*examples.__path__) / "lookup_misses.py"
 LISTEN = (
     "import socket; s = socket.create_server(('', 9714)); print('listens', flush=True); input()"
 )
@@ -120,8 +122,8 @@ def test_an_address_that_is_taken(machine: Machine) -> None:
     wait_for(lambda: ready(url(machine)), "the exporter to listen")
 
 
-def test_a_key_that_systemd_hands_over(machine: Machine) -> None:
-    """The unit of the repository, whose user owns no file."""
+def test_a_key_that_systemd_hands_over_and_a_probe(machine: Machine) -> None:
+    """The unit of the repository, whose user owns no file and whose processes get no rights."""
     units = machine.path / "etc/systemd/system"
     etc = machine.path / CONFIG
     program = machine.path / "opt/glupy-exporter/bin/glupy-exporter"
@@ -138,7 +140,10 @@ def test_a_key_that_systemd_hands_over(machine: Machine) -> None:
     (etc / "web.yml").chmod(0o644)
     drop_in = units / f"{SERVICE}.d" / "override.conf"
     drop_in.parent.mkdir()
-    command = "/opt/glupy-exporter/bin/glupy-exporter serve"
+    probes = etc / "probes"
+    probes.mkdir()
+    (probes / PROBE.name).write_bytes(PROBE.read_bytes())
+    command = f"/opt/glupy-exporter/bin/glupy-exporter serve --probe.directory=/{CONFIG}/probes"
     drop_in.write_text(
         f"[Service]\nExecStart=\nExecStart={command} --web.config.file=/{CONFIG}/web.yml\n"
         f"LoadCredential=server.key:/{CONFIG}/server.key\n"
@@ -150,8 +155,11 @@ def test_a_key_that_systemd_hands_over(machine: Machine) -> None:
         assert set(shown.split()) == {"DynamicUser=yes", "ActiveState=active"}
         status, body = ask(machine, "/metrics", certificate, None)
         assert (status, "glupy_exporter_build_info" in body) == (200, True)
+        up = f'glupy_probes_up{{probe="{PROBE.stem}"}} 1\n'
+        wait_for(lambda: up in ask(machine, "/metrics", certificate, None)[1], "the probe to run")
     finally:
         shutil.rmtree(drop_in.parent)
+        shutil.rmtree(probes)
         shutil.rmtree(program.parents[1])
         for file in (units / SERVICE, etc / "web.yml", certificate, key):
             file.unlink()

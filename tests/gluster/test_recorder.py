@@ -457,8 +457,8 @@ def test_nothing_is_left_after_all_kinds_of_work(xlator: None) -> None:
         with made.segment(made.bricks[0]) as segment:
             wait_for(lambda: not segment.in_flight(), "all fops to be back", 10)
             wait_for(lambda: not segment.held_locks(), "all locks to be given back", 30)
-            health = segment.recorder_health()
-        assert (health["unlisted_fops"], health["unlisted_locks"]) == (0, 0)
+            health, numbers = segment.recorder_health(), segment.numbers()
+        assert (numbers["unlisted_fops"], numbers["unlisted_locks"]) == (0, 0)
         assert health["trace_dropped"] == health["slow_dropped"] == 0
 
 

@@ -259,7 +259,7 @@ def test_only_grants_are_listed_as_locks(play: Play, directory: Path) -> None:
                 ranges = sorted((lock.start, lock.length) for lock in recorder.held_locks(segment))
                 held = " ".join(f"{start}+{length}" for start, length in ranges) or "none"
                 assert held == expected, lines
-                assert segment.recorder_health()["unlisted_locks"] == (len(lines) > 6)
+                assert segment.numbers()["unlisted_locks"] == (len(lines) > 6)
                 under_way = len(segment.in_flight())
                 assert under_way == (8 if len(lines) == 7 else 0)
             scene.go_on()

@@ -79,8 +79,7 @@ def test_nothing_is_a_mixture_and_nothing_is_uncounted(
             assert tuple(causes) == (THREADS * ROUNDS, 0, TRACED * ROUNDS)
             assert not segment.in_flight()
             assert under_way <= flights
-            health = segment.recorder_health()
-            assert health["unlisted_fops"] == unlisted
+            assert segment.numbers()["unlisted_fops"] == unlisted
             assert (unlisted > 0) == (flights < THREADS * 8)
             locks = layout.HeldLock
             table = segment.elements("held_locks")

@@ -45,7 +45,7 @@ def _check_counts(segment: reader.Segment, fops: list[codegen.Fop], rounds: int)
     assert sum(client.activity.fops) == 2 * rounds * len(fops)
     assert len(segment.file_table().tags) == layout.FILE_SLOTS_DEFAULT
     assert not segment.in_flight() and not segment.held_locks()
-    assert not segment.recorder_health()["unlisted_fops"]
+    assert not segment.numbers()["unlisted_fops"]
 
 
 def test_every_fop_is_counted_and_passes_untouched(

@@ -187,10 +187,7 @@ def test_while_counting_is_off_locks_are_not_known(tmp_path: Path) -> None:
 
 
 def test_what_is_lost_is_told(tmp_path: Path) -> None:
-    made = segments.Segment(
-        recorded={"slow": numbered(3), "trace": numbered(5)},
-        numbers={"unlisted_fops": 2, "unlisted_locks": 1},
-    )
+    made = segments.Segment(recorded={"slow": numbered(3), "trace": numbered(5)})
     path = made.write(tmp_path)
     rewrite(path, "trace_ring", 0, layout.Ring.dropped, "Q", 4)
     with reader.Segment(path) as segment:
@@ -199,8 +196,6 @@ def test_what_is_lost_is_told(tmp_path: Path) -> None:
             "slow_dropped": 0,
             "trace_recorded": 5,
             "trace_dropped": 4,
-            "unlisted_fops": 2,
-            "unlisted_locks": 1,
         }
         assert segment.position(recorder.TRACE) == 5
 

@@ -86,6 +86,7 @@ BOUND := timeout --foreground --kill-after=1m --verbose 1h
 bench: $(BIN)/.runtime ## run the benchmarks; each says what it measures
 	$(BOUND) $(BIN)/python -m benchmarks.heavy_hitters
 	$(BOUND) $(BIN)/python -m benchmarks.fop_cost
+	$(BOUND) $(BIN)/python -m benchmarks.trace_cost
 	$(BOUND) $(BIN)/python -m benchmarks.new_files
 	$(BOUND) $(BIN)/python -m benchmarks.collect
 	$(BOUND) $(BIN)/python -m benchmarks.brick_cost

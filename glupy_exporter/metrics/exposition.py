@@ -2,23 +2,25 @@
 
 prometheus_client's encoders want an object and a dictionary of labels for each line, and check
 every label's name. With the tens of thousands of lines of a full node, that took two thirds of a
-scrape. This exporter's own families need little of the formats: the lines of a row are one
-template, filled in. Tests compare the output with what prometheus_client writes.
+scrape. This exporter's own families need little of the formats: the lines of a brick in a family
+are one template, filled in. It is kept for the next scrape, as most rows stay. Tests compare the
+output with what prometheus_client writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate, repeat
-from typing import Any, AnyStr, Generic, NamedTuple, Protocol
+from itertools import accumulate, chain, repeat
+from operator import itemgetter
+from typing import AnyStr, ClassVar, Generic, NamedTuple, Protocol
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from glupy_exporter import values
-from glupy_exporter.metrics.family import Exemplar, Exposed, Family, Histogram, Labels, Value
+from glupy_exporter.metrics.family import Block, Exemplar, Exposed, Family, Histogram, Labels, Value
 from glupy_exporter.values import Setting, Settings
 
 SETTINGS: Settings = {
@@ -38,9 +40,6 @@ class Source(Protocol):
         """Every metric of one scrape."""
 
 
-_KNOWN = 2**14
-"""Texts of labels that are kept between scrapes: those of the rows of 50 busy bricks."""
-
 _PLACE = "\0"  # marks where in a template the labels go that differ from row to row
 
 
@@ -49,12 +48,8 @@ def _escape(text: str, quotes: bool = False) -> str:
     return escaped.replace('"', '\\"') if quotes else escaped
 
 
-@lru_cache(maxsize=_KNOWN)
 def _pairs(names: Labels, values: Labels) -> str:
-    """Labels as text for a template; each ``%`` is doubled, as the template is formatted later.
-
-    Most rows of a scrape were in the one before.
-    """
+    """Labels as text for a template; each ``%`` is doubled, as the template is formatted later."""
     pairs = []
     for name, value in zip(names, values):
         escaped = _escape(value, quotes=True).replace("%", "%%")
@@ -62,6 +57,7 @@ def _pairs(names: Labels, values: Labels) -> str:
     return ",".join(pairs)
 
 
+@lru_cache(maxsize=256)
 def _template(family: Family, created: bool) -> str:
     """The lines of a row, with a place for their common labels and one for each number."""
     shared = bool(family.label_names)
@@ -83,14 +79,16 @@ def _numbers(
     values: Iterable[Value], places: Sequence[int], exemplars: bool
 ) -> Iterator[tuple[float | str, ...]]:
     """The numbers in the lines of each histogram; ``places`` are those of its classic buckets."""
+    pick = itemgetter(*places, -1)
     for value in values:
         assert isinstance(value, Histogram)
-        counts = list(accumulate(value.buckets))
-        buckets: list[float | str] = [counts[place] for place in places]
+        counts: tuple[float | str, ...] = pick([*accumulate(value.buckets)])
         if exemplars and value.exemplars:
+            buckets = [*counts]
             for index, exemplar in value.served(places).items():
-                buckets[index] = f"{buckets[index]} {_exemplar(exemplar)}"
-        yield (*buckets, counts[-1], value.sum)
+                buckets[index] = f"{counts[index]} {_exemplar(exemplar)}"
+            counts = (*buckets,)
+        yield (*counts, value.sum)
 
 
 def _exemplar(exemplar: Exemplar) -> str:
@@ -125,28 +123,52 @@ class LabelCache(Generic[AnyStr]):
         return self._of_blocks[which][1]
 
 
-def _lines(exposed: Exposed, cache: LabelCache[str], style: _Style) -> Iterator[str]:
+_Which = tuple[Family, Labels, bool]
+_Known = tuple[tuple[Labels, ...], str]
+
+
+class _Templates:
+    """The templates of the blocks of a scrape, each made by the labels of the block's rows.
+
+    Those of the scrape before are used again where the labels are the same. Others are not kept, so
+    all together are as long as an answer, whatever labels a hostile segment has.
+    """
+
+    _last: ClassVar[dict[_Which, _Known]] = {}
+
+    def __init__(self) -> None:
+        self._used: dict[_Which, _Known] = {}
+        self._labels = LabelCache(lru_cache(maxsize=None)(_pairs), ",")
+
+    def of(self, family: Family, key: Labels, block: Block, created: bool) -> str:
+        """The lines of a block, with a place for each number."""
+        which, labels = (family, key, created), tuple(block.labels)
+        known = self._last.get(which)
+        if known is None or known[0] != labels:
+            row = _template(family, created)
+            texts = self._labels.of_rows(family.label_names, key, block.labels)
+            known = labels, "".join([row.replace(_PLACE, text) for text in texts])
+        self._used[which] = known
+        return known[1]
+
+    def keep(self) -> None:
+        """Keep what was used for the next scrape."""
+        _Templates._last = self._used
+
+
+def _lines(exposed: Exposed, templates: _Templates, style: _Style) -> Iterator[str]:
     """The lines of a family, one text for each brick."""
     family = exposed.family
-    without = _template(family, created=False)
-    created = style.created and family.type != "gauge"
-    with_created = _template(family, created=True) if created else ""
-    names = family.label_names
     places = family.places if family.type == "histogram" else []
+    dated = style.created and family.type != "gauge"
     for key, block in exposed.blocks:
-        numbers: Iterable[Any] = block.values
-        if places:
-            numbers = _numbers(block.values, places, style.exemplars)
-        template = without
-        if created and block.started is not None:
-            template = with_created
+        rows: Iterable[tuple[object, ...]]
+        rows = _numbers(block.values, places, style.exemplars) if places else zip(block.values)
+        created = dated and block.started is not None
+        if created:
             starts = block.started if isinstance(block.started, Sequence) else repeat(block.started)
-            numbers = (
-                (*(number if places else (number,)), start)
-                for number, start in zip(numbers, starts)
-            )
-        rows = zip(cache.of_rows(names, key, block.labels), numbers)
-        yield "".join([template.replace(_PLACE, text) % number for text, number in rows])
+            rows = ((*numbers, start) for numbers, start in zip(rows, starts))
+        yield templates.of(family, key, block, created) % tuple(chain.from_iterable(rows))
 
 
 def _text_head(family: Family) -> str:
@@ -180,15 +202,16 @@ class _Style(NamedTuple):
 
 
 def _render(source: Source, style: _Style) -> Iterator[bytes]:
-    cache = LabelCache(_pairs, ",")
+    templates = _Templates()
     others: list[Metric] = []
     for metric in source.collect():
         if isinstance(metric, Exposed):
             yield style.head(metric.family).encode()
-            for lines in _lines(metric, cache, style):
+            for lines in _lines(metric, templates, style):
                 yield lines.encode()
         else:
             others.append(metric)
+    templates.keep()
     yield style.others(_Others(others))
 
 

@@ -116,14 +116,13 @@ def series(encoded: bytes) -> list[tuple[str, list[str]]]:
     return sorted((labels.sub("", line), sorted(labels.findall(line))) for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "parse"),
-    [
-        (exposition.text, generate_latest, parse_text),
-        (exposition.openmetrics, generate_openmetrics, parse_openmetrics),
-    ],
-    ids=["text", "openmetrics"],
-)
+FORMATS: list[tuple[Callable[..., Iterable[bytes]], Callable[..., bytes], Callable[..., Any]]] = [
+    (exposition.text, generate_latest, parse_text),
+    (exposition.openmetrics, generate_openmetrics, parse_openmetrics),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "parse"), FORMATS, ids=["text", "openmetrics"])
 def test_as_prometheus_client_has_it(
     ours: Callable[[Any], Iterable[bytes]],
     theirs: Callable[[Any], bytes],
@@ -135,6 +134,27 @@ def test_as_prometheus_client_has_it(
     assert parsed(b"".join(ours(SOURCE))) == parsed(theirs(THEIRS))
     # The lines themselves are the same but for how numbers are written, and for orders.
     assert series(b"".join(ours(SOURCE))) == series(theirs(THEIRS))
+
+
+ROW, OTHER_ROW = {("a", "%s"): 1}, {("b", "%s"): 2}
+LATER: list[dict[str, Mapping[Labels, Value]]] = [
+    {"/a": {**ROW, **OTHER_ROW}, "/b": ROW},
+    {"/a": {("a", "%s"): 3, ("b", "%s"): 4}, "/b": {("a", "%s"): 5}},
+    {"/a": {**OTHER_ROW, **ROW}, "/b": {("a", "%d"): 1}},
+    {"/b": {**ROW, **OTHER_ROW}},
+    {"/a": OTHER_ROW, "/b": {**ROW, **OTHER_ROW}},
+]
+"""Rows by brick: as before, with other numbers, in another order, without a brick, and so on."""
+
+
+def test_later_scrapes() -> None:
+    """What is kept of a scrape is right for the next one, whatever changes."""
+    for rows in LATER:
+        source = Source(of_bricks(COUNTER, *((("v", brick), of) for brick, of in rows.items())))
+        theirs = Source(*map(as_metric, source.collect()))
+        for ours, their, parse in FORMATS:
+            encoded = b"".join(ours(source)).decode()
+            assert list(parse(encoded)) == list(parse(their(theirs).decode()))
 
 
 @pytest.mark.parametrize("value", [*FLOATS, *WHOLE])

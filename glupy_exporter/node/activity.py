@@ -21,9 +21,9 @@ def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[i
     """The totals of each of ``slots``: fops, bytes read, bytes written, nanoseconds."""
     return [
         (
-            min(sum(counters[FOPS]), _MOST),
+            fops if (fops := sum(counters[FOPS])) < _MOST else _MOST,
             *counters[BYTES],
-            min(sum(counters[NANOSECONDS]), _MOST),
+            time if (time := sum(counters[NANOSECONDS])) < _MOST else _MOST,
         )
         for counters in map(table.counters, slots)
     ]

@@ -16,6 +16,7 @@ class Memory(Generic[_T]):
 
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
+        # That asked for last comes last.
         self._values: dict[tuple[str, str, float], tuple[float, _T]] = {}
 
     def of(self, brick: OpenBrick, now: float) -> _T:
@@ -24,7 +25,9 @@ class Memory(Generic[_T]):
         ``now`` is in seconds on a monotonic clock.
         """
         key = (*brick.key, brick.about.created)
-        value = self._values[key][1] if key in self._values else self._make()
-        self._values = {k: v for k, v in self._values.items() if now - v[0] <= FORGET}
+        kept = self._values.pop(key, None)
+        value = kept[1] if kept else self._make()
+        while self._values and now - next(iter(self._values.values()))[0] > FORGET:
+            del self._values[next(iter(self._values))]
         self._values[key] = now, value
         return value

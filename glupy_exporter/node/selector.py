@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress, islice, zip_longest
-from operator import gt, ne
+from operator import ne
 from typing import NamedTuple
 
 FORGET = 300.0
@@ -15,7 +14,7 @@ FORGET = 300.0
 
 _EXPONENT_MAX = 256.0  # 2 to this power times a 64-bit count is still far below a float's maximum
 
-_CHUNK = 64  # slots: few rows change between two scrapes, so whole chunks are compared first
+_CHUNK = 16  # slots: few rows change between two scrapes, so whole chunks are compared first
 
 Column = Sequence[int]
 """A number for each slot."""
@@ -41,7 +40,7 @@ class _State:
     scores: list[array[float]]
     """By order and slot."""
     busiest: list[list[int]]
-    """The busiest slots at the last scrape, by order, unsorted. Every other slot that had
+    """The busiest slots at the last scrape, by order, best first. Every other slot that had
     lasted had a lower score then."""
     lasted: bytearray
     """By slot: 1 if its row has lasted."""
@@ -69,76 +68,70 @@ class _State:
         new_tags, new_stamps = array("Q", tags), array("Q", stamps)
         fresh = set(_changed(self.tags, new_tags))
         slots = list(fresh.union(_changed(self.stamps, new_stamps)))
-        befores = list(zip(*(map(order.__getitem__, slots) for order in self.totals)))
-        nows = totals(slots)
-        fresh.update(
-            slot for slot, before, now in zip(slots, befores, nows) if any(map(gt, before, now))
-        )
+        self.tags, self.stamps = new_tags, new_stamps
+        self.added = []
+        if not slots:
+            return
+        columns = [*zip(*totals(slots))]
+        for counted, column in zip(self.totals, columns):
+            fresh.update([slot for slot, now in zip(slots, column) if now < counted[slot]])
+        for slot in fresh:
+            for counted, scores in zip(self.totals, self.scores):
+                counted[slot], scores[slot] = 0, 0.0
         # What has lasted has lasted for as long as it has the slot.
         young = [slot for slot in slots if slot in fresh or not self.lasted[slot]]
         for slot, long_enough in zip(young, lasted(young)):
             self.lasted[slot] = long_enough
-        self.added = [
-            (slot, now[0] - (0 if slot in fresh else before[0]))
-            for slot, before, now in zip(slots, befores, nows)
-        ]
+        first = self.totals[0]
+        self.added = [(slot, now - first[slot]) for slot, now in zip(slots, columns[0])]
         weight = 2.0**self.exponent
-        self.tags, self.stamps = new_tags, new_stamps
-        for place, (counted, scores) in enumerate(zip(self.totals, self.scores)):
-            for slot, before, now in zip(slots, befores, nows):
-                added = now[place] - before[place]
-                if slot in fresh:
-                    scores[slot] = now[place] * weight
-                elif added:
-                    scores[slot] += added * weight
-                else:
-                    continue
-                counted[slot] = now[place]
+        for place, (counted, scores, column) in enumerate(zip(self.totals, self.scores, columns)):
+            for slot, now in zip(slots, column):
+                if now != counted[slot]:
+                    scores[slot] += (now - counted[slot]) * weight
+                    counted[slot] = now
             candidates = self._candidates(place, slots, fresh, limit)
-            if candidates is not None:
-                self.busiest[place] = self._busiest(place, candidates, limit)
-
-    def sorted(self, place: int) -> list[int]:
-        """The busiest slots of an order, best first."""
-        counted, scores = self.totals[place], self.scores[place]
-        # Counts and tags break the ties between rows that have long been idle.
-        return sorted(
-            self.busiest[place],
-            key=lambda slot: (scores[slot], counted[slot], self.tags[slot]),
-            reverse=True,
-        )
+            self.busiest[place] = self._busiest(place, candidates, limit)
 
     def _candidates(
         self, place: int, changed: Iterable[int], fresh: set[int], limit: int
-    ) -> Iterable[int] | None:
-        """The slots among which the busiest are now; None if the busiest are still the same."""
-        busiest, counted, scores = self.busiest[place], self.totals[place], self.scores[place]
+    ) -> Iterable[int]:
+        """The slots among which the busiest are now."""
+        busiest, scores = self.busiest[place], self.scores[place]
         if not fresh.isdisjoint(busiest):
             return range(len(scores))  # any row may have moved up into the place of a fresh one
-        if len(busiest) == limit:
-            least = min(map(scores.__getitem__, busiest))
-            rivals = {slot for slot in changed if scores[slot] >= least and self.lasted[slot]}
-        else:
-            rivals = {slot for slot in changed if counted[slot] and self.lasted[slot]}
-        return None if rivals.issubset(busiest) else rivals.union(busiest)
+        least = min(map(scores.__getitem__, busiest)) if len(busiest) == limit else 0.0
+        rivals = {slot for slot in changed if scores[slot] >= least}
+        return [*busiest, *rivals.difference(busiest)]  # almost in order already
 
     def _busiest(self, place: int, slots: Iterable[int], limit: int) -> list[int]:
         tags, counted, scores = self.tags, self.totals[place], self.scores[place]
-        rows = ((scores[slot], counted[slot], tags[slot], slot) for slot in slots)
-        used = (row for row in rows if row[1] and row[2] and self.lasted[row[3]])
-        return [slot for _, _, _, slot in heapq.nlargest(limit, used)]
+        lasted = self.lasted
+        # Counts and tags break the ties between rows that have long been idle.
+        used = [
+            (scores[slot], counted[slot], tags[slot], slot)
+            for slot in slots
+            if lasted[slot] and counted[slot] and tags[slot]
+        ]
+        used.sort(reverse=True)
+        return [slot for _, _, _, slot in used[:limit]]
 
 
 def _changed(before: array[int], now: array[int]) -> list[int]:
     """The slots whose number differs between the two columns."""
-    found: list[int] = []
     if before == now:
-        return found
-    for first in range(0, len(now), _CHUNK):
-        a, b = before[first : first + _CHUNK], now[first : first + _CHUNK]
-        if a != b:
-            found.extend(compress(range(first, first + len(b)), map(ne, a, b)))
-    return found
+        return []
+    starts = [
+        start
+        for start in range(0, len(now), _CHUNK)
+        if before[start : start + _CHUNK] != now[start : start + _CHUNK]
+    ]
+    # Only these are compared slot by slot, all at once.
+    a, b = (
+        b"".join([column[start : start + _CHUNK] for start in starts]) for column in (before, now)
+    )
+    slots = chain.from_iterable([range(start, start + _CHUNK) for start in starts])
+    return [*compress(slots, map(ne, array("Q", a), array("Q", b)))]
 
 
 def _unknown(now: float, slots: int, orders: int) -> _State:
@@ -173,7 +166,7 @@ class Selector:
     def __init__(self, limit: int, orders: int) -> None:
         self._limit = limit
         self._orders = orders
-        self._states: dict[Hashable, _State] = {}
+        self._states: dict[Hashable, _State] = {}  # that asked for last comes last
 
     def select(
         self,
@@ -199,14 +192,15 @@ class Selector:
         not asked for in FORGET seconds are forgotten.
         """
         state = self._states.pop(key, None)
-        self._states = {k: s for k, s in self._states.items() if now - s.seen <= FORGET}
+        while self._states and now - next(iter(self._states.values())).seen > FORGET:
+            del self._states[next(iter(self._states))]
         first = state is None or len(state.tags) != len(tags)
         if state is None or first:
             state = _unknown(now, len(tags), self._orders)
         self._states[key] = state
         half_lives = (now - state.seen) / half_life
-        state.add(tags, stamps, totals, lasted, half_lives, self._limit)
         state.seen = now
-        places = chain.from_iterable(zip_longest(*map(state.sorted, range(self._orders))))
+        state.add(tags, stamps, totals, lasted, half_lives, self._limit)
+        places = chain.from_iterable(zip_longest(*state.busiest))
         slots = dict.fromkeys(slot for slot in places if slot is not None)
         return Ranking(list(islice(slots, self._limit)), [] if first else state.added, state.lasted)

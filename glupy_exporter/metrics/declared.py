@@ -7,6 +7,7 @@ and clients do few kinds of work, and each series costs Prometheus the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, compress
 from typing import Any
 
 from glupy_exporter.metrics.family import Block, Family, Labels, Started, Value
@@ -76,12 +77,14 @@ class Declared:
         for each in self._quantities:
             family, column = self._families[each.metric], values[each.name]
             if each.parts:
-                found = [
-                    ((*label, part), number, start)
-                    for label, numbers, start in zip(labels, column, started)
-                    for part, number in zip(each.parts, numbers)
-                    if number
-                ]
-                yield Block(family, *(zip(*found) if found else ((), (), ())))
+                numbers = [*chain.from_iterable(column)]
+                of_parts = [(*label, part) for label in labels for part in each.parts]
+                starts = [start for start in started for _ in each.parts]
+                yield Block(
+                    family,
+                    [*compress(of_parts, numbers)],
+                    [*filter(None, numbers)],
+                    [*compress(starts, numbers)],
+                )
             else:
                 yield Block(family, labels, column, started)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Union
 
 from prometheus_client.utils import INF, floatToGoString
@@ -26,13 +27,12 @@ class Exemplar(NamedTuple):
     """When it was observed, in seconds since the epoch."""
 
 
-@dataclass(frozen=True)
-class Histogram:
+class Histogram(NamedTuple):
     """The value of a histogram: observations by bucket, not cumulative, and the sum of them."""
 
     buckets: Sequence[int]
     sum: float
-    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
+    exemplars: Mapping[int, Exemplar] = MappingProxyType({})
     """Exemplars by the index of their bucket."""
 
     def served(self, places: Sequence[int]) -> dict[int, Exemplar]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,10 +11,12 @@ from typing import ClassVar
 from glupy_exporter import values
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.exemplars import Exemplars
-from glupy_exporter.metrics.family import Block, Family, Histogram
+from glupy_exporter.metrics.family import Block, Family, Histogram, Labels
 from glupy_exporter.node import errnos
 from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.memory import Memory
 from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
 from glupy_exporter.values import Setting, Settings
 
 DURATION = Family(
@@ -101,12 +104,27 @@ class Fops(Collector):
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
         self._exemplars = Exemplars(self.privacy) if self.setting("exemplars") else None
+        self._known_errors: Memory[dict[str, tuple[int, Counter[Labels]]]] = Memory(dict)
         self._duration, self._io_size = DURATION, IO_SIZE
         if self.setting("buckets") == "all":
             self._duration, self._io_size = (
                 replace(family, served=None) for family in (DURATION, IO_SIZE)
             )
             self.families = (self._duration, ERRORS, IN_FLIGHT, IO_BYTES, self._io_size)
+
+    def _errors(self, brick: OpenBrick) -> dict[Labels, int]:
+        """Errors by fop and errno. Most are as they were at the last scrape."""
+        known = self._known_errors.of(brick, time.monotonic())
+        errors: dict[Labels, int] = {}
+        for name, row in brick.segment.errno_rows():
+            version = hash(row)  # has 64 bits and a random seed: no need to keep the row
+            if name not in known or known[name][0] != version:
+                counts: Counter[Labels] = Counter()
+                for number, count in reader.counted(row):
+                    counts[name, errnos.NAMES.get(number, "other")] += count
+                known[name] = version, counts
+            errors.update(known[name][1])
+        return errors
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
@@ -120,9 +138,7 @@ class Fops(Collector):
         created = brick.about.created
         yield Block(self._duration, names, durations, created)
         yield Block(IN_FLIGHT, names, [fop.in_flight for fop in fops])
-        errors: Counter[tuple[str, str]] = Counter()
-        for name, number, count in brick.segment.errnos():
-            errors[name, errnos.NAMES.get(number, "other")] += count
+        errors = self._errors(brick)
         yield Block(ERRORS, list(errors), list(errors.values()), created)
         moved = brick.segment.io()
         directions = [(direction,) for direction in moved]

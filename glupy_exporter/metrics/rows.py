@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from typing import Any, Generic, TypeVar, Union
 
 from glupy_exporter import values
@@ -83,14 +84,12 @@ def settings(subject: Subject, limit: int, an_hour: int) -> Settings:
 def columns(activities: Sequence[Activity] | Sequence[Counts]) -> dict[str, Sequence[Any]]:
     """A column for each quantity that the activities have, by name; durations in seconds."""
     names = activities[0]._fields if activities else Activity._fields
-    found: dict[str, Sequence[Any]] = {}
+    found: dict[str, Sequence[Any]] = dict(
+        zip(names, zip(*activities) if activities else repeat(()))
+    )
     for each in COUNTERS:
-        if each.name not in names:
-            continue
-        column = [getattr(activity, each.name) for activity in activities]
         if each.kind == DURATION:
-            column = [tuple([ns / 1e9 for ns in value]) for value in column]
-        found[each.name] = column
+            found[each.name] = [tuple([ns / 1e9 for ns in value]) for value in found[each.name]]
     return found
 
 
@@ -174,16 +173,17 @@ class Busiest(Collector, Generic[_R]):
         self._lasting: float = 0.0 if options.once else self.setting("lasting")
         self._an_hour: int = self.setting("new-per-hour")
         self._selector = Selector(self._limit, activity.ORDERS)
+        # That asked for last comes last.
         self._histories: dict[tuple[str, str], History] = {}
 
     def history(self, brick: OpenBrick, now: float) -> History:
         """The history of the brick; ``now`` is in seconds on a monotonic clock."""
-        lives = {key: each for key, each in self._histories.items() if now - each.seen <= LIVES}
-        self._histories = lives
-        history = lives.get(brick.key)
+        history = self._histories.pop(brick.key, None)
         if history is None:
-            admission = Admission(self._limit, self._an_hour, self._lasting, now)
-            history = lives[brick.key] = History(admission)
+            history = History(Admission(self._limit, self._an_hour, self._lasting, now))
+        while self._histories and now - next(iter(self._histories.values())).seen > LIVES:
+            del self._histories[next(iter(self._histories))]
+        self._histories[brick.key] = history
         history.seen = now
         return history
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,49 @@ def contents(read: Read, size: int) -> tuple[layout.Header, Spans]:
     else:
         _check(header.header_size >= _HEADER_MIN, f"a header of {header.header_size} bytes")
         header = load(layout.Header, copied, header.header_size)
-        spans = _catalog(read, header)
+        spans = _catalog(_entries(read, header), size)
+    return header, spans
+
+
+def _of_version1(read: Read, size: int) -> Spans:
+    if size < version1.HEADER_SIZE:
+        raise SegmentError("truncated", f"{size} bytes are too few for a header")
+    copied = read(0, ctypes.sizeof(version1.Header))
+    header = version1.Header.from_buffer_copy(copied)
+    _check(header.header_size == version1.HEADER_SIZE, f"a header of {header.header_size} bytes")
+    return _checked(version1.spans(header), size)
+
+
+def _entries(read: Read, header: layout.Header) -> bytes:
+    """A copy of the catalog, each entry as long as in this release."""
+    count, size = header.table_count, header.entry_size
+    _check(count <= layout.TABLES_MAX, f"{count} tables")
+    known = ctypes.sizeof(layout.Entry)
+    _check(known <= size <= _SMALL, f"catalog entries of {size} bytes")
+    _check(
+        header.catalog_offset + count * size <= header.total_size,
+        "the catalog lies outside the file",
+    )
+    copied = read(header.catalog_offset, count * size)
+    starts = range(0, count * size, size)
+    return b"".join([copied[start : start + known] for start in starts])
+
+
+@lru_cache(maxsize=64)  # bricks with the same options have the same catalog
+def _catalog(entries: bytes, size: int) -> Spans:
+    """The spans of a catalog, in a file of ``size`` bytes."""
+    spans: dict[str, Span] = {}
+    for start in range(0, len(entries), ctypes.sizeof(layout.Entry)):
+        entry = layout.Entry.from_buffer_copy(entries, start)
+        name = entry.name.decode("ascii", "replace")
+        if name in _TABLES:
+            _check(name not in spans, f"two tables {name}")
+            spans[name] = Span(entry.offset, _TABLES[name].element, entry.element_size, entry.count)
+    return _checked(spans, size)
+
+
+def _checked(spans: dict[str, Span], size: int) -> Spans:
+    """Those of the spans that can be read, in a file of ``size`` bytes."""
     for name, span in spans.items():
         _check_span(name, span, size)
     for group in _GROUPS:
@@ -127,34 +170,6 @@ def contents(read: Read, size: int) -> tuple[layout.Header, Spans]:
             for name in group:
                 spans.pop(name, None)
     _check_counts(spans)
-    return header, spans
-
-
-def _of_version1(read: Read, size: int) -> dict[str, Span]:
-    if size < version1.HEADER_SIZE:
-        raise SegmentError("truncated", f"{size} bytes are too few for a header")
-    copied = read(0, ctypes.sizeof(version1.Header))
-    header = version1.Header.from_buffer_copy(copied)
-    _check(header.header_size == version1.HEADER_SIZE, f"a header of {header.header_size} bytes")
-    return version1.spans(header)
-
-
-def _catalog(read: Read, header: layout.Header) -> dict[str, Span]:
-    count, size = header.table_count, header.entry_size
-    _check(count <= layout.TABLES_MAX, f"{count} tables")
-    _check(ctypes.sizeof(layout.Entry) <= size <= _SMALL, f"catalog entries of {size} bytes")
-    _check(
-        header.catalog_offset + count * size <= header.total_size,
-        "the catalog lies outside the file",
-    )
-    copied = read(header.catalog_offset, count * size)
-    spans: dict[str, Span] = {}
-    for start in range(0, count * size, size):
-        entry = load(layout.Entry, copied[start : start + size], size)
-        name = entry.name.decode("ascii", "replace")
-        if name in _TABLES:
-            _check(name not in spans, f"two tables {name}")
-            spans[name] = Span(entry.offset, _TABLES[name].element, entry.element_size, entry.count)
     return spans
 
 

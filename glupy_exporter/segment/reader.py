@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import cached_property, lru_cache
 from itertools import compress
 from pathlib import Path
 
@@ -59,6 +60,30 @@ def boot_id() -> str:
         return _BOOT_ID.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         return ""
+
+
+@lru_cache(maxsize=64)
+def _words(element: type[ctypes.Structure], size: int) -> list[tuple[str, int]]:
+    """The numbers in an element of ``size`` bytes, each with its index as a 64-bit word."""
+    places = {name: getattr(element, name).offset for name, _, *_ in element._fields_}
+    return [
+        (name, places[name] // 8)
+        for name, kind, *_ in element._fields_
+        if kind is ctypes.c_uint64 and places[name] + 8 <= size
+    ]
+
+
+@lru_cache(maxsize=16)  # bricks of the same GlusterFS have the same fops
+def _fop_names(raw: bytes) -> tuple[str, ...]:
+    names = []
+    for index, start in enumerate(range(0, len(raw), layout.NAME_SIZE)):
+        name = raw[start : start + layout.NAME_SIZE].split(b"\0", 1)[0]
+        if name and not _FOP_NAME.fullmatch(name):
+            raise SegmentError("bad_layout", f"fop {index} has no valid name")
+        names.append(name.decode("ascii"))
+    if len(set(filter(None, names))) != len(list(filter(None, names))):
+        raise SegmentError("bad_layout", "two fops have the same name")
+    return tuple(names)
 
 
 class Segment:
@@ -142,17 +167,12 @@ class Segment:
         span = self.spans.get(table)
         if span is None or not span.length:
             return {}
-        values = span.element.from_buffer_copy(self.elements(table))
-        return {
-            name: getattr(values, name)
-            for name, kind in span.element._fields_
-            if kind is ctypes.c_uint64
-            and getattr(span.element, name).offset + 8 <= span.element_size
-        }
+        words = self.elements(table).cast("Q")
+        return {name: words[at] for name, at in _words(span.element, span.element_size)}
 
-    @property
+    @cached_property
     def half_life(self) -> int:
-        """Seconds after which a fop weighs half in the scores of files and clients."""
+        """Seconds after which a fop weighs half in the scores of files and clients, read once."""
         half_life = self.numbers().get("half_life", layout.HALF_LIFE_DEFAULT)
         return min(max(half_life, layout.HALF_LIFE_MIN), layout.HALF_LIFE_MAX)
 
@@ -220,18 +240,7 @@ class Segment:
     def fop_names(self) -> tuple[str, ...]:
         """The name of each fop by its index, empty where there is no such fop."""
         if self._fop_names is None:
-            raw = bytes(self.elements("fop_names"))
-            count = len(raw) // layout.NAME_SIZE
-            names = []
-            for index in range(count):
-                start = index * layout.NAME_SIZE
-                name = raw[start : start + layout.NAME_SIZE].split(b"\0", 1)[0]
-                if name and not _FOP_NAME.fullmatch(name):
-                    raise SegmentError("bad_layout", f"fop {index} has no valid name")
-                names.append(name.decode("ascii"))
-            if len(set(filter(None, names))) != len(list(filter(None, names))):
-                raise SegmentError("bad_layout", "two fops have the same name")
-            self._fop_names = tuple(names)
+            self._fop_names = _fop_names(bytes(self.elements("fop_names")))
         return self._fop_names
 
     def fops(self) -> list[Fop]:
@@ -245,7 +254,8 @@ class Segment:
             sums = cells[start : start + _CELL]
             if name and any(sums):
                 started, errors, nanoseconds, _, *buckets = sums
-                causes = tuple(recorded[index * _RECORDS :][: len(layout.CAUSES)])
+                at = index * _RECORDS
+                causes = tuple(recorded[at : at + len(layout.CAUSES)])
                 fops.append(Fop(name, started, errors, nanoseconds, tuple(buckets), causes))
         return fops
 
@@ -264,15 +274,18 @@ class Segment:
         whole &= (1 << 8 * size) - 1
         return memoryview(whole.to_bytes(size, sys.byteorder)).cast("Q").tolist()
 
-    def errnos(self) -> Iterator[tuple[str, int, int]]:
-        """``(fop, errno, count)`` for every errno counted; errno 0 stands for any other."""
-        numbers = range(layout.ERRNOS)
+    def errno_rows(self) -> Iterator[tuple[str, bytes]]:
+        """Each fop that failed, with its errors as :func:`counted` takes them."""
         copied = bytes(self.elements("errors"))
         for index, name in enumerate(self.fop_names()):
             row = copied[index * _ROW : (index + 1) * _ROW]
             if name and row != _NO_ERRORS:
-                counts = memoryview(row).cast("Q").tolist()
-                yield from ((name, n, counts[n]) for n in compress(numbers, counts))
+                yield name, row
+
+    def errnos(self) -> Iterator[tuple[str, int, int]]:
+        """``(fop, errno, count)`` for every errno counted; errno 0 stands for any other."""
+        for name, row in self.errno_rows():
+            yield from ((name, errno, count) for errno, count in counted(row))
 
     def io(self) -> dict[str, Io]:
         """Reads and writes, keyed by :data:`layout.DIRECTIONS`; empty if they are not counted."""
@@ -355,6 +368,12 @@ class Segment:
                 health[f"{ring}_recorded"] = head.get("position", 0)
                 health[f"{ring}_dropped"] = head.get("dropped", 0)
         return health
+
+
+def counted(row: bytes) -> Iterator[tuple[int, int]]:
+    """``(errno, count)`` for every errno in a row of :meth:`Segment.errno_rows`."""
+    counts = memoryview(row).cast("Q").tolist()
+    return ((errno, counts[errno]) for errno in compress(range(layout.ERRNOS), counts))
 
 
 def open_segment(path: Path, reopens: int = _REOPENS) -> tuple[Segment, Brick]:

@@ -8,8 +8,10 @@ copies the marks, then the data, then the marks again, and takes what had the sa
 from __future__ import annotations
 
 import struct
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple, Protocol
 
 from glupy_exporter.schema import layout
@@ -29,6 +31,10 @@ CAUSE_SLOW, CAUSE_SAMPLED, CAUSE_TRACED = (
 _RECORD = struct.Struct(f"=6Q16sIIiHBBBB{layout.RECORD_TEXT}s")
 _FLIGHT = struct.Struct(f"=IBBBBQQQ16sIIiIQQ{layout.FLIGHT_TEXT}s")
 _LOCK = struct.Struct(f"=IBBBBQQQ16sQQIi{layout.DOMAIN_SIZE}sQ")
+_MARK = struct.Struct("=I")
+_LOW_BYTE = 0 if sys.byteorder == "little" else _MARK.size - 1
+_USED = bytes(byte % layout.MARK_STATES == layout.MARK_USED for byte in range(256))
+"""By the low byte of a mark: 1 if its entry is in use."""
 _NO_GFID = bytes(16)
 _WAITS = 5  # for records that are being written
 _WAIT = 0.001  # seconds; a writer needs less than a microsecond, unless it has lost its processor
@@ -230,17 +236,17 @@ def _used(segment: Tables, table: str, fields: struct.Struct) -> Iterator[tuple[
     span = segment.spans.get(table)
     if not span or not span.length:
         return
-    words = fields.size // 4
-    before = segment.elements(table).cast("I")[::words].tolist()
+    before = segment.elements(table)
     # Few of the entries are in use at most times, so the others are not looked at.
-    used = [at for at, mark in enumerate(before) if mark % layout.MARK_STATES == layout.MARK_USED]
+    states = before[_LOW_BYTE :: fields.size].tobytes().translate(_USED)
+    used = [*compress(range(0, len(before), fields.size), states)]
     if not used:
         return
     copied = segment.elements(table)
-    after = segment.elements(table).cast("I")[::words].tolist()
+    after = segment.elements(table)
     for at in used:
-        entry = fields.unpack_from(copied, at * fields.size)
-        if before[at] == after[at] == entry[0]:
+        entry = fields.unpack_from(copied, at)
+        if _MARK.unpack_from(before, at) == _MARK.unpack_from(after, at) == entry[:1]:
             yield entry
 
 

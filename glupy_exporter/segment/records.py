@@ -34,8 +34,7 @@ class Brick:
         return self.numbers.get("heartbeat", self.created)
 
 
-@dataclass(frozen=True)
-class Fop:
+class Fop(NamedTuple):
     """One fop of a brick, summed over its lanes."""
 
     name: str
@@ -59,8 +58,7 @@ class Fop:
         return max(0, self.started - self.completed)
 
 
-@dataclass(frozen=True)
-class Io:
+class Io(NamedTuple):
     """Reads or writes of a brick, summed over its lanes."""
 
     bytes: int

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from glupy_exporter.schema import layout
@@ -17,7 +18,8 @@ from glupy_exporter.schema.quantities import COUNTERS, TIME, Quantity
 from glupy_exporter.segment.records import Activity, Client, ClientIdentity, File, FileIdentity
 from glupy_exporter.segment.text import escape
 
-_COUNTERS = struct.Struct(f"{ctypes.sizeof(layout.Counters) // 8}Q")
+_WORDS = ctypes.sizeof(layout.Counters) // 8
+_COUNTERS = struct.Struct(f"{_WORDS}Q")
 _BATCH = 4096  # slots whose names are in memory at a time
 _NAMES = 16  # slots whose names are read at a time; few, as most names are known or not asked for
 _ATTEMPTS = 4  # enough: the writer holds a slot's seqlock for less than a microsecond
@@ -113,7 +115,9 @@ class Table(Generic[_I, _R]):
         counters = spans.get(f"{kind.rows}_counters")
         structure = counters.element if counters else layout.Counters
         self._words = {each.name: _words(each.name, structure) for each in COUNTERS}
-        self._places = [_place(each, self._words[each.name]) for each in COUNTERS]
+        # What is missing is taken from the word after the counters, which is 0.
+        places = (_place(each, self._words[each.name]) for each in COUNTERS)
+        self._fields = itemgetter(*(_WORDS if place is None else place for place in places))
 
     @cached_property
     def _copy(self) -> tuple[memoryview, memoryview]:
@@ -122,7 +126,7 @@ class Table(Generic[_I, _R]):
 
     def _column(self, word: int) -> array[int]:
         words = self._copy[1].cast("Q")
-        return array("Q", words[word :: _COUNTERS.size // 8].tobytes())
+        return array("Q", words[word::_WORDS].tobytes())
 
     @cached_property
     def last_seen(self) -> array[int]:
@@ -182,7 +186,7 @@ class Table(Generic[_I, _R]):
                 if not seq or seq % 2 or version != (seqs[slot - first], tags[slot - first]):
                     entry = self.entry((slot, tag, 0))
                 elif known is not None:
-                    known[slot] = version, identity
+                    known[slot] = names[slot]
                 if entry is not None:
                     yield (slot, tag, sum(entry[0][FOPS])), *entry
 
@@ -220,7 +224,7 @@ class Table(Generic[_I, _R]):
             yield row, self._record(counters, identity)
 
     def _record(self, counters: Counters, identity: _I) -> _R:
-        values: list[Any] = [counters[place] if place is not None else 0 for place in self._places]
+        values: list[Any] = [*self._fields((*counters, 0))]
         for place in _TIMES:
             values[place] = self._segment.realtime(values[place])
         activity = Activity(*values)

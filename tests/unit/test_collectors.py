@@ -788,6 +788,21 @@ def test_internal_origins_are_there_once_seen(tmp_path: Path) -> None:
     }
 
 
+def test_errors_of_later_scrapes(tmp_path: Path) -> None:
+    """What a scrape remembers of a fop's errors holds only while all of them stay as they are."""
+    source = scraper(tmp_path)
+    for errnos in ({2: 1, 140: 3, 141: 4}, {2: 1, 140: 3, 141: 4}, {2: 2, 11: 1, 141: 8}, {0: 1}):
+        fops = {"lookup": segments.Fop(errnos=errnos), "read": segments.Fop(errnos={5: 1})}
+        with segments.Segment(fops=fops).live(tmp_path):
+            samples = scrape(source)
+        names = {2: "ENOENT", 11: "EAGAIN"}
+        expected: dict[tuple[str, ...], float] = {("read", "EIO"): 1}
+        for number, count in errnos.items():
+            which = "lookup", names.get(number, "other")
+            expected[which] = expected.get(which, 0) + count
+        assert values(samples, "glupy_fop_errors_total", "fop", "errno") == expected
+
+
 OF_FOPS = ("glupy_fop_duration", "glupy_fop_errors", "glupy_io")
 
 

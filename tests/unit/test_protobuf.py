@@ -107,7 +107,7 @@ def families(draw: Callable[[Any], Any], number: int) -> Exposed:
         bounds = BOUNDS if kind == "native" else (0.5, 1.0, 7.0)
         served = tuple(sorted(draw(st.sets(st.sampled_from(bounds)))))
         each = st.lists(counts, min_size=len(bounds) + 1, max_size=len(bounds) + 1)
-        value = st.builds(Histogram, each, st.floats(0, 1e20))
+        value = st.builds(Histogram, each, st.floats(0, 1e20), st.just({}))
     family = Family(
         f"{name}total" if kind == "counter" else f"{name}x",
         "histogram" if kind == "native" else kind,

@@ -461,6 +461,18 @@ def test_bad_catalog(path: Path, name: str) -> None:
     assert refusal(path) == "bad_layout"
 
 
+def test_a_catalog_that_is_good_in_another_file(path: Path) -> None:
+    """Catalogs that were read before are known, but only for files of the same size."""
+    made = segments.Segment().build()
+    path.write_bytes(made)
+    with reader.Segment(path) as segment:
+        assert segment.spans["held_locks"].length
+    shorter = len(made) - 8
+    struct.pack_into("Q", made, layout.Header.total_size.offset, shorter)
+    path.write_bytes(made[:shorter])
+    assert refusal(path) == "bad_layout"
+
+
 @pytest.mark.parametrize("table", [table.name for table in layout.TABLES])
 def test_a_table_that_is_missing_is_empty(path: Path, table: str) -> None:
     """Whatever a translator may leave out, the rest is read; so is one that is not known here."""

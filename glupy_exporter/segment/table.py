@@ -176,38 +176,40 @@ class Table(Generic[_I, _R]):
         if slots is None:
             wanted = [slot for slot, tag in enumerate(self.tags) if tag]
         for _, batch in groupby(wanted, lambda slot: slot // _BATCH):
-            names = dict(self._named(batch, before))
+            names = self._named(batch, before)
             first = min(names)
             tags = self._tags_from(first, max(names) + 1 - first)
             seqs = self._seqs_from(first, len(tags))
-            for slot, (version, identity) in names.items():
-                seq, tag = version
-                entry: tuple[Counters, _I] | None = self.counters(slot), identity
-                if not seq or seq % 2 or version != (seqs[slot - first], tags[slot - first]):
+            for slot, named in names.items():
+                (seq, tag), identity = named
+                entry: tuple[Counters, _I] | None
+                if seq and not seq % 2 and seqs[slot - first] == seq and tags[slot - first] == tag:
+                    entry = self.counters(slot), identity
+                    if known is not None:
+                        known[slot] = named
+                else:
                     entry = self.entry((slot, tag, 0))
-                elif known is not None:
-                    known[slot] = names[slot]
                 if entry is not None:
                     yield (slot, tag, sum(entry[0][FOPS])), *entry
 
-    def _named(
-        self, slots: Iterable[int], known: Known[_I]
-    ) -> Iterator[tuple[int, tuple[_Version, _I]]]:
+    def _named(self, slots: Iterable[int], known: Known[_I]) -> Known[_I]:
         """Each of the slots with its version at the time of the copy, and its name as it is now."""
-        seqs, _ = self._copy
+        all_seqs, all_tags = self._copy[0], self.tags
         first, names = -1, memoryview(b"")
+        found: Known[_I] = {}
         for slot in slots:
-            version = seqs[slot], self.tags[slot]
-            if slot in known and known[slot][0] == version:
-                yield slot, known[slot]
-                continue
-            start = slot // _NAMES * _NAMES
-            if start != first:
-                first = start
-                names = self._names_from(start, min(_NAMES, len(self.tags) - start))
-            size = self._name_size
-            offset = (slot - start) * size
-            yield slot, (version, self._kind.identify(names[offset : offset + size]))
+            version = all_seqs[slot], all_tags[slot]
+            named = known.get(slot)
+            if named is None or named[0] != version:
+                start = slot // _NAMES * _NAMES
+                if start != first:
+                    first = start
+                    names = self._names_from(start, min(_NAMES, len(all_tags) - start))
+                size = self._name_size
+                offset = (slot - start) * size
+                named = version, self._kind.identify(names[offset : offset + size])
+            found[slot] = named
+        return found
 
     def record(self, row: Row) -> _R | None:
         """The file or client of the row; None if :meth:`entry` gives None."""

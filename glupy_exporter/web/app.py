@@ -24,7 +24,7 @@ from glupy_exporter.web import api, landing, negotiation, openapi, resources
 from glupy_exporter.web.settings import HEALTHY_PATH, READY_PATH, SD_PATH
 from glupy_exporter.web.targets import Targets
 from glupy_exporter.web.toolkit import memory
-from glupy_exporter.web.toolkit.answers import Answers, pieces
+from glupy_exporter.web.toolkit.answers import Answers, emptied, pieces
 from glupy_exporter.web.toolkit.connections import Connections
 from glupy_exporter.web.toolkit.guard import Guard, OutdatedConnection, Refusal
 from glupy_exporter.web.toolkit.turns import Busy, Turns, host
@@ -38,10 +38,10 @@ _T = TypeVar("_T")
 LOG = logging.getLogger(__name__)
 
 
-def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces, compressed one by one: the whole answer is never in memory uncompressed."""
+def _gzip(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts, compressed piece by piece: the whole answer is never in memory uncompressed."""
     compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW)
-    for piece in pieces:
+    for piece in pieces(parts):
         yield compressor.compress(piece)
     yield compressor.flush()
 
@@ -196,7 +196,7 @@ class Handler(RequestHandler):
             await self.finish()
             return
         with self.application.answers.reading(self._host, size) as read:
-            for piece in pieces(body):
+            for piece in pieces(emptied(body)):
                 self.write(piece)
                 if body:
                     await self.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +16,23 @@ the memory of the node nor keep out those that do."""
 _PIECE_BYTES = 2**14  # Tornado holds one piece of each answer besides
 
 
-def pieces(body: list[bytes]) -> Iterator[bytes]:
-    """The body's parts, joined to pieces that are worth a system call; empties the list."""
+def emptied(body: list[bytes]) -> Iterator[bytes]:
+    """The parts of a body, which the list does not keep."""
     body.reverse()
     while body:
-        piece = [body.pop()]
-        size = len(piece[0])
-        while body and size < _PIECE_BYTES:
-            piece.append(body.pop())
-            size += len(piece[-1])
+        yield body.pop()
+
+
+def pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts of a body, joined to pieces that are worth a call."""
+    piece, size = [], 0
+    for part in parts:
+        piece.append(part)
+        size += len(part)
+        if size >= _PIECE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
         yield b"".join(piece)
 
 

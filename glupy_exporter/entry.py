@@ -1,4 +1,4 @@
-"""The program: the commands of root's timer start without what all others import."""
+"""The entry point, which starts the command of root's timer without the imports of all others."""
 
 from __future__ import annotations
 

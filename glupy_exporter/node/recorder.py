@@ -39,8 +39,8 @@ _CHANGES = frozenset(
         *("setattr", "fsetattr", "link", "rename", "unlink", "open"),
     )
 )
-"""The fops that wait for others' read leases, see GET_FLAGS of features/leases; an open for reading
-does not, but a brick does not keep for what a file is opened."""
+"""The fops that wait for others' read leases, see GET_FLAGS of features/leases. An open for reading
+does not wait, but the entry of an open does not have its flags."""
 
 _LEASED = _CHANGES | {"read"}
 """The fops that wait for others' write leases."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
 from operator import itemgetter
-from typing import AnyStr, ClassVar, Generic, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
@@ -39,6 +39,8 @@ class Source(Protocol):
     def collect(self) -> Iterable[Exposed | Metric]:
         """Every metric of one scrape."""
 
+
+_SHARED = 2048  # texts of labels that other bricks and families are likely to have as well
 
 _PLACE = "\0"  # marks where in a template the labels go that differ from row to row
 
@@ -97,32 +99,6 @@ def _exemplar(exemplar: Exemplar) -> str:
     return f"# {{{pairs}}} {exemplar.value} {exemplar.timestamp}"
 
 
-class LabelCache(Generic[AnyStr]):
-    """Encoded labels, each made once in a scrape: families and bricks have many in common.
-
-    ``encode`` encodes the labels of some names and values, and ``separator`` goes between them.
-    """
-
-    def __init__(self, encode: Callable[[Labels, Labels], AnyStr], separator: AnyStr) -> None:
-        self._encode: Callable[[Labels, Labels], AnyStr] = encode
-        self._separator: AnyStr = separator
-        self._of_blocks: dict[
-            tuple[Labels, Labels, int], tuple[Sequence[Labels], list[AnyStr]]
-        ] = {}
-
-    def of_rows(self, names: Labels, key: Labels, labels: Sequence[Labels]) -> list[AnyStr]:
-        """The labels of each row: ``names``, with the values of ``key`` and of the row."""
-        which = names, key, id(labels)
-        if which not in self._of_blocks:
-            start, own = self._encode(names, key), names[len(key) :]
-            if start and own:
-                start += self._separator
-            encode = self._encode
-            encoded = [start + encode(own, values) for values in labels]
-            self._of_blocks[which] = labels, encoded  # holding labels keeps their id from reuse
-        return self._of_blocks[which][1]
-
-
 _Which = tuple[Family, Labels, bool]
 _Known = tuple[tuple[Labels, ...], str]
 
@@ -138,16 +114,20 @@ class _Templates:
 
     def __init__(self) -> None:
         self._used: dict[_Which, _Known] = {}
-        self._labels = LabelCache(lru_cache(maxsize=None)(_pairs), ",")
+        self._pairs = lru_cache(maxsize=_SHARED)(_pairs)
 
     def of(self, family: Family, key: Labels, block: Block, created: bool) -> str:
         """The lines of a block, with a place for each number."""
         which, labels = (family, key, created), tuple(block.labels)
         known = self._last.get(which)
         if known is None or known[0] != labels:
-            row = _template(family, created)
-            texts = self._labels.of_rows(family.label_names, key, block.labels)
-            known = labels, "".join([row.replace(_PLACE, text) for text in texts])
+            names = family.label_names
+            start, own = _pairs(names, key), names[len(key) :]
+            if start and own:
+                start += ","
+            row, pairs = _template(family, created), self._pairs
+            rows = [row.replace(_PLACE, start + pairs(own, values)) for values in labels]
+            known = labels, "".join(rows)
         self._used[which] = known
         return known[1]
 

@@ -16,7 +16,7 @@ from struct import pack
 
 from prometheus_client.core import Metric
 
-from glupy_exporter.metrics.exposition import LabelCache, Source
+from glupy_exporter.metrics.exposition import Source
 from glupy_exporter.metrics.family import Block, Exemplar, Exposed, Family, Histogram, Labels
 
 _COUNTER, _GAUGE, _UNTYPED, _HISTOGRAM = 0, 1, 3, 4
@@ -60,6 +60,23 @@ class _LabelPairs(dict[tuple[str, str], bytes]):
     def encode(self, names: Iterable[str], values: Iterable[str]) -> bytes:
         """The labels of a row."""
         return b"".join(map(self.__getitem__, zip(names, values)))
+
+
+class _Rows:
+    """The labels of rows, each made once in a scrape: families and bricks have many in common."""
+
+    def __init__(self, pairs: _LabelPairs) -> None:
+        self._encode = lru_cache(maxsize=None)(pairs.encode)
+        self._of_blocks: dict[tuple[Labels, Labels, int], tuple[Sequence[Labels], list[bytes]]] = {}
+
+    def labels(self, names: Labels, key: Labels, labels: Sequence[Labels]) -> list[bytes]:
+        """The labels of each row: ``names``, with the values of ``key`` and of the row."""
+        which = names, key, id(labels)
+        if which not in self._of_blocks:
+            start, own, encode = self._encode(names, key), names[len(key) :], self._encode
+            encoded = [start + encode(own, values) for values in labels]
+            self._of_blocks[which] = labels, encoded  # holding labels keeps their id from reuse
+        return self._of_blocks[which][1]
 
 
 @lru_cache(4096)  # rows of many families began at the same times, from scrape to scrape
@@ -182,7 +199,7 @@ def _family(name: str, help_text: str, kind: int, unit: str, metrics: Iterable[b
     return b"".join([_varint(sum(map(len, pieces))), *pieces])
 
 
-def _own(exposed: Exposed, cache: LabelCache[bytes]) -> bytes:
+def _own(exposed: Exposed, labels: _Rows) -> bytes:
     """A family of this exporter."""
     family = exposed.family
     kind = _TYPES[family.type]
@@ -191,7 +208,7 @@ def _own(exposed: Exposed, cache: LabelCache[bytes]) -> bytes:
 
     def metrics() -> Iterator[bytes]:
         for key, block in exposed.blocks:
-            rows = cache.of_rows(names, key, block.labels)
+            rows = labels.labels(names, key, block.labels)
             if histograms:
                 yield from histograms.rows(rows, block)
             else:
@@ -222,9 +239,9 @@ def _other(metric: Metric, pairs: _LabelPairs) -> Iterator[bytes]:
 def protobuf(source: Source) -> Iterator[bytes]:
     """One scrape in the protobuf format, as pieces."""
     pairs = _LabelPairs()
-    cache = LabelCache(lru_cache(maxsize=None)(pairs.encode), b"")
+    rows = _Rows(pairs)
     for metric in source.collect():
         if isinstance(metric, Exposed):
-            yield _own(metric, cache)
+            yield _own(metric, rows)
         else:
             yield from _other(metric, pairs)

@@ -129,7 +129,7 @@ class OfBricks(NamedTuple):
         return f"({rate(f'{self.counter}{{$*,$some}}')} or {self.recorded}{{$*,$all}})"
 
     def whole(self, end: str = "") -> str:
-        """Over the page's time range, as each point of a graph has it with `end` `` @ end()``."""
+        """Over the page's time range, which ends at each point unless `end` is " @ end()"."""
         raw = f"rate({self.counter}{{$*,$some}}[$__range]{end})"
         return f"({raw} or avg_over_time({self.recorded}{{$*,$all}}[$__range]{end}))"
 

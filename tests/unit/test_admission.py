@@ -154,7 +154,7 @@ WORK = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(WORK, st.integers(1, 8), st.integers(0, 20))
 def test_no_work_gets_more_series_than_the_budget_has(
     work: list[tuple[list[int], float, float]], limit: int, an_hour: int
@@ -182,7 +182,7 @@ def test_no_work_gets_more_series_than_the_budget_has(
             assert end + 1 - first <= limit + an_hour * (SAVED_HOURS + window) + 1e-6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(4, 24),
     st.integers(0, 30),

@@ -213,7 +213,7 @@ def test_a_segment_without_a_recorder_has_none(tmp_path: Path) -> None:
         assert not segment.in_flight() and not segment.held_locks()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     noise=st.binary(min_size=128 * 8, max_size=128 * 8), head=st.binary(min_size=64, max_size=64)
 )

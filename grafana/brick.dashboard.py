@@ -146,7 +146,7 @@ operations = row(
     ),
     shared.throughput(READ, WRITTEN, "Bytes of file data."),
     areas(
-        "Under way by fop",
+        "In flight by fop",
         [("{{name}}", top(SECONDS, "fop"))],
         unit.SHORT,
         "Fops that are in flight at any moment, as a mean: the time that they take a second. A fop"
@@ -241,7 +241,7 @@ slow = row(
         links=[TO_FOP],
     ),
     lines(
-        "Oldest fop under way by fop",
+        "Oldest fop in flight by fop",
         [
             (
                 "{{name}}",
@@ -254,7 +254,7 @@ slow = row(
         links=[TO_FOP],
     ),
     table(
-        "Oldest fops under way",
+        "Oldest fops in flight",
         [
             Column(
                 "age",
@@ -273,7 +273,7 @@ slow = row(
             "fop": tables.TO_BRICK,
         },
         hidden=["cluster", "host", "brick", "gfid"],
-        none="Nothing is known to be under way for long.",
+        none="No fop is known to be in flight for long.",
     ),
 )
 

@@ -49,7 +49,7 @@ NOT_FED = {
     "glupy_file_unexported_fops_total": "the workload may be over before the second scrape",
     "glupy_client_unexported_fops_total": "all clients have series",
     "glupy_segment_errors_total": "no segment is broken",
-    "glupy_brick_unlisted_fops_total": "few fops are under way at a time",
+    "glupy_brick_unlisted_fops_total": "few fops are in flight at a time",
     "glupy_brick_unlisted_locks_total": "few locks are held at a time",
     "glupy_recorder_dropped_total": "few fops are slow at a time",
     **dict.fromkeys(

@@ -18,8 +18,8 @@ _ALL = ".*"
 NO_ANSWER = {
     ("cluster", "Firing"): "no alert fires",
     ("health", "Firing"): "no alert fires",
-    ("brick", "Oldest fop under way by fop"): "nothing is under way for long",
-    ("brick", "Oldest fops under way"): "nothing is under way for long",
+    ("brick", "Oldest fop in flight by fop"): "no fop is in flight for long",
+    ("brick", "Oldest fops in flight"): "no fop is in flight for long",
     ("health", "Damaged objects"): "bit-rot detection is off",
     ("health", "Geo-replication behind"): "there is no geo-replication",
     ("health", "Volumes"): "there is no geo-replication, and bit-rot detection is off",

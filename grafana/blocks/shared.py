@@ -104,7 +104,7 @@ def down() -> Panel:
 def under_way(seconds: str, known: str = BRICKS) -> Panel:
     """The number of fops in flight: the time that they take, in seconds a second."""
     return stat(
-        "Under way",
+        "In flight",
         or_zero(f"sum({seconds})", known),
         unit.SHORT,
         "Fops that are in flight at any moment, as a mean: the time that they take a second. Those"

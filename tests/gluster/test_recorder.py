@@ -1,4 +1,4 @@
-"""The flight recorder of real bricks: slow fops, fops under way, held locks, traces."""
+"""The flight recorder of real bricks: slow fops, fops in flight, held locks, traces."""
 
 from __future__ import annotations
 

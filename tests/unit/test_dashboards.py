@@ -184,7 +184,7 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
         titled(d, "Imbalance of reads"), "topk(9, glupy_brick_up)"
     ),
     "a hole in the page": lambda d: titled(d, BY_FOP)["gridPos"].update(w=9),
-    "beyond the page": lambda d: titled(d, "Under way")["gridPos"].update(w=9),
+    "beyond the page": lambda d: titled(d, "In flight")["gridPos"].update(w=9),
     "no variable for the data source": lambda d: d["templating"]["list"].pop(),
     "variable datasource: not Grafana's default one": lambda d: variable(d, "datasource").pop(
         "current"

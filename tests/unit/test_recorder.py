@@ -1,4 +1,4 @@
-"""The flight recorder as readers see it: rings, fops under way, granted locks."""
+"""The flight recorder as readers see it: rings, fops in flight, granted locks."""
 
 from __future__ import annotations
 

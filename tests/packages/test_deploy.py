@@ -149,7 +149,10 @@ def test_compose_fills_the_shipped_configuration_in(tmp_path: Path, need: Need) 
     script = script.replace("/tmp/prometheus", str(made))
     assert "exec /bin/prometheus --config.file=" in script
     script = re.sub(
-        "exec /bin/prometheus --config.file=(\\S+) .*", r"promtool check config \1", script
+        r"exec /bin/prometheus --config.file=(\S+) .*",
+        r"promtool check config \1",
+        script,
+        flags=re.DOTALL,
     )
     environment = {**os.environ, "SEED": "gluster1.example.org"}
     subprocess.run([shell, option, script], env=environment, check=True)

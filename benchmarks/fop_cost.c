@@ -8,6 +8,9 @@
  * lookup. In each round every variant, or the one named, gets FOPS fops from each of THREADS
  * threads. Prints VARIANT and nanoseconds of processor time a fop, a line for each round.
  *
+ * With 0 THREADS, one thread uses up the processor's caches before each fop. Then the median of the
+ * time that a fop took on the clock is printed.
+ *
  * With RATE, all threads together do that many fops a second. A round then begins with a line on
  * standard input, and prints the processor time, and the 50th, 99th and 99.9th percentile and the
  * maximum of the latency, all in nanoseconds.
@@ -36,6 +39,7 @@
 #define WARM_UP 2000UL
 #define THREADS_MAX 64U
 #define BURST 20U /* fops between two sleeps */
+#define EVICTING (8UL << 20)
 
 static glusterfs_ctx_t *ctx;
 static glusterfs_graph_t graph;
@@ -43,6 +47,7 @@ static fd_t *fds[FILES];
 static loc_t locs[FILES];
 static unsigned long fops;
 static unsigned long rate; /* of one thread, 0: as fast as it can */
+static bool cold;
 static bool lookups;
 static pthread_barrier_t barrier;
 
@@ -261,6 +266,32 @@ drive_paced(xlator_t *top, client_t *client, unsigned long offset, uint32_t *lat
     }
 }
 
+/* Writes to more memory than the caches of one core hold, and than they hold addresses of. */
+static void
+evict(void)
+{
+    static volatile char others[EVICTING];
+    size_t at;
+
+    for (at = 0; at < sizeof(others); at += 64)
+        others[at]++;
+}
+
+/* Does fops for which the caches are empty, and notes how long each took. */
+static void
+drive_cold(xlator_t *top, client_t *client, unsigned long offset, uint32_t *latencies)
+{
+    unsigned long number;
+    uint64_t before;
+
+    for (number = 0; number < fops; number++) {
+        evict();
+        before = monotonic();
+        call(top, client, offset + number);
+        latencies[number] = (uint32_t)(monotonic() - before);
+    }
+}
+
 /* io-stats has a context for files that were opened. */
 static void
 open_files(xlator_t *top)
@@ -312,7 +343,9 @@ work(void *argument)
     drive(worker->top, &worker->client, WARM_UP, 0);
     pthread_barrier_wait(&barrier);
     before = processor_time();
-    if (rate)
+    if (cold)
+        drive_cold(worker->top, &worker->client, worker->number * 7, worker->latencies);
+    else if (rate)
         drive_paced(worker->top, &worker->client, worker->number * 7, worker->latencies);
     else
         drive(worker->top, &worker->client, fops, worker->number * 7);
@@ -445,6 +478,22 @@ measure_paced(xlator_t *top, unsigned long threads)
     free(latencies);
 }
 
+/* The median of the time that a fop takes when the caches are empty. */
+static double
+measure_cold(xlator_t *top)
+{
+    uint32_t *latencies = calloc(fops, sizeof(*latencies));
+    double median;
+
+    if (!latencies)
+        die("memory");
+    measure(top, 1, latencies);
+    qsort(latencies, fops, sizeof(*latencies), compare);
+    median = latencies[fops / 2];
+    free(latencies);
+    return median;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -460,6 +509,7 @@ main(int argc, char **argv)
     lookups = strcmp(argv[3], "lookup") == 0;
     fops = strtoul(argv[4], NULL, 10);
     rounds = strtoul(argv[5], NULL, 10);
+    cold = threads == 0;
     if (argc > 9)
         rate = strtoul(argv[9], NULL, 10) / threads;
     prepare_context();
@@ -485,7 +535,9 @@ main(int argc, char **argv)
                 trace(traced);
             if (!tops[variant] || (argc > 8 && strcmp(argv[8], names[variant]) != 0))
                 continue;
-            if (rate)
+            if (cold)
+                printf("%s %.3f\n", names[variant], measure_cold(tops[variant]));
+            else if (rate)
                 measure_paced(tops[variant], threads);
             else
                 printf("%s %.3f\n", names[variant], measure(tops[variant], threads, NULL));

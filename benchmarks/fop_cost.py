@@ -11,7 +11,8 @@ Reads are what io-stats keeps counters of each file for, as ours does for every 
 to cost no more than a part of it. Of a lookup it only counts and times the fop.
 
 Then the same for the flight recorder: as shipped, switched off, and while somebody traces all fops;
-and for an earlier version of the translator, if its ``glupy.so`` is given.
+and for an earlier version of the translator, if its ``glupy.so`` is given. Then how much longer a
+fop takes on the clock if the processor's caches are used up before it, as by the rest of a brick.
 
 Exits with 1 if ours misses a target.
 
@@ -36,6 +37,7 @@ FOPS = ("readv", "lookup")
 THREADS = (1, 2, 4, 8)
 ROUNDS = 21
 FOPS_A_ROUND = 60_000
+COLD_FOPS = 600
 WARM_UP = 2000
 """Fops of each thread before each measurement; see fop_cost.c."""
 MOST_NANOSECONDS = 120.0
@@ -83,9 +85,9 @@ class Harness:
         words = [self._program, self._type, self.segments, fop, fops, rounds, threads]
         return [*map(str, words), self._before]
 
-    def rounds(self, fop: str, threads: int) -> dict[str, list[float]]:
-        """Nanoseconds a fop of each variant in each round."""
-        command = self.command(fop, FOPS_A_ROUND, ROUNDS, threads)
+    def rounds(self, fop: str, threads: int, fops: int = FOPS_A_ROUND) -> dict[str, list[float]]:
+        """Nanoseconds a fop of each variant in each round; no threads: see fop_cost.c."""
+        command = self.command(fop, fops, ROUNDS, threads)
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         found = defaultdict(list)
         for line in done.stdout.splitlines():
@@ -166,6 +168,18 @@ def recorder(found: dict[str, dict[str, list[float]]]) -> list[str]:
     return missed
 
 
+def cold(harness: Harness) -> None:
+    """Print how much longer a fop takes when other work has used up the processor's caches."""
+    print("\n| fop | empty translator | io-stats more | recorder off | as shipped |")
+    print("| --- | --- | --- | --- | --- |")
+    for fop in FOPS:
+        found = harness.rounds(fop, 0, COLD_FOPS)
+        empty = statistics.median(a - b for a, b in zip(found["pass-through"], found["null"]))
+        names = ("io-stats", "recorder-off", "glupy")
+        cells = [empty, *(statistics.median(more(found, name)) for name in names)]
+        print(f"| {fop} | {' | '.join(f'{cell:.0f} ns' for cell in cells)} |", flush=True)
+
+
 def counts(harness: Harness) -> None:
     """Print the table of instructions."""
     print("\n| fop | empty translator | io-stats more | glupy more | ratio |")
@@ -177,7 +191,7 @@ def counts(harness: Harness) -> None:
 
 
 def main() -> int:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "before", nargs="?", type=Path, metavar="GLUPY_SO", help="that of an earlier version"
@@ -186,6 +200,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         harness = Harness(Path(name), args.before)
         missed = times(harness)
+        cold(harness)
         if shutil.which("valgrind"):
             counts(harness)
     for what in missed:

@@ -156,9 +156,13 @@ def report(found: list[dict[tuple[str, str], float]]) -> list[str]:
     return missed
 
 
-def main() -> int:
-    """Print the table."""
-    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
+def run(
+    description: str,
+    generation: Callable[[], dict[tuple[str, str], float]],
+    report: Callable[[list[dict[tuple[str, str], float]]], list[str]],
+) -> int:
+    """Have several generations measured, and their table printed; the exit code."""
+    argparse.ArgumentParser(description=description.partition("\n")[0]).parse_args()
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(volumes.glusterd())
@@ -170,4 +174,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, generation, report))

@@ -14,17 +14,14 @@ Needs root and GlusterFS.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import random
 import sys
-import tempfile
 from collections import defaultdict
-from pathlib import Path
 
-from benchmarks.brick_cost import MOST, OPTIONS, WORK, Subject, prepare, tmpfs
-from benchmarks.samples import SAMPLES, interval
+from benchmarks.brick_cost import MOST, OPTIONS, WORK, Subject, prepare, run, tmpfs
+from benchmarks.samples import interval
 from glupy_exporter.schema.option_table import PREFIX
 from tests.support.gluster import volumes
 
@@ -88,18 +85,5 @@ def report(found: list[dict[tuple[str, str], float]]) -> list[str]:
     return missed
 
 
-def main() -> int:
-    """Print the table."""
-    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
-    with contextlib.ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(volumes.glusterd())
-        stack.enter_context(volumes.translator(work))
-        missed = report([generation() for _ in range(SAMPLES)])
-    for what in missed:
-        print(f"MISSED: {what}")
-    return 1 if missed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, generation, report))

@@ -43,6 +43,9 @@ OPTIONS = {"performance.io-thread-count": "1"}
 FILE_SIZE, BLOCK, FILES = 64 * 2**20, 4096, 100
 MOST = 1.02
 
+Spent = dict[tuple[str, str], float]
+"""Seconds of the brick's processor time, by variant or state and by work."""
+
 
 def read(mount: Path) -> None:
     """Random reads of one block."""
@@ -113,9 +116,9 @@ def tmpfs() -> Iterator[Path]:
             subprocess.run(["umount", name], check=True)
 
 
-def generation() -> dict[tuple[str, str], float]:
+def generation() -> Spent:
     """Seconds by variant and work, of volumes that are made for it."""
-    spent: dict[tuple[str, str], float] = defaultdict(float)
+    spent: Spent = defaultdict(float)
     with contextlib.ExitStack() as stack:
         subjects = {}
         for name in random.sample(list(VARIANTS), len(VARIANTS)):
@@ -135,7 +138,7 @@ def generation() -> dict[tuple[str, str], float]:
     return spent
 
 
-def report(found: list[dict[tuple[str, str], float]]) -> list[str]:
+def report(found: list[Spent]) -> list[str]:
     """Print the table; what misses its target."""
     missed = []
     print("| work | variant | processor time | ratio | 95 % interval |")
@@ -158,8 +161,8 @@ def report(found: list[dict[tuple[str, str], float]]) -> list[str]:
 
 def run(
     description: str,
-    generation: Callable[[], dict[tuple[str, str], float]],
-    report: Callable[[list[dict[tuple[str, str], float]]], list[str]],
+    generation: Callable[[], Spent],
+    report: Callable[[list[Spent]], list[str]],
 ) -> int:
     """Have several generations measured, and their table printed; the exit code."""
     argparse.ArgumentParser(description=description.partition("\n")[0]).parse_args()

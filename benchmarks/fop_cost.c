@@ -439,11 +439,9 @@ trace(char *segment)
 {
     struct glupy_tracer *tracer = table(segment, "tracers");
     struct glupy_control *control = table(segment, "control");
-    struct timespec now;
 
     memset(tracer->fops, 0xff, sizeof(tracer->fops));
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    tracer->heartbeat = (uint64_t)now.tv_sec * 1000000000UL + (uint64_t)now.tv_nsec;
+    tracer->heartbeat = monotonic();
     control->active[0] = 1;
 }
 
@@ -455,40 +453,47 @@ compare(const void *a, const void *b)
     return (first > second) - (first < second);
 }
 
+/* Measures with sorted latencies, which the caller frees. */
+static uint32_t *
+sorted_latencies(xlator_t *top, unsigned long threads, double *cost)
+{
+    size_t count = fops * threads;
+    uint32_t *latencies = calloc(count, sizeof(*latencies));
+
+    if (!latencies)
+        die("memory");
+    *cost = measure(top, threads, latencies);
+    qsort(latencies, count, sizeof(*latencies), compare);
+    return latencies;
+}
+
 /* A round at the rate for each line of standard input. */
 static void
 measure_paced(xlator_t *top, unsigned long threads)
 {
     size_t count = fops * threads;
-    uint32_t *latencies = calloc(count, sizeof(*latencies));
+    uint32_t *latencies;
     char line[8];
     double cost;
 
-    if (!latencies)
-        die("memory");
     printf("ready\n");
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {
-        cost = measure(top, threads, latencies);
-        qsort(latencies, count, sizeof(*latencies), compare);
+        latencies = sorted_latencies(top, threads, &cost);
         printf("%.3f %u %u %u %u\n", cost, latencies[count / 2], latencies[count * 99 / 100],
                latencies[count * 999 / 1000], latencies[count - 1]);
         fflush(stdout);
+        free(latencies);
     }
-    free(latencies);
 }
 
 /* The median of the time that a fop takes when the caches are empty. */
 static double
 measure_cold(xlator_t *top)
 {
-    uint32_t *latencies = calloc(fops, sizeof(*latencies));
-    double median;
+    double cost, median;
+    uint32_t *latencies = sorted_latencies(top, 1, &cost);
 
-    if (!latencies)
-        die("memory");
-    measure(top, 1, latencies);
-    qsort(latencies, fops, sizeof(*latencies), compare);
     median = latencies[fops / 2];
     free(latencies);
     return median;
@@ -510,7 +515,7 @@ main(int argc, char **argv)
     fops = strtoul(argv[4], NULL, 10);
     rounds = strtoul(argv[5], NULL, 10);
     cold = threads == 0;
-    if (argc > 9)
+    if (argc > 9 && !cold)
         rate = strtoul(argv[9], NULL, 10) / threads;
     prepare_context();
     /* Each translator has a child of its own, as a child knows its parent. */

@@ -20,7 +20,7 @@ import random
 import sys
 from collections import defaultdict
 
-from benchmarks.brick_cost import MOST, OPTIONS, WORK, Subject, prepare, run, tmpfs
+from benchmarks.brick_cost import MOST, OPTIONS, WORK, Spent, Subject, prepare, run, tmpfs
 from benchmarks.samples import interval
 from glupy_exporter.schema.option_table import PREFIX
 from tests.support.gluster import volumes
@@ -50,9 +50,9 @@ def switch(subject: Subject, state: str) -> None:
     volumes.wait_for(lambda: state_of(subject) == state, f"the state {state}")
 
 
-def generation() -> dict[tuple[str, str], float]:
+def generation() -> Spent:
     """Seconds by state and work, of a volume that is made for it."""
-    spent: dict[tuple[str, str], float] = defaultdict(float)
+    spent: Spent = defaultdict(float)
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(tmpfs())
         volume = stack.enter_context(
@@ -71,7 +71,7 @@ def generation() -> dict[tuple[str, str], float]:
     return spent
 
 
-def report(found: list[dict[tuple[str, str], float]]) -> list[str]:
+def report(found: list[Spent]) -> list[str]:
     """Print the table; what misses its target."""
     missed = []
     print("| work | state | ratio to off | 95 % interval |")

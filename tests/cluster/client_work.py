@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.cluster.pool import Volume
 from tests.cluster.running import Running
+from tests.support.gluster.volumes import wait_for
 
 APPLICATION = Path(__file__).with_name("application.py")
 ANSWER_SECONDS = 150
@@ -36,9 +37,10 @@ class Report:
 class Work:
     """The application on the client, at work on one volume."""
 
-    def __init__(self, volume: Volume, running: Running) -> None:
+    def __init__(self, volume: Volume, mounted: str, running: Running) -> None:
         self.volume = volume
         self.reports: list[Report] = []
+        self._mounted = mounted
         self._running = running
 
     def _ask(self, command: str) -> Report:
@@ -61,14 +63,29 @@ class Work:
     def resume(self) -> None:
         self._ask("resume")
 
+    def wait_for_connections(self) -> None:
+        """Wait until the client itself reaches every brick.
+
+        The nodes may have found each other long before: a client whose packets went unanswered
+        asks again after ever longer times.
+        """
+        files = f"{self._mounted}/.meta/graphs/active/{self.volume.name}-client-*/private"
+
+        def connected() -> bool:
+            told = self.volume.pool.client.run("sh", "-c", f"cat {files}")
+            return told.count("connected = 1\n") == len(self.volume.bricks)
+
+        wait_for(connected, f"the client to reach all bricks of {self.volume.name}", 60)
+
     @contextlib.contextmanager
     def unharmed(self, gap: float, *, failing: bool = False) -> Iterator[Report]:
-        """The client sees nothing wrong of what happens within, and afterwards all is well.
+        """The client, which reaches all bricks, sees nothing wrong of what happens within.
 
         That is: no error and no wrong content; no worker without a success for ``gap`` seconds;
         then all bricks online, nothing to heal, the same on all replicas. With ``failing``
         operations may fail, for that long. Yields what is known once the block has ended.
         """
+        self.wait_for_connections()
         before = self.report()
         assert not before.mismatches, before.mismatches
         report = Report()
@@ -100,7 +117,7 @@ def work(volume: Volume, directory: str = "work") -> Iterator[Work]:
     try:
         running = client.start("python3", f"/root/{APPLICATION.name}", f"{mounted}/{directory}")
         try:
-            yield Work(volume, running)
+            yield Work(volume, mounted, running)
         finally:
             running.kill()
     finally:

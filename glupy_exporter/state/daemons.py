@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from glupy_exporter.node.nodestate import Daemon, GeoReplication, Rebalance, Volume
@@ -29,39 +29,26 @@ def daemons(
     infos = {name: records.volumes.get(name) or {} for name in here}
     run = records.run
 
-    def wanting(option: str) -> list[str]:
-        return [name for name, info in infos.items() if info.get(option, "").lower() in _ON]
+    def having(option: str, values: set[str]) -> list[str]:
+        return [name for name, info in infos.items() if info.get(option, "").lower() in values]
 
-    def refusing(*options: str) -> set[str]:
-        return {
-            name
-            for name, info in infos.items()
-            for key in options
-            if info.get(key, "").lower() in _OFF
-        }
-
-    healing = [name for name, volume in here.items() if volume.replica or volume.disperse]
-    scrubbed = wanting("features.bitrot")
-    found = [_daemon("glusterd", "", [_glusterd(run)], True)]
-    # One process heals all volumes, and each volume has a pid file with its pid.
-    switched_off = refusing("cluster.self-heal-daemon", "disperse.self-heal-daemon")
-    wanted = [name for name in healing if name not in switched_off]
-    files = [run / "shd" / name / f"{name}-shd.pid" for name in wanted or healing]
-    shd = [_named(file, "glustershd") for file in files]
-    found.append(_daemon("shd", "", shd, bool(wanted)))
-    for name, expected in (
-        ("quotad", bool(wanting("features.quota"))),
-        ("bitd", bool(scrubbed)),
-        ("scrub", bool(scrubbed)),
-        ("nfs", False),
+    scrubbed = having("features.bitrot", _ON)
+    # Few have a glusterd with an NFS server. It removes the pid file when it ends the server.
+    nfs = having("nfs.disable", _OFF) if (run / "nfs/nfs.pid").exists() else []
+    found = [_daemon("glusterd", "", [_glusterd(run)], True), *_self_heal(run, here, infos)]
+    for name, wanted in (
+        ("quotad", having("features.quota", _ON)),
+        ("bitd", scrubbed),
+        ("scrub", scrubbed),
+        ("nfs", nfs),
     ):
         process = _named(run / name / f"{name}.pid", name)
-        found.append(_daemon(name, "", [process], expected))
-    for name in wanting("features.uss"):
+        found.append(_daemon(name, "", [process], bool(wanted)))
+    for name in having("features.uss", _ON):
         file = run / "vols" / name / f"{name}-snapd.pid"
         found.append(_daemon("snapd", name, [_named(file, "snapd")], True))
     for name, rebalance in rebalances.items():
-        if rebalance.running:
+        if rebalance.running and name in here:
             file = records.volume(name) / "rebalance" / f"{records.here}.pid"
             found.append(_daemon("rebalance", name, [_named(file, "rebalance")], True))
     for session in sessions:
@@ -69,6 +56,28 @@ def daemons(
             process = geo_replication.monitor(records, session)
             found.append(_daemon("gsyncd", session.volume, [process], True))
     return tuple(_without_twins(filter(None, found)))
+
+
+def _self_heal(
+    run: Path, volumes: Mapping[str, Volume], infos: Mapping[str, Mapping[str, str]]
+) -> Iterator[Daemon | None]:
+    """The self-heal daemon, and each volume that it does not heal although it runs.
+
+    One process heals all volumes. It writes its pid into a file for each volume that glusterd
+    attaches to it, and `gluster volume status` goes by these files. glusterd may fail to attach a
+    volume, and attaches only one by `volume start force` after the process was killed.
+    """
+    found, wanted = {}, []
+    for name, volume in volumes.items():
+        if volume.replica or volume.disperse:
+            found[name] = _named(run / "shd" / name / f"{name}-shd.pid", "glustershd")
+            kind = "disperse-" if volume.disperse else ""
+            if infos[name].get(f"cluster.{kind}self-heal-daemon", "").lower() not in _OFF:
+                wanted.append(name)
+    running = [process for process in found.values() if process]
+    yield _daemon("shd", "", running, bool(wanted))
+    if running:
+        yield from (Daemon("shd", name, False) for name in wanted if not found[name])
 
 
 def _glusterd(run: Path) -> Process | None:
@@ -86,7 +95,9 @@ def _named(file: Path, name: str) -> Process | None:
     return process if process and process.called(name) else None
 
 
-def _daemon(name: str, volume: str, found: list[Process | None], expected: bool) -> Daemon | None:
+def _daemon(
+    name: str, volume: str, found: Sequence[Process | None], expected: bool
+) -> Daemon | None:
     """The daemon that is all of these processes; None if it neither runs nor should."""
     running = {process.pid: process for process in found if process}
     used = [use for use in map(processes.use, running.values()) if use]

@@ -212,6 +212,49 @@ def test_volumes_bricks_and_daemons(glusterd: None) -> None:
         subject.start(force=True)
 
 
+@pytest.mark.timeout(300)
+def test_the_self_heal_daemon_is_judged_by_volume(glusterd: None) -> None:
+    """Of a process that runs, a volume may be missing: `volume status` and we say so alike."""
+    replicated = volume("replica", "2", bricks=2, counted=False, profiled=False)
+    dispersed = volume("disperse", "3", "redundancy", "1", counted=False, bricks=3, profiled=False)
+    with replicated as one, dispersed as two:
+        names = one.name, two.name
+
+        def said() -> dict[str, bool]:
+            return {
+                name: node.findtext("status") == "1"
+                for name in names
+                for node in xml("volume", "status", name).iter("node")
+                if node.findtext("hostname") == "Self-heal Daemon"
+            }
+
+        def learned() -> dict[str, bool]:
+            rows = {each.volume: each.up for each in learn.learn().daemons if each.name == "shd"}
+            return {name: rows[""] and rows.get(name, True) for name in names}
+
+        def agree(*healed: bool) -> None:
+            both = dict(zip(names, healed))
+            wait_for(lambda: said() == learned() == both, f"{both}: {said()} and {learned()}", 60)
+
+        agree(True, True)
+        pid = int((RUN / f"shd/{one.name}/{one.name}-shd.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        agree(False, False)
+        one.start(force=True)
+        agree(True, False)
+        two.start(force=True)
+        agree(True, True)
+        one.stop()
+        one.start()
+        agree(True, True)
+        gluster("volume", "heal", two.name, "disable")
+        assert [*said()] == [one.name]
+        os.kill(int((RUN / f"shd/{two.name}/{two.name}-shd.pid").read_text()), signal.SIGKILL)
+        one.start(force=True)
+        wait_for(lambda: said() == {one.name: True}, "it to run")
+        assert all(learned().values())
+
+
 @pytest.mark.timeout(120)
 def test_glusterd_that_hangs_holds_up_nothing(glusterd: None, tmp_path: Path) -> None:
     state = tmp_path / "state.json"

@@ -406,19 +406,28 @@ def test_daemons_that_should_run(glusterd: Path) -> None:
         (run / "vols/dist/dist-snapd.pid").write_text(str(pid))
         assert daemons() == {**dict.fromkeys(expected, False), ("quotad", ""): True}
     with running("glusterfs", "--process-name", "glustershd") as pid:
-        for number, name in enumerate(("rep", "arb", "ec")):
+        missed = {"rep", "arb", "ec"}
+        for name in sorted(missed):
             (run / "shd" / name).mkdir(parents=True, exist_ok=True)
             (run / "shd" / name / f"{name}-shd.pid").write_text(str(pid))
-            assert daemons()["shd", ""] is (number == 2)
+            missed.remove(name)
+            found = {volume: up for (name, volume), up in daemons().items() if name == "shd"}
+            assert found == {"": True, **dict.fromkeys(missed, False)}
         shd = next(each for each in learned(glusterd).daemons if each.name == "shd")
         assert shd.resident > 2**20
         assert abs(time.time() - shd.started) < 60
         assert shd.cpu < 60
     # Nobody misses the self-heal daemon where it is switched off.
-    for name, kind in (("rep", "cluster"), ("arb", "cluster"), ("ec", "disperse")):
+    for name, kind in (("rep", ""), ("arb", ""), ("ec", "disperse-")):
         assert ("shd", "") in daemons()
-        change(glusterd / "vols" / name / "info", {f"{kind}.self-heal-daemon": "off"})
+        change(glusterd / "vols" / name / "info", {f"cluster.{kind}self-heal-daemon": "off"})
     assert ("shd", "") not in daemons()
+    # A glusterd without an NFS server has no pid file of one.
+    change(glusterd / "vols/dist/info", {"nfs.disable": "off"})
+    assert ("nfs", "") not in daemons()
+    (run / "nfs").mkdir()
+    (run / "nfs/nfs.pid").write_text("1")
+    assert daemons()["nfs", ""] is False
     for name in ("rep", "arb", "ec", "dist"):
         change(glusterd / "vols" / name / "info", {"status": "2"})
     assert daemons() == {}

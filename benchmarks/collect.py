@@ -175,7 +175,7 @@ def busy(checkout: Path, directory: Path) -> Iterator[None]:
                 raise SystemExit(f"the bricks of {checkout} do not start")
             yield
         finally:
-            process.stdin.close()
+            process.communicate()  # the bricks end with their input, and say how much they did
 
 
 @contextlib.contextmanager

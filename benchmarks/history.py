@@ -29,6 +29,8 @@ from typing import Any, NamedTuple, TextIO
 import yaml
 from prometheus_client.utils import floatToGoString
 
+from glupy_exporter import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 WINDOW = 7200  # seconds of a block of Prometheus
 DOWN = 1500
@@ -144,7 +146,7 @@ def of_brick(writer: Writer, number: int, brick: Brick) -> None:
     if dies:
         writer.gauge("glupy_brick_up", base, 0, since=dies)
     info = {"hostname": brick.host, "pid": 4711 + number, "glusterfs_version": "11.1"}
-    info |= {"xlator_version": "0.3.0", "subvolume": brick.subvolume}
+    info |= {"xlator_version": __version__, "subvolume": brick.subvolume}
     writer.gauge("glupy_brick_info", labels(**common, **info), 1)
     writer.gauge("glupy_volume_bricks", base, 2)
     writer.gauge("glupy_volume_started", labels(**who, volume=brick.volume), 1)
@@ -358,7 +360,7 @@ def of_node(writer: Writer, host: str) -> None:
         ("scrape_series_added", 30),
         ("process_resident_memory_bytes", 60e6),
         ("process_start_time_seconds", writer.now - 4000),
-        ('glupy_exporter_build_info{version="0.3.0"}', 1),
+        (f'glupy_exporter_build_info{{version="{__version__}"}}', 1),
     ):
         name, _, more = name.partition("{")
         writer.gauge(name, f"{base},{more[:-1]}" if more else base, value)

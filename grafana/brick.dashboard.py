@@ -85,7 +85,7 @@ def share(title: str, noun: str) -> list:
 
 state = row(
     "State",
-    shared.up("Up", "Of the chosen bricks, those whose process runs."),
+    shared.up("Up", "Of the chosen bricks of started volumes, those whose process runs."),
     stat(
         "Heartbeat",
         "max(glupy_segment_heartbeat_age_seconds{$*}"

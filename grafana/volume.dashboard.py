@@ -4,9 +4,8 @@ from grafanalib import formatunits as unit
 
 from grafana.blocks import shared, tables
 from grafana.blocks.board import board, row
-from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import field_label, to
-from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table, thresholds
+from grafana.blocks.panels import Column, areas, gauges, heatmap, lines, stat, table
 from grafana.blocks.queries import SLOW, of_busiest, or_zero, rate, to_next_power, top
 
 FOPS = "cluster_volume_fop:glupy_fops:rate5m{$*}"
@@ -65,7 +64,8 @@ now = row(
     ),
     shared.up(
         "Bricks up",
-        "Of the bricks with the translator, those whose process runs.",
+        "Of the bricks of started volumes, with the translator or without, those whose process"
+        " runs.",
         links=[to("brick", "Bricks")],
         width=6,
     ),
@@ -131,7 +131,6 @@ latency = row(
         unit.SECONDS,
         "Of the 10 slowest fops: 99 of 100 took no longer, over the time range. A click chooses the"
         " fop.",
-        levels=thresholds((0, GOOD), (0.05, ODD), (0.5, BAD)),
         links=[TO_FOP],
     ),
     lines(

@@ -248,7 +248,6 @@ def gauges(
     width: int = 12,
     height: int = 10,
     links: Sequence[AnyLink] = (),
-    levels: Json | None = None,
 ) -> Panel:
     """One bar with its value for each fop, in their order; the expression is evaluated once."""
     return Panel(
@@ -258,13 +257,13 @@ def gauges(
         gridPos=_size(width, height),
         targets=[Query(refId="A", expr=expr, legendFormat="{{fop}}", instant=True)],
         defaults={
-            "color": {"mode": "thresholds" if levels else "palette-classic"},
+            "color": {"mode": "palette-classic"},
             "links": list(links),
             "min": 0,
-            "thresholds": levels or _PLAIN,
+            "thresholds": _PLAIN,
             "unit": unit,
         },
-        overrides=[] if levels else _colors([("", "by (fop)")]),
+        overrides=_colors([("", "by (fop)")]),
         options={
             "displayMode": "basic",
             "minVizHeight": 16,

@@ -76,10 +76,10 @@ def translator(missing: str, **size: int) -> Panel:
 
 
 def up(title: str, description: str, links: Sequence[Link] = (), **size: int) -> Panel:
-    """The share of the known bricks that run."""
+    """The share of bricks that run, of those that should."""
     return stat(
         title,
-        "sum(glupy_brick_up{$*}) / count(glupy_brick_up{$*})",
+        f"sum({RUNS}) / count({RUNS})",
         unit.PERCENT_UNIT,
         description,
         levels=thresholds((0, BAD), (1, GOOD)),

@@ -29,6 +29,8 @@ window.settled = () =>
     new MutationObserver(restart).observe(document, everything);
   });
 
+const ONE_LINE = { flex: 'none', overflow: 'hidden', textOverflow: 'ellipsis' };
+
 function Header({ dashboard, variables, minutes }) {
   const style = { height: HEADER, padding: '0 8px', display: 'flex', alignItems: 'center', gap: 16 };
   Object.assign(style, { whiteSpace: 'nowrap', overflow: 'hidden' });
@@ -36,11 +38,11 @@ function Header({ dashboard, variables, minutes }) {
     <div style={style}>
       <h1 style={{ fontSize: 20, margin: 0 }}>{dashboard.title}</h1>
       {variables.map(([label, value]) => (
-        <span key={label} style={{ opacity: 0.8 }}>
+        <span key={label} style={{ ...ONE_LINE, opacity: 0.8, maxWidth: '28%' }}>
           {label}: <b>{value}</b>
         </span>
       ))}
-      <span style={{ opacity: 0.6, marginLeft: 'auto' }}>preview, last {minutes} minutes, UTC</span>
+      <span style={{ ...ONE_LINE, opacity: 0.6, marginLeft: 'auto' }}>preview, {minutes} min, UTC</span>
     </div>
   );
 }

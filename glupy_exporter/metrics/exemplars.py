@@ -18,6 +18,7 @@ CHARACTERS_MAX = 128
 """The most characters that OpenMetrics allows for the labels of an exemplar, names and values."""
 
 _RECORDS = 256  # the latest of each ring: a scrape has no time for more
+_REMEMBERED = 128  # files of each brick: the exporter would have no memory for all of a few hours
 
 
 class _Known:
@@ -60,7 +61,7 @@ class Exemplars:
                         latest[place] = fop
         if latest:
             if known.names is None:
-                known.names = Names(brick, self._privacy)
+                known.names = Names(brick, self._privacy, _REMEMBERED)
             known.names.look_at(brick)
             for (_, bucket), fop in latest.items():
                 row = known.names.recorded(fop)

@@ -29,8 +29,8 @@ RECORDS = Family(
 MISSED = Family(
     "glupy_probes_missed_records_total",
     "counter",
-    "Fops that the probe did not get: the brick had overwritten them (overwritten), or the probe "
-    "had used its share of the processor (skipped).",
+    "Fops that the probe did not get: the brick had overwritten them (overwritten), or there was "
+    "no time for them (skipped).",
     ("probe", "reason"),
     parts=("overwritten", "skipped"),
     of_brick=False,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from glupy_exporter.node import errnos, names
@@ -56,7 +57,8 @@ EAGER_LOCK = (
 _NO_GFID = bytes(16)
 _NAMED_SECONDS = 5.0  # for which a file's name is not looked up again: it may be renamed
 _NAMELESS_SECONDS = 0.2  # the same for a file without a name: the brick may learn it soon
-_REMEMBERED = 1 << 16  # files
+_REMEMBERED = 1 << 13  # files of a brick, each of 0.5 to 3 KB
+_COMPARED = 1 << 16  # pairs of a fop and a lock in one look, some 0.1 s
 _IDLE_SECONDS = (
     1.0  # a fop that comes back this soon after a grant may be the one that asked for it
 )
@@ -159,12 +161,36 @@ WAITING = (
     Field("holder_process", "string", "Process of that client."),
     Field("held_since", "number", "When that was granted, in seconds since the epoch."),
     Field("holder_connected", "boolean", "Whether that client is connected to the brick."),
-    Field("holder_idle", "boolean", "Whether that client has done no fop since on any file."),
+    Field(
+        "holder_idle",
+        "boolean",
+        "Whether that client has done no fop since on any file; null if the brick has no count.",
+    ),
 )
 """The fields of :class:`Waiting`, in its order."""
 
 NULLABLE = frozenset(("held_since", "holder_connected", "holder_idle"))
 """The fields that are None if no holder is known."""
+
+
+class Held:
+    """The granted locks of a brick. It compares them with so many fops as takes little time: a
+    file may have thousands of locks and of waiters.
+    """
+
+    def __init__(self, locks: Iterable[HeldLock]) -> None:
+        self._left = _COMPARED
+        self._by_file: dict[bytes, list[HeldLock]] = {}
+        for lock in locks:
+            self._by_file.setdefault(lock.gfid, []).append(lock)
+
+    def in_the_way(self, fop: InFlight, name: str) -> HeldLock | None:
+        """The oldest lock for which a fop has to wait; None if none is found."""
+        for lock in islice(self._by_file.get(fop.gfid, ()), self._left):
+            self._left -= 1
+            if _blocks(lock, fop, name):
+                return lock
+        return None
 
 
 class Names:
@@ -173,12 +199,18 @@ class Names:
     A segment has one of these, which one thread uses. :meth:`look_at` gives it another open copy of
     the same segment, as a scrape opens all segments anew.
 
+    Args:
+        brick: the brick of the records.
+        privacy: what may be shown of files and users.
+        remembered: the most files that are remembered.
+
     Raises:
         SegmentError: from everything that looks names up, when the segment cannot be read.
     """
 
-    def __init__(self, brick: OpenBrick, privacy: Privacy) -> None:
+    def __init__(self, brick: OpenBrick, privacy: Privacy, remembered: int = _REMEMBERED) -> None:
         self.privacy = privacy
+        self._remembered = remembered
         self._files: dict[bytes, tuple[float, File]] = {}
         self._clients: dict[int, Client] = {}
         self._clients_read = float("-inf")
@@ -200,8 +232,9 @@ class Names:
         due, file = self._files.get(gfid) or (0.0, _nameless(gfid))
         if now < due:
             return file
-        if len(self._files) >= _REMEMBERED:
-            self._files.clear()
+        if len(self._files) >= self._remembered:
+            for oldest in list(islice(self._files, (self._remembered + 1) // 2)):
+                del self._files[oldest]
         found = names.by_tag(self._brick, file_tag(gfid), file.gfid)
         if found is not None:
             file = found  # one that has lost its slot keeps the name that it had
@@ -236,21 +269,15 @@ class Names:
             ",".join(causes),
         )
 
-    def waiting(self, fop: InFlight, held: Sequence[HeldLock] = ()) -> Waiting | None:
-        """The fop in flight, with names and with the holder of the lock for which it waits.
-
-        Args:
-            fop: the entry of the segment.
-            held: the granted locks of the brick, of which one may be in the fop's way.
-
-        Returns:
-            None if the fop's file may not be shown.
+    def waiting(self, fop: InFlight, held: Held) -> Waiting | None:
+        """The fop in flight, with names and with the holder of the lock for which it waits; None
+        if the fop's file may not be shown.
         """
         name = self._brick.segment.fop_names()[fop.fop]
         file = self.file_of(fop)
         if not self.privacy.shown(file):
             return None
-        lock = next((each for each in held if _blocks(each, fop, name)), None)
+        lock = held.in_the_way(fop, name)
         age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - fop.started
         volume, brick = self._brick.key
         holder = self._holder(lock) if lock else ("", "", None, None, None)
@@ -258,14 +285,17 @@ class Names:
         what = (*self._what(file, fop), *asked, *holder)
         return Waiting(self.when(fop.started), volume, brick, name, max(0, age) / 1e9, *what)
 
-    def _holder(self, lock: HeldLock) -> tuple[str, str, float, bool, bool]:
+    def _holder(self, lock: HeldLock) -> tuple[str, str, float, bool, bool | None]:
         client = self.client(lock.client) if lock.client else None
         granted = self.when(lock.granted)
-        # GlusterFS's own clients are in no table: the brick drops their locks when they leave.
-        connected = bool(client.activity.connections) if client else lock.pid < 0
+        if client is None:
+            # The brick drops the locks of a client that leaves. But it has no counts of this one,
+            # which is a service of GlusterFS or has lost its slot, and may be busy.
+            return (*self._who(lock.client, lock.pid), granted, True, None)
         # Both by the segment's own idea of the wall clock, as records of clients have times.
         since = self._brick.segment.realtime(lock.granted) + _IDLE_SECONDS
-        idle = client.activity.last_seen <= since if client else lock.pid >= 0
+        idle = client.activity.last_seen <= since
+        connected = bool(client.activity.connections)
         return (*self._who(lock.client, lock.pid), granted, connected, idle)
 
     def file_of(self, fop: Fop | InFlight) -> File:
@@ -278,7 +308,7 @@ class Names:
             return file
         return file._replace(
             path=f"{parent.path.rstrip('/')}/{escape(fop.name)}",
-            truncated=parent.truncated or (isinstance(fop, Fop) and fop.cut),
+            truncated=parent.truncated or fop.cut,
         )
 
     def _what(
@@ -350,7 +380,7 @@ def slow(brick: OpenBrick, privacy: Privacy) -> Iterator[Recorded]:
         SegmentError: the segment cannot be read.
     """
     look_up = Names(brick, privacy)
-    yield from filter(None, map(look_up.recorded, reversed(brick.segment.recorded().fops)))
+    yield from filter(None, map(look_up.recorded, brick.segment.latest()))
 
 
 def in_flight(
@@ -363,11 +393,9 @@ def in_flight(
     """
     look_up = look_up or Names(brick, privacy)
     under_way = brick.segment.in_flight()
-    held: dict[bytes, list[HeldLock]] = {}
-    for lock in brick.segment.held_locks() if under_way else ():
-        held.setdefault(lock.gfid, []).append(lock)
+    held = Held(brick.segment.held_locks() if under_way else ())
     for fop in under_way:
-        row = look_up.waiting(fop, held.get(fop.gfid, ()))
+        row = look_up.waiting(fop, held)
         if row is not None:
             yield row
 

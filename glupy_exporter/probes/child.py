@@ -43,6 +43,7 @@ MEMORY = 256 << 20
 """The most bytes of address space."""
 
 _BATCH = 256  # records of one call
+_RECORDS = 1 << 13  # the most of a ring in one look: time and memory are limited
 _LINES_MAX = 10  # errors of a probe that are written to the log
 _NICE = 10
 
@@ -131,8 +132,14 @@ class Feeder:
                 try:
                     for ring in recorder.RINGS:
                         place = (*key, ring)
-                        since = self._positions.get(place, brick.segment.position(ring))
-                        batch = brick.segment.recorded(since, ring)
+                        kept = brick.segment.kept(ring)
+                        since = self._positions.get(place, kept.stop)
+                        first = since
+                        if kept.stop - since > _RECORDS:
+                            first = kept.stop - _RECORDS
+                            self.answer.lost += max(0, min(first, kept.start) - since)
+                            self.answer.skipped += max(0, first - max(since, kept.start))
+                        batch = brick.segment.recorded(first, ring)
                         positions[place] = batch.next
                         self.answer.lost += batch.lost
                         fops += (f for f in batch.fops if ring == recorder.SLOW or _only(f))

@@ -342,6 +342,16 @@ class Segment:
         """
         return recorder.recorded(self, ring, since, self.fop_names())
 
+    def latest(self, ring: str = recorder.SLOW) -> Iterator[recorder.Fop]:
+        """The fops in a ring, the latest first; reads a part of the ring at a time, and waits for
+        nothing.
+        """
+        return recorder.latest(self, ring, self.fop_names())
+
+    def kept(self, ring: str = recorder.SLOW) -> range:
+        """The positions of the records that a ring still has."""
+        return recorder.kept(self, ring)
+
     def position(self, ring: str = recorder.SLOW) -> int:
         """The position that the next record of a ring gets; 0 without the ring."""
         return recorder.position_of(self, ring)

@@ -39,6 +39,7 @@ _NO_GFID = bytes(16)
 _WAITS = 5  # for records that are being written
 _WAIT = 0.001  # seconds; a writer needs less than a microsecond, unless it has lost its processor
 _FRESH = 256  # the last positions of a ring, which may be being written
+_PART = 2048  # records that are copied at a time: a ring may take more memory than a reader has
 
 
 class Fop(NamedTuple):
@@ -111,9 +112,11 @@ class InFlight(NamedTuple):
     """A hash of the lock's owner."""
     parent: bytes
     name: bytes
-    """The entry that the fop named, cut; empty for locks."""
+    """The entry that the fop named, which may be cut; empty for locks."""
     kind: int = 0
     """Index of the lock's kind in ``layout.LOCK_KINDS``; 0 if the fop is about no lock."""
+    cut: bool = False
+    """Whether ``name`` was longer."""
 
 
 class HeldLock(NamedTuple):
@@ -154,30 +157,55 @@ def recorded(segment: Tables, ring: str, since: int | None, names: Sequence[str]
 
     A ``since`` that the brick has not reached yet is of an earlier segment: all records are new.
     """
-    head, records = (segment.spans.get(f"{ring}_{table}") for table in ("ring", "records"))
-    if not head or not records or not head.length or not records.length:
-        return Batch([], 0, 0)
-    position = position_of(segment, ring)
-    oldest = max(0, position - records.length)
+    whole = kept(segment, ring)
+    oldest, position = whole.start, whole.stop
     first = oldest if since is None or since > position else max(since, oldest)
     lost = 0 if since is None or since > position else first - since
-    locks = frozenset(index for index, name in enumerate(names) if name in FOPS_OF_CLASS["lock"])
+    locks = _locks(names)
     found: list[Fop] = []
     waits = _WAITS
     while first < position:
-        batch = list(_read(segment, f"{ring}_records", records.length, first, position, locks))
-        ready = len(batch)
+        end = min(position, first + _PART)
+        part = list(_read(segment, f"{ring}_records", first, end, locks))
+        ready = len(part)
         if waits:
-            fresh = range(max(0, ready - _FRESH), ready)
-            ready = next((index for index in fresh if batch[index] is _UNWRITTEN), ready)
-        kept = [each for each in batch[:ready] if isinstance(each, Fop) and each.fop < len(names)]
-        found += kept
-        lost += ready - len(kept)
+            fresh = range(max(0, position - _FRESH - first), ready)
+            ready = next((index for index in fresh if part[index] is _UNWRITTEN), ready)
+        good = [each for each in part[:ready] if isinstance(each, Fop) and each.fop < len(names)]
+        found += good
+        lost += ready - len(good)
         first += ready
-        if first < position:
+        if first < end:
             waits -= 1
             time.sleep(_WAIT)
     return Batch(found, position, lost)
+
+
+def latest(segment: Tables, ring: str, names: Sequence[str]) -> Iterator[Fop]:
+    """The records of a ring, the latest first, without those that are not whole.
+
+    It reads on as they are asked for, and ends where the brick has overwritten the rest.
+    """
+    whole = kept(segment, ring)
+    locks = _locks(names)
+    for end in range(whole.stop, whole.start, -_PART):
+        first = max(whole.start, end - _PART)
+        for each in reversed([*_read(segment, f"{ring}_records", first, end, locks)]):
+            if isinstance(each, Fop) and each.fop < len(names):
+                yield each
+
+
+def kept(segment: Tables, ring: str) -> range:
+    """The positions of the records that a ring still has."""
+    head, records = (segment.spans.get(f"{ring}_{table}") for table in ("ring", "records"))
+    if not head or not records or not head.length or not records.length:
+        return range(0)
+    position = position_of(segment, ring)
+    return range(max(0, position - records.length), position)
+
+
+def _locks(names: Sequence[str]) -> frozenset[int]:
+    return frozenset(index for index, name in enumerate(names) if name in FOPS_OF_CLASS["lock"])
 
 
 def position_of(segment: Tables, ring: str) -> int:
@@ -191,9 +219,10 @@ _UNWRITTEN = object()
 
 
 def _read(
-    segment: Tables, table: str, length: int, first: int, end: int, locks: frozenset[int]
+    segment: Tables, table: str, first: int, end: int, locks: frozenset[int]
 ) -> Iterator[object]:
     """A Fop for each position from ``first`` to ``end``; otherwise ``_UNWRITTEN`` or None."""
+    length = segment.spans[table].length
     while first < end:
         start = first % length
         count = min(end - first, length - start)
@@ -259,8 +288,8 @@ def in_flight(segment: Tables, fops: int) -> list[InFlight]:
         if fop >= fops or lock_type >= len(layout.LOCK_TYPES) or kind >= len(layout.LOCK_KINDS):
             continue
         parent, name = _text(text, text_length, kind > 0)
-        lock = (name, lock_type, length, owner, _NO_GFID, b"", kind)
-        other = (b"", 0, 0, 0, parent, name, 0)
+        lock = (name, lock_type, length, owner, _NO_GFID, b"", kind, False)
+        other = (b"", 0, 0, 0, parent, name, 0, text_length > len(name))
         found.append(
             InFlight(
                 *(started, fop, gfid, client, uid, gid, pid, offset, size),

@@ -37,7 +37,7 @@ def recorded(row: Recorded, date: bool = False, encoding: str = "utf-8") -> str:
     """
     moment = time.strftime("%Y-%m-%d " if date else "", time.localtime(row.time))
     moment += f"{clock(row.time)}.{int(row.time % 1 * 1e6):06d}"
-    arguments = [row.path or row.gfid] if row.gfid else []
+    arguments = [row.path or row.gfid] if row.path or row.gfid else []
     if row.size or row.offset:
         arguments.append(f"{row.size} @ {row.offset}")
     result = f"-1 {row.error}" if row.error else "0"

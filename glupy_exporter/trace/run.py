@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -55,7 +56,7 @@ def slow(where: Where, output: Output) -> None:
     """
     found: list[Recorded] = []
     for brick in _bricks(where):
-        found += _readable(brick, recorder.slow(brick, where.privacy))[::-1]
+        found += _readable(brick, islice(recorder.slow(brick, where.privacy), output.limit))[::-1]
     found.sort(key=lambda row: row.time)
     _print(
         lines.as_json(lines.of(row))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+import tracemalloc
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from glupy_exporter.metrics import exemplars, exposition, protobuf
 from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.fops import Fops
 from glupy_exporter.metrics.scrape import Scraper
+from glupy_exporter.node.bricks import open_bricks
 from glupy_exporter.node.privacy import Privacy
 from tests.support import client_model, segments
 from tests.support.exporters import exporter
@@ -113,6 +115,36 @@ def test_a_scrape_looks_at_the_latest_records_only(
     records = [record("write", 20), record("read", 3), record("read", 3, B)]
     with made(*records).live(tmp_path):
         assert of(scraper(tmp_path)).keys() == {("read", "4.0")}
+
+
+def test_hours_of_exemplars_take_little_memory(tmp_path: Path) -> None:
+    """Each scrape finds fops on other files."""
+    whose = exemplars.Exemplars(Privacy())
+    buckets = 25
+    records: list[segments.Recorded] = []
+
+    def scrape(round: int) -> None:
+        for bucket in range(buckets):
+            gfid = uuid.UUID(int=(round * buckets + bucket) << 64 | 7)
+            records.append(record("read", 2.0**-bucket, gfid))
+        made(*records, recorder={**segments.Segment().recorder, "slow": 32}).write(tmp_path)
+        with open_bricks(tmp_path, 60.0) as (bricks, _):
+            latest = whose.of(bricks[0])["read"].values()
+        assert dict(max(latest, key=lambda each: each.value).labels)["gfid"] == str(
+            records[-buckets].gfid
+        )
+
+    for round in range(20):
+        scrape(round)
+    tracemalloc.start()
+    try:
+        for round in range(20, 80):
+            scrape(round)
+        records.clear()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 2**18
 
 
 @pytest.mark.parametrize("features", [[], ["native-histograms"]], ids=["openmetrics", "protobuf"])

@@ -132,6 +132,22 @@ def test_a_hidden_file_has_no_record(tmp_path: Path, privacy: Privacy) -> None:
     assert [row.path for row in found] == ["/db/x"]
 
 
+def test_a_fop_in_flight_on_a_hidden_file_is_hidden(tmp_path: Path) -> None:
+    names = [b"n" * layout.FLIGHT_TEXT + ending for ending in (b".key", b".txt")]
+    flights = [
+        segments.Flight("lookup", now(), NOBODY, 1, name, parent=DIRECTORY.bytes)
+        for name in (*names, b"other")
+    ]
+    written = made(flights=dict(enumerate(flights)))
+    with brick(tmp_path, written) as subject:
+        shown = [row.path for row in recorder.in_flight(subject, Privacy())]
+        hidden = Privacy(exclude=("*.key", f"/home/ann/{'n' * 40}*"))
+        left = [row.path for row in recorder.in_flight(subject, hidden)]
+    kept = "n" * (layout.FLIGHT_TEXT - layout.GFID_SIZE)
+    assert sorted(shown) == [*[f"/home/ann/{kept}..."] * 2, "/home/ann/other"]
+    assert left == ["/home/ann/other"]
+
+
 def test_privacy_of_what_is_shown(tmp_path: Path) -> None:
     record = segments.Recorded(gfid=FILE, fields={"uid": 1000, "gid": 0})
     (row,) = slow(tmp_path, record, privacy=Privacy("none", users="none"))
@@ -205,6 +221,25 @@ def test_a_holder_that_works(tmp_path: Path) -> None:
     assert (row.holder, row.holder_connected, row.holder_idle) == ("192.0.2.1", True, False)
     assert not recorder.forgotten(row)
     assert recorder.sentence(row, lambda _: "now").endswith("192.0.2.1 has held since now")
+
+
+@pytest.mark.parametrize("pid", [-6, 4711])
+def test_of_a_holder_that_is_in_no_table_nothing_is_said(tmp_path: Path, pid: int) -> None:
+    """A busy client may lose its slot: advice to clear its lock would cost data."""
+    (row,) = waiting(tmp_path, [lock()], [held(client=9, pid=pid)])
+    assert row.held_since is not None
+    assert (row.holder_connected, row.holder_idle) == (True, None)
+    assert not recorder.forgotten(row)
+    assert recorder.sentence(row, lambda _: "now").endswith("has held since now")
+
+
+def test_holders_are_found_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "_COMPARED", 20)
+    flights = [lock(offset=2 * place, length=1) for place in range(8)]
+    locks = [held(start=2 * place, length=1) for place in range(8)]
+    rows = waiting(tmp_path, flights, locks)
+    # 1 + 2 + 3 + 4 + 5 comparisons find the locks of five, and 5 are left for the sixth.
+    assert [row.held_since is not None for row in rows] == [True] * 5 + [False] * 3
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,19 @@ def test_a_probe_has_a_share_of_the_processor(tmp_path: Path) -> None:
     assert feeding.answer.seconds >= 0.2
 
 
+def test_a_probe_gets_so_many_records_in_one_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "_RECORDS", 10)
+    with brick(tmp_path) as subject:  # its ring has 16 records
+        feeding = feeder(tmp_path, COUNTS)
+        feeding.look()
+        subject.record(*[traced()] * 20)
+        feeding.look()
+    answer = feeding.answer
+    assert (answer.records, answer.skipped, answer.lost) == (10, 6, 4)
+
+
 GOOD = {
     **asdict(child.Answer(records=1)),
     "families": [

@@ -6,6 +6,7 @@ import ctypes
 import struct
 import threading
 import time
+import tracemalloc
 import uuid
 from pathlib import Path
 
@@ -69,6 +70,48 @@ def test_what_was_overwritten_is_lost(tmp_path: Path, count: int, since: int | N
     assert [fop.ns for fop in batch.fops] == [*range(max(asked, oldest), count)]
     assert batch.lost == max(0, oldest - asked)
     assert batch.next == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 20])
+def test_a_ring_is_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(recorder, "_PART", 3)
+    path = segments.Segment(recorded={"slow": numbered(count)}).write(tmp_path)
+    with reader.Segment(path) as segment:
+        batch = segment.recorded()
+        assert [fop.ns for fop in batch.fops] == [*range(max(0, count - 8), count)]
+        assert [*segment.latest()] == batch.fops[::-1]
+        assert segment.kept() == range(max(0, count - 8), count)
+    rewrite(path, "slow_records", 5, layout.Record.mark, "Q", 2 * 5 + 1)
+    with reader.Segment(path) as segment:
+        found = [fop.position for fop in segment.latest()]
+    assert found == [p for p in reversed(range(max(0, count - 8), count)) if p % 8 != 5]
+
+
+def test_the_latest_records_take_little_memory(tmp_path: Path) -> None:
+    length = 1 << 15
+    path = segments.Segment(recorder={**segments.Segment().recorder, "slow": length}).write(
+        tmp_path
+    )
+    data = path.read_bytes()
+    record = bytearray(layout.Record())
+    with path.open("r+b") as file:
+        file.seek(segments.offset(data, "slow_ring", 0, layout.Ring.position))
+        file.write(struct.pack("Q", length))
+        file.seek(segments.offset(data, "slow_records", 0))
+        for position in range(length):
+            struct.pack_into("Q", record, 0, 2 * position + 2)
+            file.write(record)
+    with reader.Segment(path) as segment:
+        segment.fop_names()
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in segment.latest()) == length
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 5 * 2**20
 
 
 def rewrite(path: Path, table: str, slot: int, field: object, code: str, value: int) -> None:

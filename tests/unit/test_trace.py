@@ -376,6 +376,8 @@ def test_a_line_is_like_one_of_strace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines.recorded(failed, date=True) == (
         "2023-11-14 22:13:20.250000 v0:/bricks/b0 192.0.2.1 write() = -1 ENOENT <0.012500>"
     )
+    missed = failed._replace(path="/home/ann/x", fop="lookup")  # a file that there is not
+    assert "lookup(/home/ann/x) = -1 ENOENT" in lines.recorded(missed)
 
 
 def test_the_schema_is_that_of_the_document() -> None:

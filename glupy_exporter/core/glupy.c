@@ -12,6 +12,12 @@
 /* `glupy-exporter xlator` looks for this in the file. */
 __attribute__((used)) static const char stamp[] = GLUPY_STAMP;
 
+/* Whoever uses private data holds this for reading, but for fops and the maintenance thread, which
+ * GlusterFS and the translator let end first. fini holds it for writing when it takes the data
+ * away: while a brick is detached from a process of many, clients of other bricks leave, and
+ * somebody may ask for a statedump. */
+static pthread_rwlock_t in_use = PTHREAD_RWLOCK_INITIALIZER;
+
 static bool
 make_or_log(xlator_t *this)
 {
@@ -91,10 +97,17 @@ reshape(xlator_t *this, struct glupy_options *now, struct glupy_options *before)
 static int32_t
 glupy_reconfigure(xlator_t *this, dict_t *dict)
 {
-    struct glupy_private *private = this->private;
-    struct glupy_options *now = &private->options, before;
+    struct glupy_private *private;
+    struct glupy_options *now, before;
 
+    pthread_rwlock_rdlock(&in_use);
+    private = this->private;
+    if (!private) {
+        pthread_rwlock_unlock(&in_use);
+        return 0;
+    }
     pthread_mutex_lock(&private->mutex);
+    now = &private->options;
     before = *now;
     before.segment_dir = strdup(now->segment_dir);
     if (before.segment_dir) {
@@ -115,6 +128,7 @@ glupy_reconfigure(xlator_t *this, dict_t *dict)
     if (now->enabled != before.enabled)
         gf_log(this->name, GF_LOG_INFO, "counting is %s", now->enabled ? "on" : "off");
     pthread_mutex_unlock(&private->mutex);
+    pthread_rwlock_unlock(&in_use);
     return 0;
 }
 
@@ -160,7 +174,9 @@ glupy_fini(xlator_t *this)
     if (!private)
         return;
     glupy_maintenance_stop(this);
+    pthread_rwlock_wrlock(&in_use);
     this->private = NULL;
+    pthread_rwlock_unlock(&in_use);
     pthread_mutex_lock(&private->mutex);
     if (private->segment)
         glupy_segment_retire(private->segment);
@@ -178,20 +194,28 @@ glupy_fini(xlator_t *this)
     glupy_private_free(private);
 }
 
+/* The segment, for use until `in_use` is released; NULL if there is none, as after fini. */
+static struct glupy_segment *
+use_segment(const xlator_t *this)
+{
+    struct glupy_private *private;
+
+    pthread_rwlock_rdlock(&in_use);
+    private = this->private;
+    return private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* Clients of other bricks in the process come here as well, perhaps after fini. */
 static int32_t
 client_gone(xlator_t *this, client_t *client)
 {
-    struct glupy_private *private = this->private;
-    struct glupy_segment *segment;
+    struct glupy_segment *segment = use_segment(this);
 
-    /* Clients of other bricks in the process come here as well, perhaps after fini. */
-    if (!private)
-        return 0;
-    segment = __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE);
     if (segment) {
         glupy_connection_leave(segment, client, client->tbl_index);
         glupy_locks_left(segment, client);
     }
+    pthread_rwlock_unlock(&in_use);
     return 0;
 }
 
@@ -200,12 +224,11 @@ client_gone(xlator_t *this, client_t *client)
 static int32_t
 descriptor_gone(xlator_t *this, fd_t *fd)
 {
-    struct glupy_private *private = this->private;
-    struct glupy_segment *segment;
+    struct glupy_segment *segment = use_segment(this);
 
-    segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
     if (segment && glupy_any_lock(segment))
         glupy_locks_closed(segment, fd->inode->gfid, NULL, 0, fd);
+    pthread_rwlock_unlock(&in_use);
     return 0;
 }
 
@@ -218,18 +241,14 @@ dump_number(const char *prefix, const char *name, uint64_t value)
     gf_proc_dump_write(key, "%" PRIu64, value);
 }
 
-static int32_t
-dump_private(xlator_t *this)
+static void
+dump(xlator_t *this, struct glupy_private *private)
 {
-    struct glupy_private *private = this->private;
     char prefix[GF_DUMP_MAX_BUF_LEN], key[GF_DUMP_MAX_BUF_LEN];
     struct glupy_segment *segment;
     uint64_t started = 0, completed = 0, errors = 0;
     uint32_t cell, bucket;
 
-    /* A statedump must not wait, as it is wanted when something hangs. */
-    if (!private || pthread_mutex_trylock(&private->mutex) != 0)
-        return 0;
     segment = private->segment;
     gf_proc_dump_build_key(prefix, "user/glupy", "%s", this->name);
     gf_proc_dump_add_section("%s", prefix);
@@ -252,7 +271,22 @@ dump_private(xlator_t *this)
         dump_number(prefix, "files-tracked", glupy_load(&segment->files_health->tracked));
         dump_number(prefix, "clients-tracked", glupy_load(&segment->clients_health->tracked));
     }
-    pthread_mutex_unlock(&private->mutex);
+}
+
+/* A statedump must not wait, as it is wanted when something hangs. */
+static int32_t
+dump_private(xlator_t *this)
+{
+    struct glupy_private *private;
+
+    if (pthread_rwlock_tryrdlock(&in_use) != 0)
+        return 0;
+    private = this->private;
+    if (private && pthread_mutex_trylock(&private->mutex) == 0) {
+        dump(this, private);
+        pthread_mutex_unlock(&private->mutex);
+    }
+    pthread_rwlock_unlock(&in_use);
     return 0;
 }
 

@@ -479,6 +479,44 @@ scene_locks(void)
     down();
 }
 
+static bool over;
+
+/* Clients of other bricks in the process leave, and administrators ask for statedumps, at any
+ * moment. */
+static void *
+leave(void *argument)
+{
+    client_t other = {.tbl_index = 4};
+
+    (void)argument;
+    while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+        xl->cbks->client_disconnect(xl, &other);
+        xl->cbks->release(xl, &test_fd);
+    }
+    return NULL;
+}
+
+/* The brick is detached from its process again and again. */
+static void
+scene_detached(void)
+{
+    pthread_t thread;
+
+    LOCK_INIT(&test_fd.lock);
+    test_fd._ctx = GF_CALLOC(1, sizeof(*test_fd._ctx), gf_common_mt_char);
+    check(test_fd._ctx);
+    test_fd.xl_count = 1;
+    check(dict_set_str(xl->options, "lock-slots", "32768") == 0);
+    check(pthread_create(&thread, NULL, leave, NULL) == 0);
+    while (number--) {
+        up();
+        entrylk(ENTRYLK_LOCK, "name");
+        down();
+    }
+    __atomic_store_n(&over, true, __ATOMIC_RELAXED);
+    check(pthread_join(thread, NULL) == 0);
+}
+
 static const struct {
     const char *name;
     void (*play)(void);
@@ -496,6 +534,7 @@ static const struct {
     {"stepped", scene_stepped},
     {"everything", scene_everything},
     {"locks", scene_locks},
+    {"detached", scene_detached},
 };
 
 int

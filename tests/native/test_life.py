@@ -105,6 +105,11 @@ def test_a_graph_that_does_not_come_up_leaves_nothing(play: Play, directory: Pat
         scene.go_on()
 
 
+def test_other_bricks_clients_may_leave_while_one_is_detached(play: Play) -> None:
+    with play("detached", 300):
+        pass
+
+
 def test_a_brick_that_is_up_can_be_read(play: Play, directory: Path, need: Need) -> None:
     need(os.geteuid() == 0, "root, for the group")
     with play("up", GROUP) as scene:

@@ -16,7 +16,7 @@ SPLIT = "cluster_volume:glupy_split_brain_entries:count{$*}"
 HEALTH = {4: ("all run", GOOD), 3: ("degraded", ODD), 2: ("no quorum", BAD), 1: ("down", BAD)}
 HEALTH |= {0: ("stopped", UNKNOWN)}
 PENDING = 'glupy_brick_heal_pending_entries{$*,index="xattrop"}'
-BEHIND = "time() - glupy_georep_last_synced_timestamp_seconds{$*}"
+BEHIND = "cluster_volume_secondary:glupy_georep_lag_seconds:max{$*}"
 PEERS = "glupy_pool_peer_unsettled{$*}"
 DAEMONS = "glupy_daemon_up{$*}"
 EXPORTERS = 'up{$*,job="glupy"}'

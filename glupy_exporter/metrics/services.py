@@ -128,7 +128,8 @@ glusterd writes the figures of a rebalance when it ends, so there are none while
 Each node has the figures of its own bricks, which `sum by (cluster, volume)` adds up. Snapshots are
 the same on all nodes with bricks of the volume, which `max by (cluster, volume)` folds. An active
 worker of geo-replication sends the changes of its brick; the workers of the other replicas are
-passive."""
+passive. `glupy_georep_last_synced_timestamp_seconds` stands still while nobody changes the brick;
+`cluster_volume_secondary:glupy_georep_lag_seconds:max` takes that into account."""
 
 
 class Services(OfState):

@@ -119,10 +119,11 @@ _MORE = """\
 These metrics are from the state file, so they are up to a minute old.
 
 A daemon has rows if glusterd starts it for a volume that is started and has bricks on this node, or
-if it runs: `glusterd`, `shd` (self-heal), `quotad`, `bitd` and `scrub` (bitrot), `nfs`, `snapd` by
-volume, `rebalance` by volume while one is in progress, and `gsyncd` by volume for its sessions.
-`shd` is one process for all volumes. glusterd attaches each volume to it, and may fail to. Then
-`gluster volume status VOLUME` shows no Self-heal Daemon, and the volume has a row that is 0.
+if it runs (one that was stopped by SIGSTOP or a debugger does not): `glusterd`, `shd` (self-heal),
+`quotad`, `bitd` and `scrub` (bitrot), `nfs`, `snapd` by volume, `rebalance` by volume while one is
+in progress, and `gsyncd` by volume for its sessions. `shd` is one process for all volumes. glusterd
+attaches each volume to it, and may fail to. Then `gluster volume status VOLUME` shows no Self-heal
+Daemon, and the volume has a row that is 0.
 
 glusterd writes the figures of a rebalance when it ends, so there are none while one is in progress.
 Each node has the figures of its own bricks, which `sum by (cluster, volume)` adds up. Snapshots are

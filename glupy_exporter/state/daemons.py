@@ -106,7 +106,7 @@ def _daemon(
     return Daemon(
         name,
         volume,
-        all(found),
+        all(found) and not any(use.stopped for use in used),
         sum(use.cpu for use in used),
         sum(use.resident for use in used),
         min(use.started for use in used),

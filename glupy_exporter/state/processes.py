@@ -46,6 +46,8 @@ class Use(NamedTuple):
     """Bytes of memory."""
     started: float
     """Seconds since the epoch."""
+    stopped: bool
+    """Whether a signal or a debugger has stopped it, so that it does nothing."""
 
 
 def of_pid_file(path: Path) -> Process | None:
@@ -99,6 +101,6 @@ def use(process: Process) -> Use | None:
         fields = text[text.rindex(b")") + 2 :].split()
         ran = (int(fields[11]) + int(fields[12])) / _TICKS
         started = time.time() - uptime + int(fields[19]) / _TICKS
-        return Use(ran, int(fields[21]) * _PAGE, round(started, 1))
+        return Use(ran, int(fields[21]) * _PAGE, round(started, 1), fields[0] in (b"T", b"t"))
     except (OSError, ValueError, IndexError):
         return None

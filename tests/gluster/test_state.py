@@ -51,7 +51,7 @@ def learned_quotas(name: str) -> dict[str, tuple[int, int, int]]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("kind", "bricks"), [(("replica", "2"), 4), (("disperse", "3", "redundancy", "1"), 3)]
+    ("kind", "bricks"), [(("replica", "2"), 4), (("disperse", "3", "redundancy", "1"), 6)]
 )
 def test_quotas(glusterd: None, kind: tuple[str, ...], bricks: int) -> None:
     with volume(*kind, bricks=bricks, counted=False, profiled=False) as subject:
@@ -78,6 +78,14 @@ def test_quotas(glusterd: None, kind: tuple[str, ...], bricks: int) -> None:
             assert {each.object_limit for each in objects} == {int(told.findtext("hard_limit", ""))}
             assert sum(each.files for each in objects) == int(told.findtext("file_count", ""))
             assert max(each.directories for each in objects) == int(told.findtext("dir_count", ""))
+            (mount / "a").rename(mount / "odd  \xe9" / "renamed")
+            wait_for(
+                lambda: (
+                    "/odd  \xe9/renamed/b" in (said := quotas(subject.name))
+                    and learned_quotas(subject.name) == said
+                ),
+                "both to agree on the directory's new path",
+            )
         assert learn.learn().parts["quotas"] == ""
 
 
@@ -274,8 +282,11 @@ def test_glusterd_that_hangs_holds_up_nothing(glusterd: None, tmp_path: Path) ->
             assert (
                 f'glupy_brick_online{{volume="{subject.name}",brick="{subject.bricks[0]}"' in text
             )
-            assert 'glupy_daemon_up{daemon="glusterd",volume=""} 1' in text
+            assert 'glupy_daemon_up{daemon="glusterd",volume=""} 0' in text
             assert took < 10
+            subprocess.run([*STATE, f"--file={state}"], check=True, timeout=20)
+            text = get(f"{serving.url}/metrics")
+            assert 'glupy_daemon_up{daemon="glusterd",volume=""} 1' in text
     found = nodestate.read(state)
     assert found
     assert not any(found.parts.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from glupy_exporter.node.nodestate import (
 from glupy_exporter.state import learn, processes, records
 from tests.support import states
 from tests.support.exporters import COMMAND
+from tests.support.gluster.volumes import wait_for
 
 
 @pytest.fixture
@@ -440,3 +442,11 @@ def test_glusterd_is_found_without_its_pid_file(glusterd: Path) -> None:
         assert daemon[:3] == ("glusterd", "", True)
         (glusterd / "glusterd.pid").write_text(str(pid))
         assert learned(glusterd).daemons[0][:3] == ("glusterd", "", True)
+
+
+def test_a_daemon_that_is_stopped_is_not_up(glusterd: Path) -> None:
+    with running("/usr/sbin/glusterd", "-N") as pid:
+        (glusterd / "glusterd.pid").write_text(str(pid))
+        for number, up in ((signal.SIGSTOP, False), (signal.SIGCONT, True)):
+            os.kill(pid, number)
+            wait_for(lambda: learned(glusterd).daemons[0].up is up, f"{number.name} to work")  # noqa: B023

@@ -3,9 +3,8 @@
 `state` runs as root and writes the file once a minute for the exporter. If the file is missing, old
 or malformed, the exporter judges bricks by their segments alone.
 
-Version 1 of the file, which `discover --state` of the previous release wrote, had the time and the
-first three fields of a volume. Version 2 has these under the same names and with the same meanings,
-so each release reads the file of the other. Fields that version 1 lacks get their defaults.
+Version 1 of the file, which no release wrote, had the time and the first three fields of a volume.
+Fields that it lacks get their defaults.
 """
 
 from __future__ import annotations

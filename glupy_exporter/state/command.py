@@ -62,7 +62,6 @@ def add(commands: Any) -> None:
         NAMES[1], help="the former name of `state --targets`", allow_abbrev=False
     )
     command.add_argument("--file", type=Path, metavar="FILE", help="see `state --targets`")
-    command.add_argument("--state", type=Path, metavar="FILE", help="see `state --file`")
     _add_targets(command)
     command.set_defaults(run=discover)
 
@@ -93,8 +92,8 @@ def _put(path: Path, content: bytes, mode: int) -> None:
 
 
 def discover(args: argparse.Namespace) -> int:
-    """Run ``state`` by its former name, with the former names of its flags."""
-    args.targets, args.file = args.file or _STANDARD_OUTPUT, args.state
+    """Run ``state --targets`` by its former name, with the former name of its flag."""
+    args.targets, args.file = args.file or _STANDARD_OUTPUT, None
     return state(args)
 
 

@@ -35,13 +35,13 @@ def test_bricks_added_and_removed_are_noticed(xlator: None) -> None:
 
 def test_what_glusterd_has_on_record_tells_removed_from_down(xlator: None, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
-    discover = [sys.executable, "-m", "glupy_exporter.cli", "discover", f"--state={state}"]
+    learn = [sys.executable, "-m", "glupy_exporter.cli", "state", f"--file={state}"]
     with volume("replica", "2", bricks=2) as subject, exporter(f"--state.file={state}") as serving:
         old, other = subject.bricks
 
         def served() -> tuple[dict[Path, float], str]:
             """The bricks as if the timer had run just now, and whether the volume is started."""
-            subprocess.run(discover, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(learn, check=True)
             text = get(f"{serving.url}/metrics")
             started = re.search(rf'glupy_volume_started{{volume="{subject.name}"}} ([01])', text)
             return bricks_up(serving.url, subject.name), started[1] if started else ""

@@ -13,6 +13,9 @@ import pytest
 from glupy_exporter import __version__
 
 SPEC = Path(__file__).resolve().parents[2] / "deploy" / "rpm" / "glupy-exporter.spec"
+VERSION = __version__.replace(".dev", "~dev")
+"""As packages have it: older than the release of that number."""
+
 Need = Callable[[object, str], None]
 
 
@@ -21,7 +24,7 @@ def test_it_parses(release: str, need: Need) -> None:
     need(shutil.which("rpmspec"), "rpmspec (Debian: rpm)")
     words = ["rpmspec", "--parse", f"--define=rhel {release}"]
     parsed = subprocess.run([*words, SPEC], capture_output=True, text=True, check=True).stdout
-    assert f"\nVersion:        {__version__}\n" in parsed
+    assert f"\nVersion:        {VERSION}\n" in parsed
     python = "39" if release == "8" else "3"
     assert f"python{python}-tornado >= 6.1" in parsed
     attributes = r"^%attr\(0640, root, glupy\) %config\(noreplace\) /etc/glupy-exporter/config.yml$"
@@ -40,4 +43,4 @@ def test_rpmlint_finds_no_error(need: Need) -> None:
 
 def test_debian_has_the_same_version() -> None:
     changelog = (SPEC.parents[1] / "debian" / "changelog").read_text()
-    assert changelog.startswith(f"glupy-exporter ({__version__}) ")
+    assert changelog.startswith(f"glupy-exporter ({VERSION}) ")

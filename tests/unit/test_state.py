@@ -287,7 +287,8 @@ def test_the_commands_write_what_they_print(glusterd: Path, tmp_path: Path) -> N
     assert json.loads(targets.read_text())[0]["labels"]["__meta_glusterfs_node"] == states.HERE
     state.unlink()
     targets.unlink()
-    assert run("discover", f"--file={targets}", f"--state={state}") == ""
+    assert run("discover", f"--file={targets}") == ""
+    assert run("state", f"--file={state}") == ""
     found = nodestate.read(state)
     assert found
     assert found.version == nodestate.VERSION

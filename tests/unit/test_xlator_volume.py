@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from glupy_exporter import __version__
 from glupy_exporter.errors import UserError
 from glupy_exporter.operate import gluster, options, peer, plan, status
 from glupy_exporter.schema import layout
@@ -126,7 +127,8 @@ def test_a_plan_without_bricks_to_restart_says_that_all_are_up_to_date() -> None
     ]
 
 
-STAMP = peer.Stamp("0.1.0", "10.3", layout.VERSION)
+STAMP = peer.Stamp(__version__, "10.3", layout.VERSION)
+INSTALLED = f"installed is {__version__} for GlusterFS 10.3: "
 SEGMENT = str(options.segment_paths(make(), BRICKS[0])[-1])
 
 
@@ -157,19 +159,18 @@ def test_a_name_of_the_bricks_own_says_more_than_one_that_two_may_have() -> None
         (peer.Loaded(STAMP, True), "match"),
         (
             peer.Loaded(peer.Stamp("0.0.9", "10.3", layout.VERSION), False),
-            "brick runs 0.0.9 for GlusterFS 10.3, installed is 0.1.0 for GlusterFS 10.3: "
-            "run `xlator restart home`",
+            f"brick runs 0.0.9 for GlusterFS 10.3, {INSTALLED}run `xlator restart home`",
         ),
         (
             peer.Loaded(peer.Stamp("0.1.0", "10.3", layout.VERSION - 1), False),
-            "brick runs 0.1.0 for GlusterFS 10.3 with segment layout 1, installed is 0.1.0 for "
-            "GlusterFS 10.3: run `xlator restart home`",
+            f"brick runs 0.1.0 for GlusterFS 10.3 with segment layout 1, {INSTALLED}"
+            "run `xlator restart home`",
         ),
         (
             peer.Loaded(STAMP, False),
-            "brick runs another build, installed is 0.1.0 for GlusterFS 10.3: run ",
+            f"brick runs another build, {INSTALLED}run ",
         ),
-        (peer.Loaded(None, False), "brick runs another, installed is 0.1.0 for GlusterFS 10.3: "),
+        (peer.Loaded(None, False), f"brick runs another, {INSTALLED}"),
         (None, "the translator that it runs is not known: run `xlator install` on its node"),
     ],
 )

@@ -174,6 +174,8 @@ def test_volumes_bricks_and_daemons(glusterd: None) -> None:
     with volume("replica", "3", "arbiter", "1", bricks=6, counted=False, profiled=False) as subject:
         gluster("volume", "set", subject.name, "features.shard", "on")
         gluster("volume", "bitrot", subject.name, "enable")
+        gluster("volume", "quota", subject.name, "enable")
+        gluster("volume", "set", subject.name, "features.uss", "enable")
 
         def said() -> dict[str, bool]:
             """Whether each brick and daemon runs, as `gluster volume status` says."""
@@ -192,10 +194,13 @@ def test_volumes_bricks_and_daemons(glusterd: None) -> None:
             found = state.volumes[subject.name]
             assert found
             names = {"shd": "Self-heal Daemon", "bitd": "Bitrot Daemon", "scrub": "Scrubber Daemon"}
+            names |= {"quotad": "Quota Daemon", "snapd": "Snapshot Daemon"}
             daemons = {names[d.name]: d.up for d in state.daemons if d.name in names}
             return {**{brick.path: brick.online for brick in found.here}, **daemons}
 
         wait_for(lambda: learned() == said(), f"both to agree: {learned()} and {said()}")
+        wait_for(lambda: all(learned().values()), "all to run")
+        assert len(learned()) == 6 + 5
         subject.kill(subject.bricks[4])
         wait_for(lambda: learned() == said(), "both to see the dead brick")
         assert [*learned().values()].count(False) == 1

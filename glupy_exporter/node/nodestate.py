@@ -46,7 +46,8 @@ GROUP = "gluster"
 MODE = 0o640
 """The mode of the file: only root and the group may read the paths in it."""
 
-_NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
+VOLUME_NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
+"""The names that volumes may have."""
 _UNFIT = re.compile("[\0\ud800-\udfff]")  # in labels: NUL, and halves of characters
 
 
@@ -382,7 +383,7 @@ def _parsed(file: typing.IO[bytes], status: os.stat_result) -> NodeState | None:
         state: NodeState = _checked(NodeState, json.loads(content, parse_int=float))
     except (ValueError, RecursionError):
         return None
-    return state if all(map(_NAME.fullmatch, state.volumes)) else None
+    return state if all(map(VOLUME_NAME.fullmatch, state.volumes)) else None
 
 
 _RECORDS = (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from glupy_exporter.node import discovery, glusterd
+from glupy_exporter.node.nodestate import VOLUME_NAME
 
 
 class Records(NamedTuple):
@@ -37,7 +38,13 @@ def load(directory: Path | None = None, run: Path | None = None) -> Records:
     directory = directory or glusterd.working_directory()
     with discovery.readable():
         here = discovery.own_uuid(directory)
-        infos = {path.parent.name: _info(path) for path in sorted(directory.glob("vols/*/info"))}
+        infos = {
+            path.parent.name: _info(path)
+            for path in sorted(directory.glob("vols/*/info"))
+            if VOLUME_NAME.fullmatch(
+                path.parent.name
+            )  # not somebody's copy of a volume's directory
+        }
         try:
             options = glusterd.record(directory / "options")
         except FileNotFoundError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.node import nodestate
+from glupy_exporter.node import discovery, nodestate
 from glupy_exporter.node.nodestate import (
     Brick,
     Daemon,
@@ -202,6 +203,17 @@ def test_names_of_odd_bytes(glusterd: Path) -> None:
     assert "/od\\xffd" in volume(glusterd, "dist").bricks
 
 
+@pytest.mark.parametrize("name", ["rep~", "rep (copy)", "r\udcffp"])
+def test_a_copy_of_a_directory_is_no_volume(glusterd: Path, name: str) -> None:
+    before = learned(glusterd).volumes
+    shutil.copytree(glusterd / "vols/rep", glusterd / "vols" / name)
+    state = learned(glusterd)
+    assert state.volumes == before
+    file = glusterd / "state.json"
+    file.write_bytes(nodestate.render(state))
+    assert nodestate.read(file) == state
+
+
 def test_no_glusterd(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"glusterd.info is missing; run this where glusterd runs"):
         learned(tmp_path)
@@ -345,6 +357,46 @@ def test_a_session_that_is_not_started(glusterd: Path) -> None:
     assert session[:3] == ("rep", "vm::sec", "Created")
     paths = [f"/var/tmp/glupystaterec/r{number}" for number in (1, 2, 3, 4)]
     assert session.workers == tuple(Worker(path, "Created") for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("value", "secondary"),
+    [
+        ("u:ssh://geo@node9::copy-1:v", "node9::copy-1"),
+        ("u:ssh://fd00::9::copy:v", "fd00::9::copy"),
+        ("u:ssh://root@10.0.0.9::copy", "10.0.0.9::copy"),
+    ],
+)
+def test_secondaries_may_have_a_user_and_any_address(
+    glusterd: Path, value: str, secondary: str
+) -> None:
+    for key in ("secondary1", "slave1"):
+        lines = (glusterd / "vols/rep/info").read_text().splitlines()
+        kept = [line for line in lines if not line.startswith(("secondary", "slave"))]
+        (glusterd / "vols/rep/info").write_text("\n".join([*kept, f"{key}={value}", ""]))
+        (session,) = learned(glusterd).geo_replication
+        assert session.secondary == secondary
+
+
+def test_bricks_and_peers_by_an_address_of_ipv6(glusterd: Path) -> None:
+    bricks = glusterd / "vols/dist/bricks"
+    first = bricks / "vm:-var-tmp-glupystaterec-d1"
+    change(first, {"hostname": "fd00::1"})
+    first.rename(bricks / "fd00::1:-var-tmp-glupystaterec-d1")
+    change(glusterd / "vols/dist/info", {"brick-0": "fd00::1:-var-tmp-glupystaterec-d1"})
+    (glusterd / "peers/u2").write_text("uuid=u2\nstate=3\nhostname1=fd00::2\n")
+    pid_file = glusterd / "run/vols/dist/fd00::1-var-tmp-glupystaterec-d1.pid"
+    pid_file.parent.mkdir(parents=True)
+    with running("glusterfsd", "--process-name", "brick") as pid:
+        pid_file.write_text(str(pid))
+        found = learned(glusterd)
+    dist = found.volumes["dist"]
+    assert dist
+    assert dist.here[0][:2] == ("/var/tmp/glupystaterec/d1", "fd00::1")
+    assert [brick.online for brick in dist.here] == [True, False, False]
+    assert found.peers == (Peer("fd00::2", "befriended"),)
+    (node,) = [each for each in discovery.nodes(glusterd) if each.uuid == "u2"]
+    assert discovery.groups([node], "c", 9714)[0]["targets"] == ["[fd00::2]:9714"]
 
 
 def test_a_session_that_runs(glusterd: Path) -> None:

@@ -46,6 +46,23 @@ def raised() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
+def noted() -> Iterator[list[int]]:
+    """Note the first of :data:`SIGNALS` in the list, for the block to end by itself.
+
+    A second one raises :class:`Interrupted`: the block may wait for a reader of its output.
+    """
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if caught:
+            raise Interrupted(number)
+        caught.append(number)
+
+    with _handled(note):
+        yield caught
+
+
+@contextlib.contextmanager
 def held(wanted: bool = True) -> Iterator[None]:
     """Hold :data:`SIGNALS` back until the block has ended, if ``wanted``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 
 
@@ -20,4 +21,16 @@ def flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (head, grep -q) has closed the pipe; a flush at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop()
+
+
+def drop() -> None:
+    """Write nothing more, not even what was printed before, at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def abandoned() -> bool:
+    """Whether standard output is a pipe or a terminal whose reader has gone."""
+    poll = select.poll()
+    poll.register(1, 0)  # with no event asked for, errors are told all the same
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

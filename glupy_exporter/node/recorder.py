@@ -102,8 +102,12 @@ _WHAT = (
     Field("uid", "string", "Id of the user that the client acts for."),
     Field("gid", "string", "Id of that user's group."),
     Field("pid", "integer", "Process id on the client's host; negative for GlusterFS's services."),
-    Field("offset", "integer", "Where in the file the fop reads or writes, in bytes."),
-    Field("size", "integer", "Bytes of data that the fop moves."),
+    Field("offset", "integer", "Where in the file the fop reads, writes or locks, in bytes."),
+    Field(
+        "size",
+        "integer",
+        "Bytes of data that the fop moves; for a lock, its length, 0 to the end of the file.",
+    ),
 )
 RECORDED = (
     Field("time", "number", "When the fop came back, in seconds since the epoch."),
@@ -265,7 +269,7 @@ class Names:
             name,
             fop.ns / 1e9,
             errnos.NAMES.get(fop.errno, str(fop.errno)) if fop.errno else "",
-            *self._what(file, fop),
+            *self._what(file, fop, name, fop.size),
             ",".join(causes),
         )
 
@@ -282,7 +286,8 @@ class Names:
         volume, brick = self._brick.key
         holder = self._holder(lock) if lock else ("", "", None, None, None)
         asked = escape(fop.domain), layout.LOCK_TYPES[fop.type]
-        what = (*self._what(file, fop), *asked, *holder)
+        size = fop.length if fop.kind else fop.size
+        what = (*self._what(file, fop, name, size), *asked, *holder)
         return Waiting(self.when(fop.started), volume, brick, name, max(0, age) / 1e9, *what)
 
     def _holder(self, lock: HeldLock) -> tuple[str, str, float, bool, bool | None]:
@@ -312,8 +317,10 @@ class Names:
         )
 
     def _what(
-        self, file: File, fop: Fop | InFlight
+        self, file: File, fop: Fop | InFlight, name: str, size: int
     ) -> tuple[str, str, str, str, str, str, int, int, int]:
+        # A lock on a directory's entries has no place in a file, but the hash of a name.
+        place = (0, 0) if LOCK_KINDS.get(name) == "entrylk" else (fop.offset, size)
         return (
             file.gfid,
             self.privacy.path(file) if file.gfid or file.path else "",
@@ -321,8 +328,7 @@ class Names:
             self.privacy.user(fop.uid),
             self.privacy.user(fop.gid),
             fop.pid,
-            fop.offset,
-            fop.size,
+            *place,
         )
 
     def _who(self, tag: int, pid: int) -> tuple[str, str]:

@@ -174,6 +174,11 @@ class Trace:
                     continue
             elif key not in here:
                 self._say(f"{':'.join(key)} is not traced any more: the brick has stopped")
+            else:
+                self.problems.append(
+                    f"{':'.join(key)} has a new segment, as it was restarted or its options were "
+                    "changed: some fops of that moment are not traced"
+                )
             del self._traced[key]
             traced.end()
             before = len(self._waiting) + len(self._late)
@@ -257,6 +262,7 @@ class Trace:
                     if ended and not self._waiting:
                         return
                     time.sleep(POLL_SECONDS)
+                yield from self._read(here, ended)  # a segment may have been replaced
 
     def _read(self, bricks: Sequence[OpenBrick], last: bool) -> Iterator[Lost]:
         """Take what the bricks have recorded, in the order in which it came back.

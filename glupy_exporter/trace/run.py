@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from glupy_exporter import output as standard_output
 from glupy_exporter.errors import UserError
+from glupy_exporter.interrupts import Interrupted, noted
 from glupy_exporter.node import recorder
 from glupy_exporter.node.bricks import OpenBrick, open_bricks
 from glupy_exporter.node.privacy import Privacy
@@ -126,7 +127,7 @@ def trace(
     summary = Summary()
     began = time.monotonic()
     end = None if duration is None else began + duration
-    with _ended() as ended, contextlib.suppress(BrokenPipeError):
+    with noted() as ended, contextlib.suppress(BrokenPipeError), _droppable():
         with Trace(where.directory, where.expiry, where.volume, where.privacy, wanted) as tracing:
 
             def stopped() -> bool:
@@ -174,6 +175,8 @@ def _report(
         else:
             batch = _feed(probe, batch)
             sys.stdout.flush()
+            if standard_output.abandoned():
+                break
         for problem in tracing.problems[complained:]:
             _complain(problem)
         complained = len(tracing.problems)
@@ -191,18 +194,13 @@ def _feed(probe: Probe | None, batch: list[Recorded]) -> list[Recorded]:
 
 
 @contextlib.contextmanager
-def _ended() -> Iterator[list[int]]:
-    """Collect the signals that end a trace, which is how most traces end."""
-    caught: list[int] = []
-    before = {
-        number: signal.signal(number, lambda given, _: caught.append(given))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+def _droppable() -> Iterator[None]:
+    """Have a second signal end the command also if nobody reads what it has written."""
     try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        yield
+    except Interrupted:
+        standard_output.drop()
+        raise
 
 
 def _encoding() -> str:

@@ -216,6 +216,11 @@ def test_who_holds_the_lock(tmp_path: Path) -> None:
     )
 
 
+def test_the_range_of_a_lock(tmp_path: Path) -> None:
+    (row,) = waiting(tmp_path, [lock(offset=4096, length=512)])
+    assert (row.offset, row.size) == (4096, 512)
+
+
 def test_a_holder_that_works(tmp_path: Path) -> None:
     (row,) = waiting(tmp_path, [lock(owner=1)], [held(client=1, owner=2)])
     assert (row.holder, row.holder_connected, row.holder_idle) == ("192.0.2.1", True, False)
@@ -279,6 +284,10 @@ def test_locks_of_names_in_a_directory(
     lock = segments.HeldLock("entrylk", "write", b"d", FILE, 2, now(), {"start": granted})
     (row,) = waiting(tmp_path, [flight], [lock])
     assert (row.held_since is not None) == blocks
+    assert (row.offset, row.size) == (0, 0)
+    done = segments.Recorded("entrylk", gfid=FILE, text=b"d", fields={"offset": 2**63, "size": 1})
+    (ended,) = slow(tmp_path, done)
+    assert (ended.offset, ended.size) == (0, 0)
 
 
 def lease(kind: str, client: int = 2) -> segments.HeldLock:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
+import termios
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -29,6 +32,7 @@ from tests.support.exporters import COMMAND
 
 A, B, GONE = (uuid.UUID(int=number << 64) for number in (1, 2, 3))
 ALL = Wanted()
+F_SETPIPE_SZ = 1031  # in fcntl since Python 3.10
 TYPES = {"string": str, "integer": int, "number": (int, float), "array": list}
 SCHEMA = Path(__file__).parents[2] / "docs" / "trace.schema.json"
 
@@ -295,6 +299,30 @@ def test_a_brick_that_stops_is_said_to_have_stopped(tmp_path: Path) -> None:
 
 
 @ROOT_ONLY
+def test_a_brick_with_a_new_segment_is_traced_on(tmp_path: Path) -> None:
+    new = made(header={"created_realtime": segments.CREATED_REALTIME + 10**9})
+    with brick(tmp_path) as subject, contextlib.ExitStack() as stack:
+        found = []
+        calls = 0
+
+        def stopped() -> bool:
+            nonlocal calls, subject
+            calls += 1
+            if calls == 1:
+                subject = FakeBrick(stack.enter_context(new.live(tmp_path)), new)
+            elif subject.tracers() and not subject._recorded:
+                subject.record(traced())
+            return bool(found) or calls > 200
+
+        with Trace(tmp_path, 60.0, "v0", Privacy(), Wanted()) as tracing:
+            for event in filter(None, tracing.events(stopped)):
+                found.append(event)
+    assert len(found) == 1
+    (problem,) = tracing.problems
+    assert problem.startswith("v0:/bricks/b0 has a new segment")
+
+
+@ROOT_ONLY
 @pytest.mark.parametrize("taken", [False, True])
 def test_a_tracer_that_stood_still_says_what_is_missing(tmp_path: Path, taken: bool) -> None:
     with brick(tmp_path) as subject:
@@ -411,13 +439,25 @@ def test_a_summary_has_the_fops_and_the_busiest() -> None:
     assert "192.0.2.1" in text
 
 
-def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "trace", "v0", f"--segment.dir={directory}", *arguments],
+@contextlib.contextmanager
+def start(
+    directory: Path, *arguments: str, before: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*before, *COMMAND, "trace", "v0", f"--segment.dir={directory}", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def unread(pipe: IO[str] | None) -> int:
+    assert pipe
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
 def wait(condition: Callable[[], object]) -> None:
@@ -477,6 +517,48 @@ def test_a_reader_that_leaves_ends_a_trace(tmp_path: Path) -> None:
         assert process.wait(timeout=20) == 0
         assert process.stderr.read() == ""
         assert subject.tracers() == []
+
+
+@ROOT_ONLY
+def test_a_reader_that_leaves_while_nothing_happens_ends_a_trace(tmp_path: Path) -> None:
+    with brick(tmp_path) as subject, start(tmp_path) as process:
+        wait(subject.tracers)
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == ""
+        assert subject.tracers() == []
+
+
+@ROOT_ONLY
+def test_a_second_signal_ends_a_trace_that_nobody_reads(tmp_path: Path) -> None:
+    more = {"recorder": {**made().recorder, "trace": 4096}}
+    with brick(tmp_path, **more) as subject, start(tmp_path, "--json") as process:
+        wait(subject.tracers)
+        assert process.stdout and process.stderr
+        fcntl.fcntl(process.stdout, F_SETPIPE_SZ, 4096)
+        subject.record(*[traced()] * 1000)
+        wait(lambda: unread(process.stdout))
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+        assert process.stderr.read() == "glupy-exporter: interrupted by SIGTERM\n"
+        assert subject.tracers() == []
+
+
+@ROOT_ONLY
+def test_a_trace_goes_on_after_its_terminal(tmp_path: Path) -> None:
+    """As with nohup."""
+    ignoring = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
+    with brick(tmp_path) as subject, start(tmp_path, before=ignoring) as process:
+        wait(subject.tracers)
+        process.send_signal(signal.SIGHUP)
+        subject.record(traced())
+        assert process.stdout and "read(/a)" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
 
 
 def test_only_root_may_trace(

@@ -7,6 +7,8 @@ and compares. At standard input it takes a command a line and answers with a lin
 report   what was done since the last report
 pause    let every operation under way end, begin no other; the same report
 resume   go on; an empty report
+keep     rename and remove no file from the next operation on; a report
+change   rename and remove files again; a report
 
 It ends with its input.
 """
@@ -40,6 +42,8 @@ class Worker(threading.Thread):
         self.directory = directory
         self.idle = threading.Lock()
         self.doing = ""
+        self.keeps = False
+        """Whether it renames and removes no file."""
         self._content: dict[Path, bytes] = {}
         self._number = 0
         self._chance = random.Random(directory.name)
@@ -81,12 +85,13 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         steps = (self.write, self.write, self.append, self.append, self.read, self.rename)
+        kept = (self.append, self.read)
         while True:
             with self.idle:
-                step = self._chance.choice(steps)
+                step = self._chance.choice(kept if self.keeps else steps)
                 if len(self._content) < 2:
                     step = self.write
-                elif len(self._content) >= FILES:
+                elif len(self._content) >= FILES and not self.keeps:
                     step = self.remove
                 path = self._chance.choice(sorted(self._content)) if self._content else None
                 self.doing = f"{step.__name__} {path}"
@@ -201,6 +206,9 @@ def main(directory: Path) -> None:
                 worker = held.pop()
                 worker.rested()
                 worker.idle.release()
+        elif command in ("keep", "change"):
+            for worker in workers:
+                worker.keeps = command == "keep"
         print(json.dumps(report(workers)), flush=True)
 
 

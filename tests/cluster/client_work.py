@@ -63,6 +63,17 @@ class Work:
     def resume(self) -> None:
         self._ask("resume")
 
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """The client renames and removes no file in the block, and none is being removed."""
+        self.pause()
+        self._ask("keep")
+        self.resume()
+        try:
+            yield
+        finally:
+            self._ask("change")
+
     def wait_for_connections(self) -> None:
         """Wait until the client itself reaches every brick.
 

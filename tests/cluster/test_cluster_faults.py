@@ -40,8 +40,17 @@ def test_a_node_loses_its_power(
 
 
 def test_a_node_is_cut_off(data: Volume, work: Work, monitor: Monitor, enabled: Machine) -> None:
+    """No file is removed meanwhile: GlusterFS may forget to (docs/runbooks/GlupyFopsStuck.md).
+
+    On the brick, a removal waits for the locks that other clients have on the file. If the
+    connection of such a client ends, the brick frees the lock, and does not go on with the removal.
+    """
     lost = data.pool.nodes[1]
-    with monitor.alerting(*NODE_ALERTS), work.unharmed(gap=NODE_LOST_GAP):
+    with (
+        work.keeping(),
+        monitor.alerting(*NODE_ALERTS),
+        work.unharmed(gap=NODE_LOST_GAP),
+    ):
         lost.connect(False)
         try:
             for name in NODE_ALERTS:

@@ -138,8 +138,13 @@ class Tracer:
 
     def _take(self, segment: Segment, control: int, tracers: int, size: int) -> None:
         status = os.fstat(self._descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != segment.header.total_size:
+        if not segment.of(status) or status.st_size != segment.header.total_size:
             raise ControlError(f"{self.path} was replaced meanwhile")
+        # Members of group gluster may put anything in the place of the directory. What a brick
+        # writes belongs to its user, who has no other name for it.
+        others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if status.st_uid != os.geteuid() or others or status.st_nlink > 1:
+            raise ControlError(f"{self.path} is no file that only a brick could have made")
         made = layout.Tracer(owner=os.getpid())
         self._filters.fill(made)
         self._lock()

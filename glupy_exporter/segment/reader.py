@@ -230,7 +230,11 @@ class Segment:
             named = self.path.lstat()
         except OSError:
             return True
-        return not os.path.samestat(named, os.fstat(self._fd))
+        return not self.of(named)
+
+    def of(self, status: os.stat_result) -> bool:
+        """Whether this is the status of the segment's own file."""
+        return os.path.samestat(status, os.fstat(self._fd))
 
     def _locked(self) -> bool:
         query = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)

@@ -119,8 +119,11 @@ def trace(
     its families are written at the end.
 
     Raises:
-        UserError: this is not root, no brick of the volume can be traced, or the probe fails.
+        UserError: this is not root, no brick of the volume can be traced, or the probe fails or
+            would have to write JSON.
     """
+    if probe is not None and output.json:
+        raise UserError("--json and --probe cannot go together: a probe's metrics are text")
     if os.geteuid() != 0:
         raise UserError("trace has to be run by root: it asks the bricks to record every fop")
     assert where.volume

@@ -314,6 +314,7 @@ class Segment:
             path /= self.name
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_bytes(self.build())
+        temporary.chmod(0o644)  # the umask may let others write
         temporary.rename(path)
         return path
 

@@ -8,6 +8,7 @@ import os
 import struct
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,43 @@ def test_only_who_may_write_can_trace(path: Path) -> None:
     path.chmod(0o440)
     with pytest.raises(ControlError, match="Permission denied"), Tracer(path):
         pass
+
+
+def test_root_writes_to_no_file_that_others_may_have_chosen(path: Path, tmp_path: Path) -> None:
+    before = path.read_bytes()
+    other = tmp_path / "other"
+    os.link(path, other)
+    with pytest.raises(ControlError, match="no file that only a brick"), Tracer(path):
+        pass
+    other.unlink()
+    path.chmod(0o660)
+    with pytest.raises(ControlError, match="no file that only a brick"), Tracer(path):
+        pass
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+        with pytest.raises(ControlError, match="no file that only a brick"), Tracer(path):
+            pass
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_takes_the_place_of_the_segment_is_not_written_to(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(path.read_bytes())
+    opened = os.open
+
+    def exchange(name: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & os.O_RDWR and name == path:
+            other.rename(path)
+        return opened(name, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", exchange)
+    before = other.read_bytes()
+    with pytest.raises(ControlError, match="was replaced meanwhile"), Tracer(path):
+        pass
+    assert path.read_bytes() == before
 
 
 def test_somebody_who_holds_the_lock_is_not_waited_for_long(

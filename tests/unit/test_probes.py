@@ -382,6 +382,12 @@ def test_trace_with_a_probe(
 
 
 @ROOT_ONLY
+def test_a_probe_writes_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    probe = write(tmp_path, probe=COUNTS) / "probe.py"
+    assert cli.main(["trace", "v0", f"--probe={probe}", "--json"]) == 2
+    assert capsys.readouterr().err.startswith("glupy-exporter: --json and --probe cannot go")
+
+
 def test_trace_with_a_probe_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with brick(tmp_path):
         flags = [f"--segment.dir={tmp_path}", f"--probe={tmp_path / 'none.py'}"]

@@ -274,6 +274,7 @@ def test_noise_does_no_harm(
     with segments.locked(path), reader.Segment(path) as segment:
         batch = segment.recorded(0)
         assert len(batch.fops) + batch.lost == batch.next
+        assert [*segment.latest()] == batch.fops[::-1]
         segment.in_flight()
         segment.held_locks()
 

@@ -53,6 +53,13 @@ class OpenBrick:
         return (self.about.volume, labels.fitting(self.about.path))
 
     @cached_property
+    def identity(self) -> tuple[str, str, int, int]:
+        """Tells the segment from earlier and later ones of its brick. A step of the wall clock
+        changes ``about.created``, and not this.
+        """
+        return (*self.key, self.about.pid, self.segment.header.created_monotonic)
+
+    @cached_property
     def fops(self) -> list[Fop]:
         """Its fops, read once a scrape.
 

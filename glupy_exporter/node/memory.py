@@ -17,14 +17,14 @@ class Memory(Generic[_T]):
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
         # That asked for last comes last.
-        self._values: dict[tuple[str, str, float], tuple[float, _T]] = {}
+        self._values: dict[tuple[str, str, int, int], tuple[float, _T]] = {}
 
     def of(self, brick: OpenBrick, now: float) -> _T:
         """The value of the brick's segment, made anew the first time.
 
         ``now`` is in seconds on a monotonic clock.
         """
-        key = (*brick.key, brick.about.created)
+        key = brick.identity
         kept = self._values.pop(key, None)
         value = kept[1] if kept else self._make()
         while self._values and now - next(iter(self._values.values()))[0] > FORGET:

@@ -91,8 +91,8 @@ class Feeder:
             for name, value in task.privacy.items()
         }
         self._privacy = Privacy(**given)
-        self._names: dict[tuple[str, str, float], Names] = {}
-        self._positions: dict[tuple[str, str, float, str], int] = {}
+        self._names: dict[tuple[str, str, int, int], Names] = {}
+        self._positions: dict[tuple[str, str, int, int, str], int] = {}
 
     def look(self) -> None:
         """Give the probe the records since the last look, while its share of processor time lasts.
@@ -119,13 +119,13 @@ class Feeder:
         ]
 
     def _records(self) -> Iterator[Recorded]:
-        positions: dict[tuple[str, str, float, str], int] = {}
-        names: dict[tuple[str, str, float], Names] = {}
+        positions: dict[tuple[str, str, int, int, str], int] = {}
+        names: dict[tuple[str, str, int, int], Names] = {}
         with open_bricks(Path(self._task.directory), self._task.expiry) as (bricks, _):
             for brick in bricks:
                 if not brick.about.alive:
                     continue
-                key = (*brick.key, brick.about.created)
+                key = brick.identity
                 look_up = names[key] = self._names.get(key) or Names(brick, self._privacy)
                 look_up.look_at(brick)
                 fops: list[recorder.Fop] = []

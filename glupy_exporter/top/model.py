@@ -119,8 +119,8 @@ _Slots = dict[tuple[int, int], _Slot[_E]]
 class _Look:
     """The tables of one brick as one look read them."""
 
-    written_by: tuple[int, float]
-    """The brick's pid, and when its segment was made: they differ if the brick was restarted."""
+    identity: tuple[str, str, int, int]
+    """The segment's, which differs if the brick was restarted."""
     taken: float
     """Seconds on the sampler's clock."""
     fops: dict[str, Fop]
@@ -181,7 +181,7 @@ class Sampler:
                     problems.append(Problem(brick.segment.path, error.reason, str(error)))
                     continue
                 looks[brick.key] = look
-                if before and before.written_by == look.written_by:
+                if before and before.identity == look.identity:
                     fops += _fop_rates(brick.key, before, look)
                     files += _file_rates(brick.key, before, look, self._privacy)
                     clients += _client_rates(brick.key, before, look)
@@ -208,11 +208,10 @@ def _look(brick: OpenBrick, before: _Look | None, taken: float) -> _Look:
         file = table.record(row)
         return next(names.complete(brick, [(row, file)])) if file else None
 
-    written_by = brick.about.pid, brick.about.created
-    if before and before.written_by != written_by:
+    if before and before.identity != brick.identity:
         before = None
     return _Look(
-        written_by=written_by,
+        identity=brick.identity,
         taken=taken,
         fops={fop.name: fop for fop in segment.fops()},
         files=_slots(segment.file_table(), named, before.files if before else {}),

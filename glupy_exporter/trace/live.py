@@ -85,8 +85,8 @@ class _Traced:
     """A brick that is traced."""
 
     def __init__(self, brick: OpenBrick, privacy: Privacy, filters: control.Filters) -> None:
-        self.created = brick.about.created
-        """When its segment was made: a brick that was restarted has another one."""
+        self.identity = brick.identity
+        """A brick that was restarted has another segment."""
         self.key = brick.key
         self.names = Names(brick, privacy)
         self.tracer = control.Tracer(brick.segment.path, filters)
@@ -168,7 +168,7 @@ class Trace:
         """Trace these bricks, and no others; ``ended``: no others than up to now."""
         here = {brick.key: brick for brick in bricks}
         for key, traced in list(self._traced.items()):
-            if key in here and here[key].about.created == traced.created:
+            if key in here and here[key].identity == traced.identity:
                 traced.names.look_at(here[key])
                 if ended or self._goes_on(traced):
                     continue

@@ -700,7 +700,7 @@ def test_brick_that_was_restarted_is_judged_anew(tmp_path: Path) -> None:
     for created, name, shown in ((1, b"/shut/f", []), (2, b"/open/f", ["/open/f"])):
         segment = segments.Segment(
             files={0: segments.File(name, HOT, (1, 0, 0))},
-            header={"created_realtime": created * 10**18},
+            header={"created_monotonic": created * 10**9},
         )
         with segment.live(tmp_path):
             assert file_paths(scrape(source)) == shown

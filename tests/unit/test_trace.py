@@ -300,7 +300,7 @@ def test_a_brick_that_stops_is_said_to_have_stopped(tmp_path: Path) -> None:
 
 @ROOT_ONLY
 def test_a_brick_with_a_new_segment_is_traced_on(tmp_path: Path) -> None:
-    new = made(header={"created_realtime": segments.CREATED_REALTIME + 10**9})
+    new = made(header={"created_monotonic": segments.CREATED_MONOTONIC + 10**9})
     with brick(tmp_path) as subject, contextlib.ExitStack() as stack:
         found = []
         calls = 0
@@ -320,6 +320,29 @@ def test_a_brick_with_a_new_segment_is_traced_on(tmp_path: Path) -> None:
     assert len(found) == 1
     (problem,) = tracing.problems
     assert problem.startswith("v0:/bricks/b0 has a new segment")
+
+
+@ROOT_ONLY
+def test_a_trace_goes_on_when_the_wall_clock_is_set(tmp_path: Path) -> None:
+    with brick(tmp_path) as subject:
+        found: list[Recorded | Lost] = []
+        calls = 0
+
+        def stopped() -> bool:
+            nonlocal calls
+            calls += 1
+            if calls == 1:  # as glupy_segment_follow_clock does
+                with subject.path.open("r+b") as file:
+                    file.seek(layout.Header.created_realtime.offset)
+                    file.write(struct.pack("Q", segments.CREATED_REALTIME + 3600 * 10**9))
+            elif calls == 20:  # segments have been opened anew since
+                subject.record(traced())
+            return bool(found) or calls > 200
+
+        with Trace(tmp_path, 60.0, "v0", Privacy(), Wanted()) as tracing:
+            for event in filter(None, tracing.events(stopped)):
+                found.append(event)
+    assert len(found) == 1 and tracing.problems == []
 
 
 @ROOT_ONLY

@@ -168,7 +168,8 @@ WAITING = (
     Field(
         "holder_idle",
         "boolean",
-        "Whether that client has done no fop since on any file; null if the brick has no count.",
+        "Whether that client has done no fop since on any file, nor has one in flight but requests "
+        "for locks; null if the brick has no count.",
     ),
 )
 """The fields of :class:`Waiting`, in its order."""
@@ -182,7 +183,9 @@ class Held:
     file may have thousands of locks and of waiters.
     """
 
-    def __init__(self, locks: Iterable[HeldLock]) -> None:
+    def __init__(self, locks: Iterable[HeldLock], under_way: Iterable[InFlight]) -> None:
+        self.busy = {fop.client for fop in under_way if not fop.kind}
+        """Tags of the clients that have a fop in flight beside requests for locks."""
         self._left = _COMPARED
         self._by_file: dict[bytes, list[HeldLock]] = {}
         for lock in locks:
@@ -284,13 +287,15 @@ class Names:
         lock = held.in_the_way(fop, name)
         age = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - fop.started
         volume, brick = self._brick.key
-        holder = self._holder(lock) if lock else ("", "", None, None, None)
+        holder = (
+            self._holder(lock, lock.client in held.busy) if lock else ("", "", None, None, None)
+        )
         asked = escape(fop.domain), layout.LOCK_TYPES[fop.type]
         size = fop.length if fop.kind else fop.size
         what = (*self._what(file, fop, name, size), *asked, *holder)
         return Waiting(self.when(fop.started), volume, brick, name, max(0, age) / 1e9, *what)
 
-    def _holder(self, lock: HeldLock) -> tuple[str, str, float, bool, bool | None]:
+    def _holder(self, lock: HeldLock, busy: bool) -> tuple[str, str, float, bool, bool | None]:
         client = self.client(lock.client) if lock.client else None
         granted = self.when(lock.granted)
         if client is None:
@@ -299,7 +304,8 @@ class Names:
             return (*self._who(lock.client, lock.pid), granted, True, None)
         # Both by the segment's own idea of the wall clock, as records of clients have times.
         since = self._brick.segment.realtime(lock.granted) + _IDLE_SECONDS
-        idle = client.activity.last_seen <= since
+        # What it did may hang below, as on a disk that does not answer.
+        idle = client.activity.last_seen <= since and not busy
         connected = bool(client.activity.connections)
         return (*self._who(lock.client, lock.pid), granted, connected, idle)
 
@@ -399,7 +405,7 @@ def in_flight(
     """
     look_up = look_up or Names(brick, privacy)
     under_way = brick.segment.in_flight()
-    held = Held(brick.segment.held_locks() if under_way else ())
+    held = Held(brick.segment.held_locks() if under_way else (), under_way)
     for fop in under_way:
         row = look_up.waiting(fop, held)
         if row is not None:

@@ -228,6 +228,18 @@ def test_a_holder_that_works(tmp_path: Path) -> None:
     assert recorder.sentence(row, lambda _: "now").endswith("192.0.2.1 has held since now")
 
 
+@pytest.mark.parametrize("fop", ["write", "inodelk"])
+def test_a_holder_whose_write_hangs_has_not_lost_its_lock(tmp_path: Path, fop: str) -> None:
+    writing = segments.Flight(fop, now() - 10**9, FILE, 2)
+    connected = segments.Client(b"192.0.2.2", connections=1, last_seen=0)
+    clients = {0: segments.Client(b"192.0.2.1"), 1: connected}
+    written = made(clients=clients, flights={0: lock(), 1: writing}, held_locks={0: held()})
+    with brick(tmp_path, written) as subject:
+        row, _ = recorder.in_flight(subject, Privacy())
+    assert (row.holder, row.holder_idle) == ("192.0.2.2", fop == "inodelk")
+    assert recorder.forgotten(row) == (fop == "inodelk")
+
+
 @pytest.mark.parametrize("pid", [-6, 4711])
 def test_of_a_holder_that_is_in_no_table_nothing_is_said(tmp_path: Path, pid: int) -> None:
     """A busy client may lose its slot: advice to clear its lock would cost data."""

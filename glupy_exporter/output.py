@@ -6,11 +6,28 @@ import contextlib
 import os
 import select
 import sys
+from collections.abc import Iterator
+
+from glupy_exporter.errors import UserError
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Turn a failed write of the block, as to a full disk, into a UserError. That a reader has gone
+    stays a BrokenPipeError.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop()
+        raise UserError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def write(content: bytes) -> None:
     """Write all of ``content``; a reader that has gone is no error."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError), told():
         sys.stdout.buffer.write(content)
     flush()
 
@@ -18,7 +35,8 @@ def write(content: bytes) -> None:
 def flush() -> None:
     """Write what was printed so far; a reader that has gone is no error, now or at exit."""
     try:
-        sys.stdout.flush()
+        with told():
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader (head, grep -q) has closed the pipe; a flush at exit must not fail again.
         drop()

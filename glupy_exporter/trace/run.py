@@ -177,7 +177,8 @@ def _report(
                 _complain(lines.lost(event.count, event.volume, event.brick))
         else:
             batch = _feed(probe, batch)
-            sys.stdout.flush()
+            with standard_output.told():
+                sys.stdout.flush()
             if standard_output.abandoned():
                 break
         for problem in tracing.problems[complained:]:
@@ -211,7 +212,8 @@ def _encoding() -> str:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    with standard_output.told():
+        sys.stdout.write(line + "\n")
 
 
 def _complain(line: str) -> None:

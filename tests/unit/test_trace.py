@@ -553,6 +553,30 @@ def test_a_reader_that_leaves_while_nothing_happens_ends_a_trace(tmp_path: Path)
         assert subject.tracers() == []
 
 
+FULL = "glupy-exporter: cannot write to standard output: No space left on device\n"
+
+
+@ROOT_ONLY
+def test_a_trace_into_a_full_disk_ends(tmp_path: Path) -> None:
+    redirected = ("sh", "-c", 'exec "$@" > /dev/full', "sh")
+    with brick(tmp_path) as subject, start(tmp_path, before=redirected) as process:
+        wait(subject.tracers)
+        subject.record(traced())
+        assert process.wait(timeout=20) == 2
+        assert process.stderr and process.stderr.read() == FULL
+        assert subject.tracers() == []
+
+
+@pytest.mark.parametrize("command", ["slow", "dump"])
+def test_a_full_disk_is_one_line(tmp_path: Path, command: str) -> None:
+    with brick(tmp_path, recorded={"slow": [traced()]}), Path("/dev/full").open("w") as full:
+        words = [*COMMAND, command, f"--segment.dir={tmp_path}"]
+        done = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    assert (done.returncode, done.stderr) == (2, FULL)
+
+
 @ROOT_ONLY
 def test_a_second_signal_ends_a_trace_that_nobody_reads(tmp_path: Path) -> None:
     more = {"recorder": {**made().recorder, "trace": 4096}}

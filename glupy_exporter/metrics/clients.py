@@ -66,4 +66,5 @@ class Clients(rows.Busiest[Client]):
         clients = self.selected(brick, table, table.tags, history, now, read)
         yield from HEALTH.of(brick, table, clients, history.unexported)
         labels = [(client.address, client.process) for client in clients]
-        yield from COUNTS.rows(labels, rows.columns([each.activity for each in clients]))
+        columns = rows.columns([client.activity for client in clients])
+        yield from COUNTS.rows(labels, columns, history.rows)

@@ -13,6 +13,10 @@ from typing import Any
 from glupy_exporter.metrics.family import Block, Family, Labels, Started, Value
 from glupy_exporter.schema.quantities import COUNTER, DURATION, Quantity, Subject
 
+Kept = dict[str, tuple[tuple[list[Labels], bytes], list[Labels]]]
+"""The rows of a brick's quantities at its last scrape, by name: which labels and parts they were
+made of, and the rows."""
+
 
 class Declared:
     """The families of those ``quantities`` that ``subject`` exports.
@@ -40,6 +44,7 @@ class Declared:
                     f"{subject.say(each.help)} {which}".strip(),
                     (*labels, *own),
                     parts=each.parts,
+                    nanoseconds=each.kind == DURATION,
                 ),
             )
 
@@ -55,7 +60,8 @@ class Declared:
     def single(
         self, values: Mapping[str, Value], *labels: str, started: Started = None
     ) -> Iterator[Block]:
-        """The single row of each quantity that has a value in ``values``, by name.
+        """The single row of each quantity that has a value in ``values``, by name; durations in
+        nanoseconds.
 
         ``labels`` are the values of the labels before a family's own.
         """
@@ -66,23 +72,28 @@ class Declared:
                 yield Block(family, (row,), (value,), started)
 
     def rows(
-        self, labels: Sequence[Labels], values: Mapping[str, Sequence[Any]]
+        self, labels: Sequence[Labels], values: Mapping[str, Sequence[Any]], kept: Kept
     ) -> Iterator[Block]:
         """Every quantity's rows: one for each of ``labels``, and for each part that is not 0.
 
         ``values`` has a column for each quantity, by name, in the order of ``labels``; a quantity
-        with parts has a tuple in each place. The counts of a row began at its ``first_seen``.
+        with parts has a tuple in each place. Durations are in nanoseconds. The counts of a row
+        began at its ``first_seen``. ``kept`` belongs to the brick: rows that stay are the same
+        objects at its next scrape, so that comparing them is quick.
         """
         started = values["first_seen"]
         for each in self._quantities:
             family, column = self._families[each.metric], values[each.name]
             if each.parts:
                 numbers = [*chain.from_iterable(column)]
-                of_parts = [(*label, part) for label in labels for part in each.parts]
+                which = [*labels], bytes(map(bool, numbers))
+                if each.name not in kept or kept[each.name][0] != which:
+                    of_parts = [(*label, part) for label in labels for part in each.parts]
+                    kept[each.name] = which, [*compress(of_parts, numbers)]
                 starts = [start for start in started for _ in each.parts]
                 yield Block(
                     family,
-                    [*compress(of_parts, numbers)],
+                    kept[each.name][1],
                     [*filter(None, numbers)],
                     [*compress(starts, numbers)],
                 )

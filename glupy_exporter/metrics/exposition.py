@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
 from operator import itemgetter
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, cast
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
@@ -42,6 +42,8 @@ class Source(Protocol):
 
 _SHARED = 2048  # texts of labels that other bricks and families are likely to have as well
 
+_SECOND = 10**9  # nanoseconds
+
 _PLACE = "\0"  # marks where in a template the labels go that differ from row to row
 
 
@@ -61,24 +63,26 @@ def _pairs(names: Labels, values: Labels) -> str:
 
 @lru_cache(maxsize=256)
 def _template(family: Family, created: bool) -> str:
-    """The lines of a row, with a place for their common labels and one for each number."""
+    """The lines of a row, with a place for their common labels and one for each number; for
+    nanoseconds, places for the whole seconds and for the rest."""
     shared = bool(family.label_names)
 
-    def line(name: str, last: str = "") -> str:
+    def line(name: str, last: str = "", number: str = "%s") -> str:
         labels = ",".join(filter(None, (_PLACE * shared, last)))
-        return f"{name}{{{labels}}} %s\n".replace("{}", "")
+        return f"{name}{{{labels}}} {number}\n".replace("{}", "")
 
-    lines = [line(family.name)]
+    number = "%d.%09d" if family.nanoseconds else "%s"
+    lines = [line(family.name, number=number)]
     if family.type == "histogram":
         lines = [line(f"{family.name}_bucket", f'le="{edge}"') for edge in family.edges]
-        lines += [line(f"{family.name}_count"), line(f"{family.name}_sum")]
+        lines += [line(f"{family.name}_count"), line(f"{family.name}_sum", number=number)]
     if created:
         lines.append(line(f"{family.base}_created"))
     return "".join(lines)
 
 
 def _numbers(
-    values: Iterable[Value], places: Sequence[int], exemplars: bool
+    values: Iterable[Value], places: Sequence[int], exemplars: bool, nanoseconds: bool
 ) -> Iterator[tuple[float | str, ...]]:
     """The numbers in the lines of each histogram; ``places`` are those of its classic buckets."""
     pick = itemgetter(*places, -1)
@@ -90,7 +94,7 @@ def _numbers(
             for index, exemplar in value.served(places).items():
                 buckets[index] = f"{counts[index]} {_exemplar(exemplar)}"
             counts = (*buckets,)
-        yield (*counts, value.sum)
+        yield (*counts, *divmod(value.sum, _SECOND)) if nanoseconds else (*counts, value.sum)
 
 
 def _exemplar(exemplar: Exemplar) -> str:
@@ -142,13 +146,18 @@ def _lines(exposed: Exposed, templates: _Templates, style: _Style) -> Iterator[s
     places = family.places if family.type == "histogram" else []
     dated = style.created and family.type != "gauge"
     for key, block in exposed.blocks:
-        rows: Iterable[tuple[object, ...]]
-        rows = _numbers(block.values, places, style.exemplars) if places else zip(block.values)
+        rows: Iterable[tuple[object, ...]] | None = None
+        if places:
+            rows = _numbers(block.values, places, style.exemplars, family.nanoseconds)
+        elif family.nanoseconds:
+            rows = map(divmod, cast(Sequence[int], block.values), repeat(_SECOND))
         created = dated and block.started is not None
         if created:
+            rows = zip(block.values) if rows is None else rows
             starts = block.started if isinstance(block.started, Sequence) else repeat(block.started)
             rows = ((*numbers, start) for numbers, start in zip(rows, starts))
-        yield templates.of(family, key, block, created) % tuple(chain.from_iterable(rows))
+        numbers = block.values if rows is None else chain.from_iterable(rows)
+        yield templates.of(family, key, block, created) % tuple(numbers)
 
 
 def _text_head(family: Family) -> str:

@@ -28,7 +28,8 @@ class Exemplar(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """The value of a histogram: observations by bucket, not cumulative, and the sum of them."""
+    """The value of a histogram: observations by bucket, not cumulative, and the sum of them, which
+    is in nanoseconds if the family says so."""
 
     buckets: Sequence[int]
     sum: float
@@ -67,6 +68,9 @@ class Family:
     """The values that the last label may have, if they are declared."""
     of_brick: bool = True
     """Whether it has the labels ``volume`` and ``brick``."""
+    nanoseconds: bool = False
+    """Whether its values, or the sums of its histograms, are whole nanoseconds, none below 0. They
+    are shown in seconds: to write a float as text takes several times as long."""
 
     @property
     def base(self) -> str:

@@ -81,7 +81,8 @@ class Files(rows.Busiest[File]):
         files = self.selected(brick, table, tags, history, now, read)
         yield from HEALTH.of(brick, table, files, history.unexported)
         labels = self._labels(files, history, now)
-        yield from COUNTS.rows(labels, rows.columns([file.activity for file in files]))
+        columns = rows.columns([file.activity for file in files])
+        yield from COUNTS.rows(labels, columns, history.rows)
         clients = activity.top_clients(brick.clients, files, self._known_clients.of(brick, now))
         tops = [
             (gfid, path, *clients[file.activity.top_client])

@@ -28,6 +28,7 @@ DURATION = Family(
     layout.LATENCY_BOUNDS,
     served=layout.LATENCY_BOUNDS[4:25:2],
     native=True,
+    nanoseconds=True,
 )
 ERRORS = Family(
     "glupy_fop_errors_total",
@@ -132,8 +133,7 @@ class Fops(Collector):
         names = [(fop.name,) for fop in fops]
         exemplars = self._exemplars.of(brick) if self._exemplars else {}
         durations = [
-            Histogram(fop.buckets, fop.nanoseconds / 1e9, exemplars.get(fop.name, {}))
-            for fop in fops
+            Histogram(fop.buckets, fop.nanoseconds, exemplars.get(fop.name, {})) for fop in fops
         ]
         created = brick.about.created
         yield Block(self._duration, names, durations, created)

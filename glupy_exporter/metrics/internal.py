@@ -31,4 +31,5 @@ class Internal(Collector):
         seen = brick.segment.internal()
         origins = [(origin,) for origin in seen]
         columns = rows.columns(list(seen.values()))
-        return COUNTS.rows(origins, {**columns, "first_seen": [brick.about.created] * len(seen)})
+        columns["first_seen"] = [brick.about.created] * len(seen)
+        return COUNTS.rows(origins, columns, {})

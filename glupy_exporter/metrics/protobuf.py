@@ -13,6 +13,7 @@ from itertools import accumulate, compress, repeat
 from math import frexp, inf
 from operator import sub
 from struct import pack
+from typing import cast
 
 from prometheus_client.core import Metric
 
@@ -101,7 +102,10 @@ def _created(tag: bytes, block: Block) -> Iterable[bytes]:
 def _simple(kind: int, rows: Iterable[bytes], block: Block) -> Iterator[bytes]:
     """The messages ``Metric`` of counters or gauges."""
     tag = _VALUES[kind]
-    doubles = pack(f"<{len(block.values)}d", *block.values)
+    values = cast(Sequence[float], block.values)
+    if block.family.nanoseconds:
+        values = [nanoseconds / 1e9 for nanoseconds in values]
+    doubles = pack(f"<{len(values)}d", *values)
     numbers = [doubles[at : at + 8] for at in range(0, len(doubles), 8)]
     for labels, number, start in zip(rows, numbers, _created(b"\x1a", block)):
         size = _SMALL[len(start) + 9]
@@ -122,6 +126,7 @@ class _Histograms:
         self._places = family.places
         bounds = (*family.bounds, inf)
         self._bounds = [b"\x11" + pack("<d", bounds[place]) for place in self._places]
+        self._scale = 1e9 if family.nanoseconds else 1
         self._native = b""
         if family.native:
             threshold = family.bounds[0]
@@ -142,7 +147,7 @@ class _Histograms:
         if counts[-1] > _MOST:
             buckets = [min(count, _MOST // len(buckets)) for count in buckets]
             counts = list(accumulate(buckets))
-        parts = [b"\x08", _varint(counts[-1]), b"\x11", pack("<d", value.sum)]
+        parts = [b"\x08", _varint(counts[-1]), b"\x11", pack("<d", value.sum / self._scale)]
         if not value.exemplars:
             for place, bound in zip(self._places, self._bounds):
                 count = _varint(counts[place])

@@ -11,14 +11,14 @@ from typing import Any, Generic, TypeVar, Union
 
 from glupy_exporter import values
 from glupy_exporter.metrics.base import Collector, Options
-from glupy_exporter.metrics.declared import Declared
+from glupy_exporter.metrics.declared import Declared, Kept
 from glupy_exporter.metrics.family import Block, Family, Labels, single
 from glupy_exporter.node import activity
 from glupy_exporter.node.admission import Admission, Candidate
 from glupy_exporter.node.bricks import OpenBrick
 from glupy_exporter.node.selector import Ranking, Selector
 from glupy_exporter.schema import quantities
-from glupy_exporter.schema.quantities import COUNTERS, DURATION, Subject
+from glupy_exporter.schema.quantities import Subject
 from glupy_exporter.segment.records import Activity, Client, Counts, File
 from glupy_exporter.segment.table import ClientTable, FileTable, Row
 from glupy_exporter.values import Setting, Settings
@@ -82,15 +82,9 @@ def settings(subject: Subject, limit: int, an_hour: int) -> Settings:
 
 
 def columns(activities: Sequence[Activity] | Sequence[Counts]) -> dict[str, Sequence[Any]]:
-    """A column for each quantity that the activities have, by name; durations in seconds."""
+    """A column for each quantity that the activities have, by name; durations in nanoseconds."""
     names = activities[0]._fields if activities else Activity._fields
-    found: dict[str, Sequence[Any]] = dict(
-        zip(names, zip(*activities) if activities else repeat(()))
-    )
-    for each in COUNTERS:
-        if each.kind == DURATION:
-            found[each.name] = [tuple([ns / 1e9 for ns in value]) for value in found[each.name]]
-    return found
+    return dict(zip(names, zip(*activities) if activities else repeat(())))
 
 
 class Health:
@@ -162,6 +156,8 @@ class History:
     """Fops of rows without series, by reason."""
     labels: dict[str, Labels] = field(default_factory=dict)
     """The labels of the files that have series, and of those that had some of late."""
+    rows: Kept = field(default_factory=dict)
+    """The rows of the last scrape."""
 
 
 class Busiest(Collector, Generic[_R]):
@@ -215,10 +211,9 @@ class Busiest(Collector, Generic[_R]):
         found = {row[0]: (row[1], each) for row, each in read(sorted({*busiest.slots, *kept}))}
         who: dict[int, Hashable] = {slot: activity.who(each) for slot, (_, each) in found.items()}
         candidates: dict[Hashable, Candidate] = {}
-        for slot in busiest.slots:
+        for slot, age in zip(busiest.slots, table.ages(busiest.slots)):
             if slot in who:
-                candidate = Candidate(who[slot], table.age(slot) / 1e9)
-                candidates.setdefault(candidate.identity, candidate)
+                candidates.setdefault(who[slot], Candidate(who[slot], age / 1e9))
         working = {who[slot] for slot, gained in busiest.added if gained and slot in who}
         present = {*who.values()}
         served = history.admission.admit([*candidates.values()], present, working, now)

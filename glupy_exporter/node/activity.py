@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from glupy_exporter.segment.records import Activity, Client, ClientIdentity, File
@@ -12,27 +12,27 @@ ORDERS = 4
 """Number of orders in which rows are ranked: fops, bytes read, bytes written, time."""
 
 _MOST = 2**64 - 1
-"""The largest total that a selector can hold; only a hostile segment has larger sums."""
+"""The largest total that a selector can hold."""
 
 _R = TypeVar("_R", File, Client)
 
 
-def totals(table: FileTable | ClientTable, slots: Iterable[int]) -> list[tuple[int, ...]]:
-    """The totals of each of ``slots``: fops, bytes read, bytes written, nanoseconds."""
-    return [
-        (
-            fops if (fops := sum(counters[FOPS])) < _MOST else _MOST,
-            *counters[BYTES],
-            time if (time := sum(counters[NANOSECONDS])) < _MOST else _MOST,
-        )
-        for counters in map(table.counters, slots)
-    ]
+def totals(table: FileTable | ClientTable, slots: Sequence[int]) -> list[Sequence[int]]:
+    """The totals of ``slots``, in columns: fops, bytes read, bytes written, nanoseconds."""
+    columns = table.columns(slots)
+    fops, times = ([*map(sum, zip(*columns[words]))] for words in (FOPS, NANOSECONDS))
+    return [_held(fops), *columns[BYTES], _held(times)]
 
 
-def lasting(table: FileTable | ClientTable, seconds: float, slots: Iterable[int]) -> list[bool]:
+def _held(sums: list[int]) -> list[int]:
+    """The totals as a selector holds them; only a hostile segment has larger sums."""
+    return sums if max(sums, default=0) <= _MOST else [min(each, _MOST) for each in sums]
+
+
+def lasting(table: FileTable | ClientTable, seconds: float, slots: Sequence[int]) -> list[bool]:
     """Whether at least so many seconds lie between first and last fop of each of ``slots``."""
     least = seconds * 1e9
-    return [age >= least for age in map(table.age, slots)]
+    return [age >= least for age in table.ages(slots)]
 
 
 def _add(a: Activity, b: Activity) -> Activity:
@@ -76,11 +76,10 @@ def top_clients(
 ) -> dict[int, ClientIdentity]:
     """The top clients of ``files`` by tag; those that have lost their slot are missing.
 
-    ``table`` is that of the same brick's clients, and ``known`` is as for :meth:`Table.entries`.
+    ``table`` is that of the same brick's clients, and ``known`` is as for :meth:`Table.identities`.
 
     Raises:
         SegmentError: the segment cannot be read.
     """
     wanted = {file.activity.top_client for file in files} - {0}
-    slots = [slot for slot, tag in enumerate(table.tags) if tag in wanted]
-    return {tag: identity for (_, tag, _), _, identity in table.entries(slots, known)}
+    return table.identities(wanted, known)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, compress, islice, zip_longest
-from operator import ne
-from typing import NamedTuple
+from functools import lru_cache
+from itertools import chain, compress, islice, repeat, zip_longest
+from operator import itemgetter, le, lt, ne, not_, sub
+from typing import NamedTuple, TypeVar
 
 FORGET = 300.0
 """Seconds after which a table that nobody asked for is forgotten."""
 
 _EXPONENT_MAX = 256.0  # 2 to this power times a 64-bit count is still far below a float's maximum
 
-_CHUNK = 16  # slots: few rows change between two scrapes, so whole chunks are compared first
+_CHUNK = 8  # slots: few rows change between two scrapes, so whole chunks are compared first
 
+_N = TypeVar("_N", int, float)
 Column = Sequence[int]
 """A number for each slot."""
-Totals = Callable[[Sequence[int]], Sequence[tuple[int, ...]]]
-"""Gives the totals of each of some slots, one for each order."""
+Totals = Callable[[Sequence[int]], Sequence[Column]]
+"""Gives the totals of some slots: a column for each order, with a number for each of the slots."""
 Lasted = Callable[[Sequence[int]], Sequence[bool]]
 """Tells of each of some slots whether its row has lasted long enough to be among the busiest."""
 
@@ -72,36 +75,62 @@ class _State:
         self.added = []
         if not slots:
             return
-        columns = [*zip(*totals(slots))]
+        pick = _picker(slots)
+        columns = totals(slots)
+        self._clear(fresh)
         for counted, column in zip(self.totals, columns):
-            fresh.update([slot for slot, now in zip(slots, column) if now < counted[slot]])
-        for slot in fresh:
-            for counted, scores in zip(self.totals, self.scores):
-                counted[slot], scores[slot] = 0, 0.0
+            shrunk = [*compress(slots, map(lt, column, pick(counted)))]
+            fresh.update(shrunk)
+            self._clear(shrunk)
         # What has lasted has lasted for as long as it has the slot.
-        young = [slot for slot in slots if slot in fresh or not self.lasted[slot]]
+        young = [*compress(slots, map(not_, pick(self.lasted)))]
         for slot, long_enough in zip(young, lasted(young)):
             self.lasted[slot] = long_enough
-        first = self.totals[0]
-        self.added = [(slot, now - first[slot]) for slot, now in zip(slots, columns[0])]
+        self.added = [*zip(slots, map(sub, columns[0], pick(self.totals[0])))]
         weight = 2.0**self.exponent
         for place, (counted, scores, column) in enumerate(zip(self.totals, self.scores, columns)):
-            for slot, now in zip(slots, column):
-                if now != counted[slot]:
-                    scores[slot] += (now - counted[slot]) * weight
+            for slot, now, before in zip(slots, column, pick(counted)):
+                if now != before:
+                    scores[slot] += (now - before) * weight
                     counted[slot] = now
-            candidates = self._candidates(place, slots, fresh, limit)
-            self.busiest[place] = self._busiest(place, candidates, limit)
+            if fresh.isdisjoint(self.busiest[place]):
+                candidates = self._candidates(place, slots, pick(scores), limit)
+            else:
+                candidates = range(
+                    len(scores)
+                )  # any row may have moved up into a fresh one's place
+            if candidates:
+                self.busiest[place] = self._busiest(place, candidates, limit)
+
+    def _clear(self, slots: Collection[int]) -> None:
+        """Forget what is known of rows that have lost these slots."""
+        for slot in slots:
+            self.lasted[slot] = 0
+        for counted, scores in zip(self.totals, self.scores):
+            for slot in slots:
+                counted[slot], scores[slot] = 0, 0.0
+
+    def _highest(self, place: int, limit: int) -> Sequence[int]:
+        """The slots with the highest scores of all: ``limit``, or more if scores are equal."""
+        tags = self.tags
+        slots = [slot for slot in compress(range(len(tags)), self.lasted) if tags[slot]]
+        theirs = [*map(self.scores[place].__getitem__, slots)]
+        least = sorted(theirs)[-limit:][:1]
+        return [*compress(slots, map(le, least * len(slots), theirs))]
 
     def _candidates(
-        self, place: int, changed: Iterable[int], fresh: set[int], limit: int
-    ) -> Iterable[int]:
-        """The slots among which the busiest are now."""
+        self, place: int, changed: Iterable[int], theirs: Iterable[float], limit: int
+    ) -> Sequence[int]:
+        """The slots among which the busiest are now, if none of them has lost its row; none if
+        they and their order are the same.
+
+        ``theirs`` are the scores of those that changed.
+        """
         busiest, scores = self.busiest[place], self.scores[place]
-        if not fresh.isdisjoint(busiest):
-            return range(len(scores))  # any row may have moved up into the place of a fresh one
         least = min(map(scores.__getitem__, busiest)) if len(busiest) == limit else 0.0
-        rivals = {slot for slot in changed if scores[slot] >= least}
+        rivals = {*compress(changed, map(le, repeat(least), theirs))}
+        if not rivals:
+            return []
         return [*busiest, *rivals.difference(busiest)]  # almost in order already
 
     def _busiest(self, place: int, slots: Iterable[int], limit: int) -> list[int]:
@@ -117,21 +146,34 @@ class _State:
         return [slot for _, _, _, slot in used[:limit]]
 
 
+def _picker(slots: Sequence[int]) -> Callable[[Sequence[_N]], Sequence[_N]]:
+    """A function that gives the numbers of these slots in a column."""
+    if len(slots) > 1:
+        return itemgetter(*slots)
+    return lambda column: [column[slot] for slot in slots]
+
+
+@lru_cache(maxsize=8)
+def _chunks(slots: int) -> tuple[struct.Struct, range]:
+    """How to cut a column into chunks, and the first slot of each."""
+    whole, rest = divmod(slots, _CHUNK)
+    sizes = f"{8 * _CHUNK}s" * whole + f"{8 * rest}s" * bool(rest)
+    return struct.Struct(sizes), range(0, slots, _CHUNK)
+
+
 def _changed(before: array[int], now: array[int]) -> list[int]:
     """The slots whose number differs between the two columns."""
     if before == now:
         return []
-    starts = [
-        start
-        for start in range(0, len(now), _CHUNK)
-        if before[start : start + _CHUNK] != now[start : start + _CHUNK]
-    ]
+    chunks, starts = _chunks(len(now))
+    cut = chunks.unpack(before), chunks.unpack(now)
+    differ = [*map(ne, *cut)]
     # Only these are compared slot by slot, all at once.
-    a, b = (
-        b"".join([column[start : start + _CHUNK] for start in starts]) for column in (before, now)
+    a, b = (array("Q", b"".join(compress(column, differ))) for column in cut)
+    slots = chain.from_iterable(
+        [range(start, start + _CHUNK) for start in compress(starts, differ)]
     )
-    slots = chain.from_iterable([range(start, start + _CHUNK) for start in starts])
-    return [*compress(slots, map(ne, array("Q", a), array("Q", b)))]
+    return [*compress(slots, map(ne, a, b))]
 
 
 def _unknown(now: float, slots: int, orders: int) -> _State:

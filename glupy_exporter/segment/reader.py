@@ -28,7 +28,7 @@ from itertools import compress
 from pathlib import Path
 
 from glupy_exporter.schema import layout
-from glupy_exporter.schema.quantities import DURATION, FACTS, NUMBERS, TIME, Quantity
+from glupy_exporter.schema.quantities import FACTS, NUMBERS, TIME, Quantity
 from glupy_exporter.segment import check, naming, recorder
 from glupy_exporter.segment.check import SegmentError
 from glupy_exporter.segment.recorder import Batch, HeldLock, InFlight
@@ -198,7 +198,8 @@ class Segment:
     def _known(
         self, table: str, quantities: Iterable[Quantity], header: layout.Header, alive: bool
     ) -> dict[str, float]:
-        """The numbers of a table that has one element, but for those that are not known."""
+        """The numbers of a table that has one element, but for those that are not known; durations
+        in nanoseconds."""
         numbers = self._one(table)
         known: dict[str, float] = {}
         for each in quantities:
@@ -208,7 +209,7 @@ class Segment:
             if each.kind == TIME:
                 known[each.name] = self._when(number, header, alive)
             else:
-                known[each.name] = number / 1e9 if each.kind == DURATION else number
+                known[each.name] = number
         return known
 
     def _when(self, monotonic: int, header: layout.Header, alive: bool) -> float:

@@ -24,7 +24,8 @@ class Brick:
     alive: bool
     """The brick's process still holds the segment open."""
     numbers: Mapping[str, float]
-    """The known ones of :data:`NUMBERS`, by name; times in seconds since the epoch."""
+    """The known ones of :data:`NUMBERS`, by name; times in seconds since the epoch,
+    durations in nanoseconds."""
     facts: Mapping[str, float]
     """The known ones of :data:`FACTS`, in the same form."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
-from operator import itemgetter
+from itertools import compress, groupby
+from operator import itemgetter, sub
 from typing import Any, Generic, Protocol, TypeVar
 
 from glupy_exporter.schema import layout
@@ -142,12 +142,19 @@ class Table(Generic[_I, _R]):
         """The slot's counters as they were copied."""
         return _COUNTERS.unpack_from(self._copy[1], slot * _COUNTERS.size)
 
-    def age(self, slot: int) -> int:
-        """Nanoseconds from when the slot got its row until the row's last fop came back."""
-        counters = self.counters(slot)
-        first, last = self._words["first_seen"].start, self._words["last_seen"].start
-        age: int = counters[last] - counters[first]
-        return max(0, age)
+    def columns(self, slots: Iterable[int]) -> list[memoryview]:
+        """The counters of ``slots`` as they were copied: a column for each 64-bit word."""
+        copied, size = self._copy[1], _COUNTERS.size
+        rows = [copied[start : start + size] for start in map(size.__mul__, slots)]
+        words = memoryview(b"".join(rows)).cast("Q")
+        return [words[word::_WORDS] for word in range(_WORDS)]
+
+    def ages(self, slots: Iterable[int]) -> list[int]:
+        """Nanoseconds from when each of ``slots`` got its row until the row's last fop came
+        back."""
+        columns = self.columns(slots)
+        first, last = (columns[self._words[name].start] for name in ("first_seen", "last_seen"))
+        return [max(0, age) for age in map(sub, last, first)]
 
     @property
     def rows(self) -> list[Row]:
@@ -224,6 +231,27 @@ class Table(Generic[_I, _R]):
         """
         for row, counters, identity in self.entries(slots, known):
             yield row, self._record(counters, identity)
+
+    def identities(self, tags: Set[int], known: Known[_I] | None = None) -> dict[int, _I]:
+        """The names of the rows with these tags, by tag; rows that have lost their slot are left
+        out. ``known`` is as for :meth:`entries`.
+        """
+        before = {} if known is None else dict(known)
+        if known is not None:
+            known.clear()
+        found = {}
+        for slot in compress(range(len(self.tags)), map(tags.__contains__, self.tags)):
+            version = self.seqs[slot], self.tags[slot]
+            named = before.get(slot)
+            if named is None or named[0] != version:
+                entry = self.entry((slot, version[1], 0))
+                if entry is None:
+                    continue
+                named = version, entry[1]
+            if known is not None:
+                known[slot] = named
+            found[version[1]] = named[1]
+        return found
 
     def _record(self, counters: Counters, identity: _I) -> _R:
         values: list[Any] = [*self._fields((*counters, 0))]

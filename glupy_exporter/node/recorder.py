@@ -370,8 +370,9 @@ def _blocks(held: HeldLock, fop: InFlight, name: str) -> bool:
     size = min(len(held.domain), len(fop.domain), layout.FLIGHT_TEXT)
     if held.domain[:size] != fop.domain[:size] or bool(held.domain) != bool(fop.domain):
         return False
-    if "write" not in (layout.LOCK_TYPES[held.type], layout.LOCK_TYPES[fop.type]):
-        return False
+    asked = layout.LOCK_TYPES[fop.type]
+    if asked not in ("read", "write") or "write" not in (layout.LOCK_TYPES[held.type], asked):
+        return False  # an unlock or a test waits for nobody, even if it is slow
     if held.client == fop.client and held.owner == fop.owner:
         return False
     if kind == "entrylk":  # the hash of a name each, 0 for all names of the directory

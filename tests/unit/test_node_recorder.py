@@ -263,6 +263,8 @@ def test_holders_are_found_in_bounded_time(tmp_path: Path, monkeypatch: pytest.M
     ("asked", "granted", "blocks"),
     [
         (lock("read"), held("read"), False),
+        (lock("unlock"), held("write"), False),
+        (lock(""), held("write"), False),
         (lock("read"), held("write"), True),
         (lock("write"), held("read"), True),
         (lock(domain=b"other"), held(), False),

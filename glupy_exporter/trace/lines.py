@@ -26,8 +26,10 @@ def of(row: Recorded | Waiting) -> dict[str, Any]:
 
 
 def clock(seconds: float) -> str:
-    """A time of day in the local time zone, to the second."""
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
+    """A time in the local time zone, to the second; with the date if that is not today's."""
+    then = time.localtime(seconds)
+    today = then[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
 
 
 def recorded(row: Recorded, date: bool = False, encoding: str = "utf-8") -> str:
@@ -35,8 +37,9 @@ def recorded(row: Recorded, date: bool = False, encoding: str = "utf-8") -> str:
 
     ``date`` says whether the time has a date.
     """
-    moment = time.strftime("%Y-%m-%d " if date else "", time.localtime(row.time))
-    moment += f"{clock(row.time)}.{int(row.time % 1 * 1e6):06d}"
+    form = "%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S"
+    moment = time.strftime(form, time.localtime(row.time))
+    moment += f".{int(row.time % 1 * 1e6):06d}"
     arguments = [row.path or row.gfid] if row.path or row.gfid else []
     if row.size or row.offset:
         arguments.append(f"{row.size} @ {row.offset}")

@@ -431,6 +431,13 @@ def test_a_line_is_like_one_of_strace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lookup(/home/ann/x) = -1 ENOENT" in lines.recorded(missed)
 
 
+def test_a_time_of_another_day_has_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert lines.clock(ROW.time) == "2023-11-14 22:13:20"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", lines.clock(time.time()))
+
+
 def test_the_schema_is_that_of_the_document() -> None:
     assert json.loads(SCHEMA.read_text(encoding="utf-8")) == lines.schema()
 

@@ -57,6 +57,7 @@ EAGER_LOCK = (
 _NO_GFID = bytes(16)
 _NAMED_SECONDS = 5.0  # for which a file's name is not looked up again: it may be renamed
 _NAMELESS_SECONDS = 0.2  # the same for a file without a name: the brick may learn it soon
+_REST = 20  # times as long as it took to read a table it is not read again
 _REMEMBERED = 1 << 13  # files of a brick, each of 0.5 to 3 KB
 _COMPARED = 1 << 16  # pairs of a fop and a lock in one look, some 0.1 s
 _IDLE_SECONDS = (
@@ -220,7 +221,7 @@ class Names:
         self._remembered = remembered
         self._files: dict[bytes, tuple[float, File]] = {}
         self._clients: dict[int, Client] = {}
-        self._clients_read = float("-inf")
+        self._clients_due = 0.0  # when the table may be read again
         self.look_at(brick)
 
     def look_at(self, brick: OpenBrick) -> None:
@@ -250,11 +251,12 @@ class Names:
 
     def client(self, tag: int) -> Client | None:
         """The client; None if it is not known, or not any more."""
-        now = time.monotonic()
-        if tag not in self._clients and now - self._clients_read > _NAMELESS_SECONDS:
+        began = time.monotonic()
+        if tag not in self._clients and began >= self._clients_due:
             table = self._brick.segment.client_table()
             self._clients = {row[1]: client for row, client in table.records()}
-            self._clients_read = now
+            now = time.monotonic()
+            self._clients_due = now + max(_NAMELESS_SECONDS, _REST * (now - began))
         return self._clients.get(tag)
 
     def recorded(self, fop: Fop) -> Recorded | None:

@@ -43,6 +43,7 @@ MEMORY = 256 << 20
 """The most bytes of address space."""
 
 _BATCH = 256  # records of one call
+_REMEMBERED = 1 << 10  # files of each brick
 _RECORDS = 1 << 13  # the most of a ring in one look: time and memory are limited
 _LINES_MAX = 10  # errors of a probe that are written to the log
 _NICE = 10
@@ -126,7 +127,8 @@ class Feeder:
                 if not brick.about.alive:
                     continue
                 key = brick.identity
-                look_up = names[key] = self._names.get(key) or Names(brick, self._privacy)
+                known = self._names.get(key)
+                look_up = names[key] = known or Names(brick, self._privacy, _REMEMBERED)
                 look_up.look_at(brick)
                 fops: list[recorder.Fop] = []
                 try:

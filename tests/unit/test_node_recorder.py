@@ -16,6 +16,8 @@ from glupy_exporter.node.bricks import OpenBrick, open_bricks
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.node.recorder import Recorded, Waiting
 from glupy_exporter.schema import layout
+from glupy_exporter.segment import reader
+from glupy_exporter.segment.table import ClientTable
 from tests.support import segments
 
 FILE, OTHER, DIRECTORY = (uuid.UUID(int=number << 64 | 7) for number in (1, 2, 3))
@@ -354,6 +356,32 @@ def test_a_name_is_looked_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         look_up.look_at(subject)
         clock[0] += 10
         assert look_up.file(FILE.bytes).path == "/db/x"
+
+
+def test_clients_that_are_not_known_cost_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of 65536 clients takes half a second to read, and a ring may have as many tags."""
+    clock = [1000.0]
+    reads = []
+    read = reader.Segment.client_table
+
+    def slow_read(segment: reader.Segment) -> ClientTable:
+        clock[0] += 0.5
+        reads.append(clock[0])
+        return read(segment)
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(reader.Segment, "client_table", slow_read)
+    with brick(tmp_path, made()) as subject:
+        look_up = recorder.Names(subject, Privacy())
+        for tag in range(100, 200):
+            assert look_up.client(tag) is None
+            clock[0] += 0.01
+        assert len(reads) == 1
+        clock[0] += 10
+        assert look_up.client(1) is not None and look_up.client(100) is None
+        assert len(reads) == 2
 
 
 def test_a_segment_without_a_recorder_has_no_records(tmp_path: Path) -> None:

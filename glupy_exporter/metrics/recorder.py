@@ -106,7 +106,8 @@ class Recorder(Collector):
         if any(now - fop.started >= self.setting("age") * 1e9 for fop in under_way[:1]):
             yield self._stuck(brick)
         for family, number in ((RECORDED, "recorded"), (DROPPED, "dropped")):
-            counted = {(ring,): health[f"{ring}_{number}"] for ring in rings.RINGS}
+            places = {(ring,): f"{ring}_{number}" for ring in rings.RINGS}
+            counted = {row: health[place] for row, place in places.items() if place in health}
             yield Block(family, list(counted), list(counted.values()), brick.about.created)
 
     def _stuck(self, brick: OpenBrick) -> Block:

@@ -32,8 +32,13 @@ from glupy_exporter.metrics.base import Options
 from glupy_exporter.metrics.exporter import SEGMENT_ERRORS, STATE_TIME
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node import labels, nodestate
+from glupy_exporter.node import recorder as records
+from glupy_exporter.node.bricks import open_bricks
+from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.schema import layout
-from glupy_exporter.segment import naming
+from glupy_exporter.segment import naming, recorder
+from glupy_exporter.segment.check import SegmentError
+from glupy_exporter.trace import lines
 from glupy_exporter.web import api, negotiation, resources
 from glupy_exporter.web.toolkit import webconfig
 from tests.support import client_model, segments
@@ -57,6 +62,7 @@ def _settings(*words: str | Path) -> config.Config:
     return config.load(parser.parse_args([*map(str, words)]))
 
 
+_FILE = uuid.UUID(int=1 << 64)
 _GOOD = bytes(
     segments.Segment(
         fops={"read": segments.Fop({3: 4}, nanoseconds=900, in_flight=1, errnos={2: 1})},
@@ -67,6 +73,19 @@ _GOOD = bytes(
         },
         clients={0: segments.Client(b"192.0.2.1", (4, 5, 6))},
         internal={"other": segments.Internal((1, 0, 0))},
+        names=(*segments.FOP_NAMES, "inodelk"),
+        recorded={
+            ring: [
+                segments.Recorded("read", gfid=_FILE, client=1),
+                segments.Recorded("lookup", gfid=uuid.UUID(int=0), text=b"f", parent=_FILE.bytes),
+            ]
+            for ring in recorder.RINGS
+        },
+        flights={
+            0: segments.Flight("inodelk", 1, _FILE, 1, b"d", {"lock_type": 2}),
+            5: segments.Flight("lookup", 1, _FILE, 1, b"f", parent=_FILE.bytes),
+        },
+        held_locks={3: segments.HeldLock("inodelk", "write", b"d", _FILE, 2, 1)},
         file_slots=64,
         client_slots=16,
     ).build()
@@ -120,7 +139,23 @@ def segment(data: bytes) -> None:
             assert list(openmetrics_parser.text_string_to_metric_families(other))
             client_model.check(client_model.decode(b"".join(protobuf.protobuf(scraper))))
             answer(b"sort=seconds", directory)
+            answer(b"", directory)
+            show(directory)
     path.unlink()
+
+
+def show(directory: Path) -> None:
+    """Each fop is on lines that a terminal can show, and on one of JSON."""
+    settings = Privacy(exclude=("/d/*x",))
+    with open_bricks(directory, float("inf")) as (bricks, _):
+        for brick in bricks:
+            with contextlib.suppress(SegmentError):
+                for slow in records.slow(brick, settings):
+                    shown = [lines.recorded(slow, date=True), lines.as_json(lines.of(slow))]
+                    assert all(map(str.isprintable, shown)), shown
+                for waiting in records.in_flight(brick, settings):
+                    shown = [*lines.waiting(waiting), lines.as_json(lines.of(waiting))]
+                    assert all(map(str.isprintable, shown)), shown
 
 
 def config_file(data: bytes) -> None:

@@ -706,6 +706,17 @@ def test_brick_that_was_restarted_is_judged_anew(tmp_path: Path) -> None:
             assert file_paths(scrape(source)) == shown
 
 
+def test_a_recorder_with_one_ring(tmp_path: Path) -> None:
+    """As a hostile segment may have, or a later translator."""
+    made = segments.Segment(
+        recorded={"trace": [segments.Recorded()]}, entries={"slow_ring": {"name": b"unknown"}}
+    )
+    with made.live(tmp_path):
+        found = scrape(scraper(tmp_path))
+    assert values(found, "glupy_recorder_records_total", "ring") == {("trace",): 1}
+    assert errors(found) == {}
+
+
 def test_error_bound_is_that_of_served_files(tmp_path: Path) -> None:
     files = {
         0: segments.File(b"/hot", HOT, (100, 0, 0), error_bound=3),

@@ -38,12 +38,11 @@ def load(directory: Path | None = None, run: Path | None = None) -> Records:
     directory = directory or glusterd.working_directory()
     with discovery.readable():
         here = discovery.own_uuid(directory)
+        # Somebody's copy of a volume's directory has a name that no volume can have.
         infos = {
             path.parent.name: _info(path)
             for path in sorted(directory.glob("vols/*/info"))
-            if VOLUME_NAME.fullmatch(
-                path.parent.name
-            )  # not somebody's copy of a volume's directory
+            if VOLUME_NAME.fullmatch(path.parent.name)
         }
         try:
             options = glusterd.record(directory / "options")

@@ -141,6 +141,37 @@ class Pool:
 
         wait_for(_tolerant(complete), "the nodes to be a pool", 60)
 
+    def wait_for_self_heal(self) -> None:
+        """Wait until the self-heal daemon of each node heals each volume that has one.
+
+        A busy glusterd may fail to attach a volume to it, and does not try again by itself:
+        docs/runbooks/GlupyDaemonDown.md says how to have it try.
+        """
+        node = next(node for node in self.nodes if node.is_on)
+
+        def ask(*words: str) -> ElementTree.Element:
+            return ElementTree.fromstring(node.run(*GLUSTER, "volume", *words, "--xml"))
+
+        def healed(name: str) -> bool:
+            return all(
+                daemon.findtext("status") == "1"
+                for daemon in ask("status", name).iter("node")
+                if daemon.findtext("hostname") == "Self-heal Daemon"
+            )
+
+        def everywhere() -> bool:
+            started = [
+                volume.findtext("name", "")
+                for volume in ask("info").iter("volume")
+                if volume.findtext("statusStr") == "Started"
+            ]
+            lacking = [name for name in started if not healed(name)]
+            for name in lacking:
+                node.run(*GLUSTER, "volume", "start", name, "force")
+            return not lacking
+
+        wait_for(_tolerant(everywhere), "all volumes to have self-heal on all nodes", 90)
+
 
 def _tolerant(condition: Callable[[], _T]) -> Callable[[], _T | None]:
     """The condition, which is also untrue while a command in it fails."""
@@ -350,5 +381,6 @@ def volume(pool: Pool, name: str, *kind: str, bricks: int = 3, **options: str) -
         with contextlib.suppress(*(() if passed else (AssertionError,))):
             made.gluster("stop", "force")
             made.gluster("delete")
+            pool.wait_for_self_heal()
         for place in made.bricks:
             shutil.rmtree(made.path(place), ignore_errors=True)

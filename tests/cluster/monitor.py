@@ -56,7 +56,9 @@ def hurry_timer(node: Machine) -> None:
     drop_in = _drop_in(node)
     drop_in.parent.mkdir()
     seconds = 60 // SPEED
-    drop_in.write_text(f"[Timer]\nOnUnitActiveSec=\nOnUnitActiveSec={seconds}\nAccuracySec=1\n")
+    # The empty value takes OnActiveSec= away as well, without which no run comes after a boot.
+    lines = ("OnActiveSec=", "OnActiveSec=0", f"OnUnitActiveSec={seconds}", "AccuracySec=1")
+    drop_in.write_text("\n".join(["[Timer]", *lines, ""]))
     node.run("systemctl", "daemon-reload")
     node.run("systemctl", "restart", "glupy-state.timer")
 

@@ -134,7 +134,7 @@ def test_the_process_is_that_of_proc(xlator: None) -> None:
             after = seconds()
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
             return (
-                before - 0.02 <= found["process_cpu"] <= after + 0.02
+                before - 0.02 <= found["process_cpu"] / 1e9 <= after + 0.02
                 and abs(found["process_resident"] - pages * os.sysconf("SC_PAGESIZE")) < 2 << 20
                 and found["process_descriptors"] == len(list(Path(f"/proc/{pid}/fd").iterdir()))
             )

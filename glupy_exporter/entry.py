@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import sys
 
+from glupy_exporter import output
+from glupy_exporter.errors import reported
 from glupy_exporter.state import command
 
 
 def main() -> int:
     """Run one subcommand and return the exit code."""
-    if sys.argv[1:2] and sys.argv[1] in command.NAMES:
-        return command.main(sys.argv[1:])
-    from glupy_exporter import cli
+    output.stand_in()
+    return reported(_run)
 
-    return cli.main()
+
+def _run() -> int:
+    if sys.argv[1:2] and sys.argv[1] in command.NAMES:
+        code = command.main(sys.argv[1:])
+    else:
+        from glupy_exporter import cli
+
+        code = cli.main()
+    output.flush()
+    return code
 
 
 if __name__ == "__main__":

@@ -11,6 +11,22 @@ from collections.abc import Iterator
 from glupy_exporter.errors import UserError
 
 
+def stand_in() -> None:
+    """Open a stand-in for each standard stream that is closed. Otherwise a file that is opened
+    later has the stream's number, and gets what is written to the stream. To write to the stand-in
+    of standard output fails.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
 @contextlib.contextmanager
 def told() -> Iterator[None]:
     """Turn a failed write of the block, as to a full disk, into a UserError. That a reader has gone

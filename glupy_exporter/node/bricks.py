@@ -37,6 +37,10 @@ REASONS = (*check.REASONS, "duplicate", "no_directory", "descriptors", "internal
 _DESCRIPTORS = 640  # kept for connections and everything else that is not a segment
 
 
+Identity = tuple[str, str, int, int]
+"""What :attr:`OpenBrick.identity` gives."""
+
+
 @dataclass(frozen=True)
 class OpenBrick:
     """A brick of this node, and its segment, which is open for one scrape."""
@@ -53,7 +57,7 @@ class OpenBrick:
         return (self.about.volume, labels.fitting(self.about.path))
 
     @cached_property
-    def identity(self) -> tuple[str, str, int, int]:
+    def identity(self) -> Identity:
         """Tells the segment from earlier and later ones of its brick. A step of the wall clock
         changes ``about.created``, and not this.
         """

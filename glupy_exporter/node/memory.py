@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.bricks import Identity, OpenBrick
 from glupy_exporter.node.selector import FORGET
 
 _T = TypeVar("_T")
@@ -17,7 +17,7 @@ class Memory(Generic[_T]):
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
         # That asked for last comes last.
-        self._values: dict[tuple[str, str, int, int], tuple[float, _T]] = {}
+        self._values: dict[Identity, tuple[float, _T]] = {}
 
     def of(self, brick: OpenBrick, now: float) -> _T:
         """The value of the brick's segment, made anew the first time.

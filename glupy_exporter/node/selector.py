@@ -95,10 +95,8 @@ class _State:
                     counted[slot] = now
             if fresh.isdisjoint(self.busiest[place]):
                 candidates = self._candidates(place, slots, pick(scores), limit)
-            else:
-                candidates = range(
-                    len(scores)
-                )  # any row may have moved up into a fresh one's place
+            else:  # any row may have moved up into the place of a fresh one
+                candidates = range(len(scores))
             if candidates:
                 self.busiest[place] = self._busiest(place, candidates, limit)
 
@@ -109,14 +107,6 @@ class _State:
         for counted, scores in zip(self.totals, self.scores):
             for slot in slots:
                 counted[slot], scores[slot] = 0, 0.0
-
-    def _highest(self, place: int, limit: int) -> Sequence[int]:
-        """The slots with the highest scores of all: ``limit``, or more if scores are equal."""
-        tags = self.tags
-        slots = [slot for slot in compress(range(len(tags)), self.lasted) if tags[slot]]
-        theirs = [*map(self.scores[place].__getitem__, slots)]
-        least = sorted(theirs)[-limit:][:1]
-        return [*compress(slots, map(le, least * len(slots), theirs))]
 
     def _candidates(
         self, place: int, changed: Iterable[int], theirs: Iterable[float], limit: int

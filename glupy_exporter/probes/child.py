@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from glupy_exporter.errors import UserError
-from glupy_exporter.node.bricks import open_bricks
+from glupy_exporter.node.bricks import Identity, open_bricks
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.node.recorder import Names, Recorded
 from glupy_exporter.probes import loading
@@ -92,8 +92,8 @@ class Feeder:
             for name, value in task.privacy.items()
         }
         self._privacy = Privacy(**given)
-        self._names: dict[tuple[str, str, int, int], Names] = {}
-        self._positions: dict[tuple[str, str, int, int, str], int] = {}
+        self._names: dict[Identity, Names] = {}
+        self._positions: dict[tuple[Identity, str], int] = {}
 
     def look(self) -> None:
         """Give the probe the records since the last look, while its share of processor time lasts.
@@ -120,8 +120,8 @@ class Feeder:
         ]
 
     def _records(self) -> Iterator[Recorded]:
-        positions: dict[tuple[str, str, int, int, str], int] = {}
-        names: dict[tuple[str, str, int, int], Names] = {}
+        positions: dict[tuple[Identity, str], int] = {}
+        names: dict[Identity, Names] = {}
         with open_bricks(Path(self._task.directory), self._task.expiry) as (bricks, _):
             for brick in bricks:
                 if not brick.about.alive:
@@ -133,7 +133,7 @@ class Feeder:
                 fops: list[recorder.Fop] = []
                 try:
                     for ring in recorder.RINGS:
-                        place = (*key, ring)
+                        place = key, ring
                         kept = brick.segment.kept(ring)
                         since = self._positions.get(place, kept.stop)
                         first = since

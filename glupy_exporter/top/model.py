@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, Union
 
 from glupy_exporter.node import names, nodestate, recorder
 from glupy_exporter.node.activity import merge
-from glupy_exporter.node.bricks import OpenBrick, Problem, open_bricks
+from glupy_exporter.node.bricks import Identity, OpenBrick, Problem, open_bricks
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.node.recorder import Recorded, Waiting
 from glupy_exporter.schema import layout
@@ -119,7 +119,7 @@ _Slots = dict[tuple[int, int], _Slot[_E]]
 class _Look:
     """The tables of one brick as one look read them."""
 
-    identity: tuple[str, str, int, int]
+    identity: Identity
     """The segment's, which differs if the brick was restarted."""
     taken: float
     """Seconds on the sampler's clock."""

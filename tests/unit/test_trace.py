@@ -239,25 +239,37 @@ def test_a_name_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     assert isinstance(event, Recorded) and event.path == "/late"
 
 
-@ROOT_ONLY
-def test_a_brick_that_comes_later_is_traced_too(tmp_path: Path) -> None:
-    with brick(tmp_path), contextlib.ExitStack() as stack:
-        found = []
-        second = made(brick="/bricks/b1")
-        calls = 0
+def traced_once_it_comes(
+    directory: Path, segment: segments.Segment
+) -> tuple[list[Recorded | Lost], list[str]]:
+    """What a trace gives of a segment that a brick makes while it goes on, and its problems.
+
+    The brick records one fop, once it is traced.
+    """
+    found: list[Recorded | Lost] = []
+    calls = 0
+    with contextlib.ExitStack() as stack:
 
         def stopped() -> bool:
             nonlocal calls, later
             calls += 1
             if calls == 1:
-                later = FakeBrick(stack.enter_context(second.live(tmp_path)), second)
+                later = FakeBrick(stack.enter_context(segment.live(directory)), segment)
             elif later.tracers() and not later._recorded:
                 later.record(traced())
             return bool(found) or calls > 200
 
         later: FakeBrick
-        with Trace(tmp_path, 60.0, "v0", Privacy(), Wanted()) as tracing:
-            found += [event for event in tracing.events(stopped) if event]
+        with Trace(directory, 60.0, "v0", Privacy(), Wanted()) as tracing:
+            for event in filter(None, tracing.events(stopped)):
+                found.append(event)
+    return found, tracing.problems
+
+
+@ROOT_ONLY
+def test_a_brick_that_comes_later_is_traced_too(tmp_path: Path) -> None:
+    with brick(tmp_path):
+        found, _ = traced_once_it_comes(tmp_path, made(brick="/bricks/b1"))
     assert [row.brick for row in found] == ["/bricks/b1"]
 
 
@@ -301,24 +313,10 @@ def test_a_brick_that_stops_is_said_to_have_stopped(tmp_path: Path) -> None:
 @ROOT_ONLY
 def test_a_brick_with_a_new_segment_is_traced_on(tmp_path: Path) -> None:
     new = made(header={"created_monotonic": segments.CREATED_MONOTONIC + 10**9})
-    with brick(tmp_path) as subject, contextlib.ExitStack() as stack:
-        found = []
-        calls = 0
-
-        def stopped() -> bool:
-            nonlocal calls, subject
-            calls += 1
-            if calls == 1:
-                subject = FakeBrick(stack.enter_context(new.live(tmp_path)), new)
-            elif subject.tracers() and not subject._recorded:
-                subject.record(traced())
-            return bool(found) or calls > 200
-
-        with Trace(tmp_path, 60.0, "v0", Privacy(), Wanted()) as tracing:
-            for event in filter(None, tracing.events(stopped)):
-                found.append(event)
+    with brick(tmp_path):
+        found, problems = traced_once_it_comes(tmp_path, new)
     assert len(found) == 1
-    (problem,) = tracing.problems
+    (problem,) = problems
     assert problem.startswith("v0:/bricks/b0 has a new segment")
 
 

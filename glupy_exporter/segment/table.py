@@ -174,11 +174,12 @@ class Table(Generic[_I, _R]):
 
         It gives what :meth:`entry` gives for each, in fewer reads, and leaves out rows without an
         entry. ``known`` holds the names that an earlier call for the same segment file has read;
-        this call uses them and puts its own in their place.
+        this call uses them and puts its own in their place. Without it no name is kept: those of
+        the largest table take hundreds of megabytes.
         """
-        known = {} if known is None else known
-        before = dict(known)
-        known.clear()
+        before = {} if known is None else dict(known)
+        if known is not None:
+            known.clear()
         wanted = [slot for slot in slots or () if self.tags[slot]]
         if slots is None:
             wanted = [slot for slot, tag in enumerate(self.tags) if tag]
@@ -192,7 +193,8 @@ class Table(Generic[_I, _R]):
                 entry: tuple[Counters, _I] | None
                 if seq and not seq % 2 and seqs[slot - first] == seq and tags[slot - first] == tag:
                     entry = self.counters(slot), identity
-                    known[slot] = named
+                    if known is not None:
+                        known[slot] = named
                 else:
                     entry = self.entry((slot, tag, 0))
                 if entry is not None:
@@ -235,9 +237,9 @@ class Table(Generic[_I, _R]):
         """The names of the rows with these tags, by tag; rows that have lost their slot are left
         out. ``known`` is as for :meth:`entries`.
         """
-        known = {} if known is None else known
-        before = dict(known)
-        known.clear()
+        before = {} if known is None else dict(known)
+        if known is not None:
+            known.clear()
         found = {}
         for slot in compress(range(len(self.tags)), map(tags.__contains__, self.tags)):
             version = self.seqs[slot], self.tags[slot]
@@ -247,7 +249,8 @@ class Table(Generic[_I, _R]):
                 if entry is None:
                     continue
                 named = version, entry[1]
-            known[slot] = named
+            if known is not None:
+                known[slot] = named
             found[version[1]] = named[1]
         return found
 

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import struct
 import time
+import tracemalloc
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +240,26 @@ def test_what_is_new_of_files_and_clients(path: Path) -> None:
     assert found.type == "symlink"
     assert (found.activity.top_client, found.activity.top_client_lead) == (tag, 7)
     assert host.activity.error_bound == 5
+
+
+def test_a_reading_keeps_no_name(path: Path) -> None:
+    """Whoever wants all rows takes one after the other: there may be a million."""
+    count = 1 << 15
+    files = {
+        slot: segments.File(b"/" + b"x" * (layout.PATH_SIZE - 1), uuid.UUID(int=slot + 1))
+        for slot in range(count)
+    }
+    segments.Segment(files=files, file_slots=count).write(path)
+    with reader.Segment(path) as segment:
+        table = segment.file_table()
+        assert len(table.rows) == count
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in table.records()) == count
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < count * layout.PATH_SIZE / 2
 
 
 def test_type_that_is_not_known_is_empty(path: Path) -> None:

@@ -47,7 +47,7 @@ class Clients(rows.Busiest[Client]):
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._known: Memory[Known[ClientIdentity]] = Memory(dict)
+        self._known: Memory[Known[ClientIdentity]] = Memory(lambda _: {})
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
@@ -56,13 +56,13 @@ class Clients(rows.Busiest[Client]):
         yield single(CONNECTED, sum(map(bool, connections)))
         horizon = time.monotonic_ns() - AWAY * 1e9
         now = time.monotonic()
-        known = self._known.of(brick, now)
+        known = self._known.of(brick.identity, now)
 
         def read(slots: Sequence[int]) -> Iterable[tuple[Row, Client]]:
             here = [slot for slot in slots if connections[slot] or last_seen[slot] >= horizon]
             return table.records(here, known)
 
-        history = self.history(brick, now)
+        history = self.histories.of(brick.key, now)
         clients = self.selected(brick, table, table.tags, history, now, read)
         yield from HEALTH.of(brick, table, clients, history.unexported)
         labels = [(client.address, client.process) for client in clients]

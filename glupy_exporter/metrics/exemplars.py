@@ -37,7 +37,7 @@ class Exemplars:
 
     def __init__(self, privacy: Privacy) -> None:
         self._privacy = privacy
-        self._memory: Memory[_Known] = Memory(_Known)
+        self._memory: Memory[_Known] = Memory(lambda _: _Known())
 
     def of(self, brick: OpenBrick) -> dict[str, dict[int, Exemplar]]:
         """The latest exemplar of each bucket that has one, by fop and index of the bucket.
@@ -47,7 +47,7 @@ class Exemplars:
         Raises:
             SegmentError: the segment cannot be read.
         """
-        known = self._memory.of(brick, time.monotonic())
+        known = self._memory.of(brick.identity, time.monotonic())
         latest: dict[tuple[int, int], Fop] = {}
         for ring in recorder.RINGS:
             position = brick.segment.position(ring)

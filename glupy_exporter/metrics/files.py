@@ -59,16 +59,16 @@ class Files(rows.Busiest[File]):
 
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
-        self._known: Memory[Known[FileIdentity]] = Memory(dict)
-        self._known_clients: Memory[Known[ClientIdentity]] = Memory(dict)
-        self._verdicts: Memory[dict[_Version, _Verdict]] = Memory(dict)
+        self._known: Memory[Known[FileIdentity]] = Memory(lambda _: {})
+        self._known_clients: Memory[Known[ClientIdentity]] = Memory(lambda _: {})
+        self._verdicts: Memory[dict[_Version, _Verdict]] = Memory(lambda _: {})
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
         table = brick.segment.file_table()
         now = time.monotonic()
         tags = self._shown(brick, table, now) if self.privacy.selective else table.tags
-        known = self._known.of(brick, now)
+        known = self._known.of(brick.identity, now)
 
         def read(slots: Sequence[int]) -> Iterator[tuple[Row, File]]:
             found = list(table.records(slots, known))
@@ -77,13 +77,14 @@ class Files(rows.Busiest[File]):
                 if self.privacy.shown(file):
                     yield row, file
 
-        history = self.history(brick, now)
+        history = self.histories.of(brick.key, now)
         files = self.selected(brick, table, tags, history, now, read)
         yield from HEALTH.of(brick, table, files, history.unexported)
         labels = self._labels(files, history, now)
         columns = rows.columns([file.activity for file in files])
         yield from COUNTS.rows(labels, columns, history.rows)
-        clients = activity.top_clients(brick.clients, files, self._known_clients.of(brick, now))
+        known_clients = self._known_clients.of(brick.identity, now)
+        clients = activity.top_clients(brick.clients, files, known_clients)
         tops = [
             (gfid, path, *clients[file.activity.top_client])
             for (gfid, path, _), file in zip(labels, files)
@@ -118,7 +119,7 @@ class Files(rows.Busiest[File]):
         A verdict holds until the slot's name changes, as reading every name at every scrape would
         be slow. A file without a path is judged each time, as the node may learn its path.
         """
-        known = self._verdicts.of(brick, now)
+        known = self._verdicts.of(brick.identity, now)
         before = dict(known)
         known.clear()
         tags = array("Q", table.tags)

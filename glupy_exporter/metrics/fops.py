@@ -105,7 +105,7 @@ class Fops(Collector):
     def __init__(self, options: Options = Options()) -> None:
         super().__init__(options)
         self._exemplars = Exemplars(self.privacy) if self.setting("exemplars") else None
-        self._known_errors: Memory[dict[str, tuple[int, Counter[Labels]]]] = Memory(dict)
+        self._known_errors: Memory[dict[str, tuple[int, Counter[Labels]]]] = Memory(lambda _: {})
         self._duration, self._io_size = DURATION, IO_SIZE
         if self.setting("buckets") == "all":
             self._duration, self._io_size = (
@@ -115,7 +115,7 @@ class Fops(Collector):
 
     def _errors(self, brick: OpenBrick) -> dict[Labels, int]:
         """Errors by fop and errno. Most are as they were at the last scrape."""
-        known = self._known_errors.of(brick, time.monotonic())
+        known = self._known_errors.of(brick.identity, time.monotonic())
         errors: dict[Labels, int] = {}
         for name, row in brick.segment.errno_rows():
             version = hash(row)  # has 64 bits and a random seed: no need to keep the row

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from operator import attrgetter
 from typing import ClassVar
 
 from glupy_exporter import values
-from glupy_exporter.metrics.base import Collector
-from glupy_exporter.metrics.family import Block, Family
+from glupy_exporter.metrics.base import Collector, Options
+from glupy_exporter.metrics.family import Block, Family, Labels, single
 from glupy_exporter.node import recorder
+from glupy_exporter.node.admission import SURE, Budget
 from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.memory import LIVES, Memory
 from glupy_exporter.schema import layout
 from glupy_exporter.segment import recorder as rings
 from glupy_exporter.values import Setting, Settings
@@ -35,8 +38,14 @@ STUCK = Family(
     "gauge",
     "Age of one of the oldest fops in flight, with its file, its client, and the client that holds "
     "the lock for which it waits, in seconds; only fops older than collector.recorder.age have a "
-    "row.",
+    "row, and new rows have a budget.",
     ("fop", "gfid", "path", "client", "process", "domain", "holder", "holder_process"),
+)
+OVERDUE = Family(
+    "glupy_fops_in_flight_overdue",
+    "gauge",
+    "Fops in flight that are older than collector.recorder.age, with or without a row of "
+    "glupy_fop_in_flight_seconds; missing if there are none.",
 )
 RECORDED = Family(
     "glupy_recorder_records_total",
@@ -58,7 +67,12 @@ traces. `/api/v1/slow` and `/api/v1/inflight` show single fops, as do `glupy-exp
 `glupy-exporter inflight`. `holder` is empty if the fop waits for no lock, or for one of which the
 brick does not know the holder. A fop that is both slow and traced counts for both causes. Sampled
 fops are not counted by fop: they are one in 1024 of `glupy_fop_duration_seconds_count` (volume
-option `sample`)."""
+option `sample`).
+
+`new-per-hour` rows of a brick's `glupy_fop_in_flight_seconds` may be new in an hour, saved up for
+two hours, and `limit` more after the exporter's start. The last third of that is kept for fops that
+are ten times as old as `age`. `glupy_fops_in_flight_overdue` also counts the fops without a
+row."""
 
 
 class Recorder(Collector):
@@ -66,7 +80,7 @@ class Recorder(Collector):
 
     name = "recorder"
     help = "the flight recorder of each brick: slow fops, and the oldest fops in flight"
-    families = (KEPT, OLDEST, STUCK, RECORDED, DROPPED)
+    families = (KEPT, OLDEST, STUCK, OVERDUE, RECORDED, DROPPED)
     more = _MORE
     settings: ClassVar[Settings] = {
         "limit": Setting(
@@ -81,7 +95,19 @@ class Recorder(Collector):
             "the age from which on a fop in flight may have a series with file and client",
             "DURATION",
         ),
+        "new-per-hour": Setting(
+            values.whole(0, 1_000_000),
+            10,
+            "how many fops in flight of a brick may get a series with file and client for the "
+            "first time in an hour",
+            "N",
+        ),
     }
+
+    def __init__(self, options: Options = Options()) -> None:
+        super().__init__(options)
+        budget = partial(Budget, self.setting("limit"), self.setting("new-per-hour"))
+        self._budgets: Memory[Budget] = Memory(budget, LIVES)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:
         """The rows of a brick that runs."""
@@ -103,7 +129,10 @@ class Recorder(Collector):
         for fop in reversed(under_way):
             oldest[names[fop.fop],] = max(0, now - fop.started) / 1e9
         yield Block(OLDEST, list(oldest), list(oldest.values()))
-        if any(now - fop.started >= self.setting("age") * 1e9 for fop in under_way[:1]):
+        age = self.setting("age") * 1e9
+        overdue = sum(now - fop.started >= age for fop in under_way)
+        if overdue:
+            yield single(OVERDUE, overdue)
             yield self._stuck(brick)
         for family, number in ((RECORDED, "recorded"), (DROPPED, "dropped")):
             places = {(ring,): f"{ring}_{number}" for ring in rings.RINGS}
@@ -112,11 +141,19 @@ class Recorder(Collector):
 
     def _stuck(self, brick: OpenBrick) -> Block:
         # Fops with the same labels have one row, with the age of the oldest.
-        ages: dict[tuple[str, ...], float] = {}
+        oldest: dict[Labels, float] = {}
         for row in recorder.in_flight(brick, self.privacy):
-            if len(ages) >= self.setting("limit") or row.seconds < self.setting("age"):
+            if len(oldest) >= self.setting("limit") or row.seconds < self.setting("age"):
                 break
-            ages.setdefault(_WHO(row), row.seconds)
+            oldest.setdefault(_WHO(row), row.seconds)
+        now = time.monotonic()
+        budget = self._budgets.of(brick.key, now)
+        sure = SURE * self.setting("age")
+        ages = {
+            who: seconds
+            for who, seconds in oldest.items()
+            if budget.spend(who, now, seconds >= sure)
+        }
         return Block(STUCK, list(ages), list(ages.values()))
 
 

@@ -16,6 +16,7 @@ from glupy_exporter.metrics.family import Block, Family, Labels, single
 from glupy_exporter.node import activity
 from glupy_exporter.node.admission import Admission, Candidate
 from glupy_exporter.node.bricks import OpenBrick
+from glupy_exporter.node.memory import LIVES, Memory
 from glupy_exporter.node.selector import Ranking, Selector
 from glupy_exporter.schema import quantities
 from glupy_exporter.schema.quantities import Subject
@@ -25,9 +26,6 @@ from glupy_exporter.values import Setting, Settings
 
 Table = Union[FileTable, ClientTable]
 _R = TypeVar("_R", File, Client)
-
-LIVES = 3 * 3600.0
-"""Seconds for which a brick that is gone is remembered: Prometheus may keep its series as long."""
 
 MORE = """\
 Prometheus keeps a series for hours after its last sample, so every file or client that is exported
@@ -149,7 +147,6 @@ class History:
     """A brick as the scrapes before left it."""
 
     admission: Admission
-    seen: float = 0.0
     slots: dict[int, int] = field(default_factory=dict)
     """The slots whose rows have series, with their tags."""
     unexported: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
@@ -167,21 +164,10 @@ class Busiest(Collector, Generic[_R]):
         super().__init__(options)
         self._limit: int = self.setting("limit")
         self._lasting: float = 0.0 if options.once else self.setting("lasting")
-        self._an_hour: int = self.setting("new-per-hour")
         self._selector = Selector(self._limit, activity.ORDERS)
-        # That asked for last comes last.
-        self._histories: dict[tuple[str, str], History] = {}
-
-    def history(self, brick: OpenBrick, now: float) -> History:
-        """The history of the brick; ``now`` is in seconds on a monotonic clock."""
-        history = self._histories.pop(brick.key, None)
-        if history is None:
-            history = History(Admission(self._limit, self._an_hour, self._lasting, now))
-        while self._histories and now - next(iter(self._histories.values())).seen > LIVES:
-            del self._histories[next(iter(self._histories))]
-        self._histories[brick.key] = history
-        history.seen = now
-        return history
+        admission = partial(Admission, self._limit, self.setting("new-per-hour"), self._lasting)
+        self.histories: Memory[History] = Memory(lambda now: History(admission(now)), LIVES)
+        """By key of the brick."""
 
     def selected(
         self,

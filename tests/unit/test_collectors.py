@@ -911,6 +911,49 @@ def test_no_more_than_the_oldest_have_a_series(tmp_path: Path) -> None:
     assert {gfid for (gfid,) in found} == {str(uuid.uuid5(HOT, str(n))) for n in (5, 6, 7)}
 
 
+def hanging(
+    directory: Path, clock: list[float], at: float, age: float, count: int, collector: Recorder
+) -> Samples:
+    """The samples at a time, of a brick in which other fops hang than at any other time."""
+    clock[0] = at
+    flights = [stuck(f"{at} {number}", age) for number in range(count)]
+    with segments.Segment(flights=dict(enumerate(flights))).live(directory):
+        return scrape(Scraper(directory, DAY, [collector]))
+
+
+def test_fops_that_hang_in_turn_get_few_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five others at each scrape of three hours, and then some that hang for much longer."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    collector = Recorder()
+    different = set()
+    for minute in range(180):
+        samples = hanging(tmp_path, clock, minute * 60.0, 90, 7, collector)
+        assert values(samples, "glupy_fops_in_flight_overdue") == {(): 7}
+        different |= values(samples, STUCK, "gfid").keys()
+    assert 25 <= len(different) <= 5 + 20 + 30
+    samples = hanging(tmp_path, clock, 180 * 60.0, 90, 5, collector)
+    assert not values(samples, STUCK, "gfid")
+    samples = hanging(tmp_path, clock, 180 * 60.0 + 1, 700, 5, collector)
+    assert len(values(samples, STUCK, "gfid")) == 5
+
+
+def test_a_fop_that_hangs_keeps_its_series(tmp_path: Path) -> None:
+    collector = Recorder(Options({"new-per-hour": 0}))
+    with segments.Segment(flights={0: stuck()}).live(tmp_path):
+        scraper = Scraper(tmp_path, DAY, [collector])
+        for _ in range(8):
+            assert len(values(scrape(scraper), STUCK, "gfid")) == 1
+            assert values(scrape(scraper), "glupy_fops_in_flight_overdue") == {(): 1}
+
+
+def test_no_fop_that_is_young_is_overdue(tmp_path: Path) -> None:
+    samples = in_flight(tmp_path, stuck(seconds=50))
+    assert not values(samples, "glupy_fops_in_flight_overdue")
+
+
 def test_a_fop_that_waits_for_a_lock_is_there_with_the_holder(tmp_path: Path) -> None:
     waiter = stuck(lock_type=2)
     waiter.fop, waiter.text = "inodelk", b"gv0"

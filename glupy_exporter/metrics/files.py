@@ -26,11 +26,11 @@ _MORE = """\
 `path` begins at the volume's root. It is `<gfid:...>` while no brick of the volume on this node
 knows the path. It ends in `...` if it is cut, and in `(deleted)` if the file was deleted before it
 got series. A file that is renamed later gets other series, so it keeps its former path until there
-is budget for that; a file that is deleted keeps it as well. Bytes that are not UTF-8, and control
-characters, are shown as `\\xNN`. A path that is then longer than 1024 bytes is cut, and ends in
-`...` and a hash of the whole path. `type` is `file`, `directory`, `symlink`, `block`, `char`,
-`fifo`, `socket`, or empty while it is not known. Whatever `path` shows, anybody who can mount the
-volume can find the file by its gfid.
+is budget for that. It also keeps the path after it is deleted, and while the brick that knows the
+path is down. Bytes that are not UTF-8, and control characters, are shown as `\\xNN`. A path that is
+then longer than 1024 bytes is cut, and ends in `...` and a hash of the whole path. `type` is
+`file`, `directory`, `symlink`, `block`, `char`, `fifo`, `socket`, or empty while it is not known.
+Whatever `path` shows, anybody who can mount the volume can find the file by its gfid.
 
 The top client is an estimate. It is right if one client does more than half of the fops; otherwise
 it is any of the busier clients. `glupy_file_top_client_info` has no row while it is not known, or
@@ -96,16 +96,18 @@ class Files(rows.Busiest[File]):
     def _labels(self, files: Sequence[File], history: rows.History, now: float) -> list[Labels]:
         """The labels of each file.
 
-        A new name makes new series, so a renamed file keeps its former name until the budget allows
-        the new one.
+        A new path makes new series, so a renamed file keeps its former path until the budget allows
+        the new one. Only a whole path is a new one: if the brick that knows it is down, its files
+        are not renamed. A type that is learned later is shown together with the next path.
         """
         known = history.labels  # in the order in which they were last used
         found: list[Labels] = []
         for file in files:
-            labels: Labels = (file.gfid, self.privacy.path(file), file.type)
-            last = known.pop(file.gfid, labels)
+            path = self.privacy.path(file)
+            last = known.pop(file.gfid, (file.gfid, path, file.type))
+            labels: Labels = (file.gfid, path, file.type or last[2])
             # The series of a deleted file are about to end, and need no other name for that.
-            renamed = last != labels and not file.unlinked
+            renamed = path != last[1] and file.path.startswith("/") and not file.unlinked
             labels = labels if renamed and history.admission.rename(labels, now) else last
             known[file.gfid] = labels
             found.append(labels)

@@ -98,3 +98,34 @@ def test_a_name_that_is_learned_later_is_judged_then(
     with learned.live(sharded):
         assert paths(included)["/b1"] == {"/dir/other"}
         assert paths(excluded)["/b1"] == {"/vm.img"}
+
+
+@pytest.mark.parametrize("privacy", [Privacy(), Privacy("hash"), Privacy("none"), Privacy(depth=1)])
+def test_a_name_is_kept_while_the_brick_that_knows_it_is_down(
+    tmp_path: Path, privacy: Privacy
+) -> None:
+    def labels() -> set[tuple[str, str]]:
+        return {
+            (sample.labels["path"], sample.labels["type"])
+            for family in parse_text(scrapes.text(source))
+            for sample in family.samples
+            if sample.name == "glupy_file_fops_total" and sample.labels["brick"] == "/b1"
+        }
+
+    def only(path: bytes, type: str = "file") -> segments.Segment:
+        files = {9: segments.File(path, IMAGE, (0, 0, 5), type=type)}
+        return segments.Segment(brick="/b0", files=files)
+
+    source = Scraper(tmp_path, 86400.0, [Files(Options(privacy=privacy, once=True))])
+    nameless = {4: segments.File(b"", IMAGE, (1, 1, 1), type="")}
+    with segments.Segment(brick="/b1", files=nameless).live(tmp_path):
+        with only(b"/dir/vm.img").live(tmp_path):
+            known = labels()
+        assert labels() == known
+        with only(b"<gfid:00000000-0000-0000-0000-000000000007>/vm.img", type="").live(tmp_path):
+            assert labels() == known
+        with only(b"/other/vm.img", type="").live(tmp_path):
+            ((path, type),) = labels()
+    ((was, _),) = known
+    assert type == "file"
+    assert (path != was) == (privacy.paths != "none")

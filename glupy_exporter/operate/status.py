@@ -71,8 +71,12 @@ class _Pool:
             if volume.name in node.busy:
                 return f"a command on {host} works on it"
             if volume.name in node.unfinished:
-                command = f"`xlator {node.unfinished[volume.name]} {volume.name}`"
-                return f"{command} on {host} did not end: run it there again"
+                command = node.unfinished[volume.name]
+                note = f"`xlator {command} {volume.name}` on {host} did not end: run it there again"
+                if command == "disable":
+                    # The note on that node may hold the only record of the options.
+                    note += "; until then do not start the volume, whose options may be reset"
+                return note
         return ""
 
 

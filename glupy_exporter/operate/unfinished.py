@@ -90,7 +90,8 @@ def read(volume: str) -> Work | None:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}, in which an earlier command noted its unfinished work, makes no sense; look "
-            f"at `gluster volume status {volume}`, and remove the file once all is well"
+            f"at `gluster volume info {volume}`, whose options may be reset, and at `gluster "
+            f"volume status {volume}`; remove the file once all is well"
         ) from error
 
 
@@ -146,15 +147,36 @@ def bring_back(volume: str, seconds: float = SECONDS) -> None:
     work = read(volume)
     if not work:
         return
-    see = f"its log on {work.brick.host}" if work.brick else f"`gluster volume status {volume}`"
     gone_by = time.monotonic() + _GONE_SECONDS
-    wait(
-        f"{work.what} is not back; see {see}, then run `gluster volume start {volume} force` or "
-        f"`glupy-exporter xlator {work.command} {volume}` again",
-        time.monotonic() + seconds,
-        lambda: _is_back(volume, gone_by),
-    )
+    try:
+        wait(
+            f"{work.what} is not back",
+            time.monotonic() + seconds,
+            lambda: _is_back(volume, gone_by),
+        )
+    except UserError as error:
+        # The note as it is now: the options may have been set back meanwhile.
+        error.args = (f"{error}; {_way_on(read(volume) or work)}",)
+        raise
     note_of(volume).unlink(missing_ok=True)
+
+
+def _way_on(work: Work) -> str:
+    """What to do about work that does not get done."""
+    again = f"run `glupy-exporter xlator {work.command} {work.volume}` again on this node"
+    if work.options is not None:
+        return (
+            f"do not start {work.volume} by hand: its options may be reset, and it would serve "
+            f"everybody whom auth.allow keeps out; {again}, which sets them back first"
+        )
+    if work.brick:
+        see = f"its log on {work.brick.host}"
+    else:
+        see = f"`gluster volume status {work.volume}`"
+    if work.command == "disable":
+        # By hand, the options that only a started volume takes would stay unset.
+        return f"see {see}, then {again}"
+    return f"see {see}, then run `gluster volume start {work.volume} force`, or {again}"
 
 
 def _is_back(name: str, gone_by: float) -> bool:

@@ -222,9 +222,53 @@ def test_what_does_not_come_back_stays_noted(monkeypatch: pytest.MonkeyPatch) ->
         unfinished.bring_back("home", seconds=0)
     assert str(caught.value) == (
         "host1:/brick1 is not back; see its log on host1, then run `gluster volume start home "
-        "force` or `glupy-exporter xlator enable home` again"
+        "force`, or run `glupy-exporter xlator enable home` again on this node"
     )
     assert unfinished.read("home") == ENABLE
+
+
+def refuse_options(monkeypatch: pytest.MonkeyPatch, made: Gluster) -> None:
+    """Have glusterd set no option."""
+    plain = made.command
+
+    def command(*words: str) -> None:
+        if words[1] == "set":
+            raise gluster.RefusedError("`gluster volume set` failed: it changed its mind")
+        plain(*words)
+
+    monkeypatch.setattr(gluster, "command", command)
+
+
+def test_a_volume_without_its_options_is_not_to_be_started_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Gluster(monkeypatch, "Stopped")
+    refuse_options(monkeypatch, made)
+    unfinished.write(RESET)
+    with pytest.raises(UserError) as caught:
+        unfinished.bring_back("home", seconds=0)
+    assert str(caught.value) == (
+        "volume home is not back (`gluster volume set` failed: it changed its mind); do not start "
+        "home by hand: its options may be reset, and it would serve everybody whom auth.allow "
+        "keeps out; run `glupy-exporter xlator disable home` again on this node, which sets them "
+        "back first"
+    )
+    assert made.said == []
+
+
+def test_a_volume_whose_options_are_back_is_started_by_the_command_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not by hand: it may have options that only a started volume takes."""
+    made = Gluster(monkeypatch, "Stopped")
+    monkeypatch.setattr(made, "status", lambda: gluster.Status({}, {}, ()))
+    unfinished.write(RESET)
+    with pytest.raises(UserError) as caught:
+        unfinished.bring_back("home", seconds=0)
+    assert str(caught.value) == (
+        "volume home is not back; see `gluster volume status home`, then run `glupy-exporter "
+        "xlator disable home` again on this node"
+    )
 
 
 COMMAND = """

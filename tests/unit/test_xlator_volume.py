@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,19 +215,33 @@ def test_a_brick_that_is_down_is_not_well_without_the_translator_either(
 
 
 @pytest.mark.parametrize("online", [1, 3])
+@pytest.mark.parametrize(
+    ("busy", "command", "said"),
+    [
+        ({"home"}, "disable", "a command on host0 works on it"),
+        ((), "enable", "`xlator enable home` on host0 did not end: run it there again"),
+        (
+            (),
+            "disable",
+            "`xlator disable home` on host0 did not end: run it there again; until then do not "
+            "start the volume, whose options may be reset",
+        ),
+    ],
+)
 def test_a_command_that_has_not_ended_is_named(
-    pool: dict[str, peer.Node], monkeypatch: pytest.MonkeyPatch, online: int
+    pool: dict[str, peer.Node],
+    monkeypatch: pytest.MonkeyPatch,
+    online: int,
+    busy: Collection[str],
+    command: str,
+    said: str,
 ) -> None:
     """Whatever the bricks do: options may be missing."""
-    for busy, said in (
-        (frozenset({"home"}), "a command on host0 works on it"),
-        (frozenset(), "`xlator disable home` on host0 did not end: run it there again"),
-    ):
-        pool["uuid0"] = peer.Node("10.3", STAMP, busy=busy, unfinished={"home": "disable"})
-        pool["uuid1"] = peer.Node("10.3", STAMP)
-        rows = shown(monkeypatch, make(replica=3), online)
-        assert {row.note for row in rows} == {said}
-        assert not any(row.ok for row in rows)
+    pool["uuid0"] = peer.Node("10.3", STAMP, busy=frozenset(busy), unfinished={"home": command})
+    pool["uuid1"] = peer.Node("10.3", STAMP)
+    rows = shown(monkeypatch, make(replica=3), online)
+    assert {row.note for row in rows} == {said}
+    assert not any(row.ok for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from grafana.blocks import shared, tables
 from grafana.blocks.board import board, row
 from grafana.blocks.colors import BAD, GOOD, ODD
 from grafana.blocks.links import column, field_label, to
-from grafana.blocks.panels import Column, areas, lines, stat, table, thresholds
+from grafana.blocks.panels import Column, lines, stat, table, thresholds
 from grafana.blocks.queries import with_cluster
 
 SIZE = "cluster_volume:glupy_capacity_bytes:size{$*}"
@@ -32,7 +32,8 @@ now = row(
         "Used",
         f"1 - sum({AVAIL}) / sum({SIZE})",
         unit.PERCENT_UNIT,
-        "The used part of the room for data of all chosen volumes.",
+        "The used part of the room for data of all chosen volumes. Room that several volumes share"
+        " on one file system counts for each of them.",
         levels=shared.FULL,
         width=8,
     ),
@@ -40,14 +41,16 @@ now = row(
         "Room for data",
         f"sum({AVAIL})",
         unit.BYTES_IEC,
-        "Bytes of file data that clients can still write, all replicas counted once.",
+        "Bytes of file data that clients can still write, all replicas counted once. Room that"
+        " several volumes share on one file system counts for each of them.",
         width=8,
     ),
     stat(
         "Size",
         f"sum({SIZE})",
         unit.BYTES_IEC,
-        "Bytes of file data that the volumes can hold, all replicas counted once.",
+        "Bytes of file data that the volumes can hold, all replicas counted once. Room that several"
+        " volumes share on one file system counts for each of them.",
         width=8,
     ),
     shared.fullest(width=8),
@@ -112,8 +115,8 @@ volumes = row(
         "The ten fullest volumes. A click leads to the volume.",
         links=[TO_VOLUME],
     ),
-    areas(
-        "Data by volume",
+    lines(
+        "Used bytes by volume",
         [
             (
                 "{{volume}}",
@@ -124,7 +127,8 @@ volumes = row(
             )
         ],
         unit.BYTES_IEC,
-        "Bytes of data of the ten largest volumes, all replicas counted once.",
+        "What df of a client shows, of the ten volumes that use most. Volumes that share a file"
+        " system show its whole use each.",
         links=[TO_VOLUME],
     ),
 )

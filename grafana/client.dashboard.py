@@ -99,12 +99,14 @@ where = row(
                     f"sum by (host, brick) ({CONNECTIONS})",
                     "cluster_host_volume_brick:glupy_fops:rate5m{$*}",
                     "host, brick",
+                    f" and on (cluster, volume) avg_over_time({FOPS}[$__range] @ end())",
                 ),
             )
         ],
         unit.SHORT,
         "A client that has fewer connections to one replica than to the others writes to the others"
-        " only, and leaves work for self-heal. Of the ten busiest bricks.",
+        " only, and leaves work for self-heal. Of the ten busiest bricks of the volumes on which it"
+        " works.",
         links=[TO_BRICK],
     ),
 )

@@ -56,6 +56,13 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="write the pool's nodes to this file as Prometheus's targets; - for standard output",
     )
+    command.add_argument(
+        "--no-disks",
+        dest="disks",
+        action="store_false",
+        help="do not ask the bricks' disks and LVM: quotas, entries that wait for a heal and thin "
+        "pools are missing",
+    )
     _add_targets(command)
     command.set_defaults(run=state)
     command = commands.add_parser(
@@ -79,8 +86,9 @@ def state(args: argparse.Namespace) -> int:
         found = discovery.groups(discovery.nodes(address=args.address), args.cluster, args.port)
         _put(args.targets, discovery.render(found), 0o644)
     if args.file or not args.targets:
-        learned = nodestate.render(learn.learn(locks=args.file and args.file.absolute().parent))
-        _put(args.file or _STANDARD_OUTPUT, learned, nodestate.MODE)
+        locks = args.file and args.file.absolute().parent
+        learned = learn.learn(locks=locks, ask_disks=args.disks)
+        _put(args.file or _STANDARD_OUTPUT, nodestate.render(learned), nodestate.MODE)
     return 0
 
 

@@ -80,6 +80,7 @@ def _ask(brick: Brick, gfids: tuple[str, ...], version: int, mates: tuple[str, .
     """All questions to one brick; this runs in the child."""
     path = unescape(brick.path)
     ids = {each: place for place, each in enumerate(mates)}
+    on_disk.check(path)
     return {
         "quotas": on_disk.quotas(path, gfids, version) if gfids else [],
         "blames": on_disk.blames(path, ids, brick.place) if mates else [],

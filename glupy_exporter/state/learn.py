@@ -24,12 +24,16 @@ Volumes = Mapping[str, Optional[Volume]]
 
 
 def learn(
-    directory: Path | None = None, run: Path | None = None, locks: Path | None = None
+    directory: Path | None = None,
+    run: Path | None = None,
+    locks: Path | None = None,
+    ask_disks: bool = True,
 ) -> NodeState:
     """The state of this node now. Nothing here waits for glusterd or a peer, nor long for a disk.
 
     ``directory`` and ``run`` are glusterd's own if not given. ``locks`` is a directory for locks,
-    by which one run knows what the runs before it still wait for.
+    by which one run knows what the runs before it still wait for. Without ``ask_disks`` the state
+    lacks the parts that come from the bricks' disks and from LVM.
 
     Raises:
         UserError: glusterd's files of volumes and peers cannot be read.
@@ -60,8 +64,10 @@ def learn(
         "geo_replication", lambda: geo_replication.sessions(found, known), ()
     )
     nothing = disks.Found((), (), (), {})
-    on_disks = part("disks", lambda: disks.look(found, known, locks), nothing)
-    parts.update(on_disks.problems)
+    on_disks = nothing
+    if ask_disks:
+        on_disks = part("disks", lambda: disks.look(found, known, locks), nothing)
+        parts.update(on_disks.problems)
     state = NodeState(
         now,
         known,

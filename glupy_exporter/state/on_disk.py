@@ -6,6 +6,7 @@ A function here runs in a child of its own (apart.py), as the disk may hang.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -74,6 +75,21 @@ def _path(brick: bytes, gfid: str) -> bytes:
         gfid = found[1].decode()
         names.append(found[2])
     return b"/" + b"/".join(reversed(names))
+
+
+def check(brick: bytes) -> None:
+    """Check that this process sees attributes of ``trusted.``, which the kernel hides from others.
+
+    Raises:
+        PermissionError: it does not.
+        OSError: the brick cannot be read.
+    """
+    try:
+        os.getxattr(brick, "trusted.glusterfs.volume-id")  # glusterd gives it to each brick
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+        raise PermissionError("attributes of trusted. are hidden without CAP_SYS_ADMIN") from None
 
 
 def quotas(brick: bytes, gfids: Sequence[str], version: int) -> list[Quota]:

@@ -99,6 +99,10 @@ def _override(name: str, kind: str = "byName", **properties: Any) -> Json:
     }
 
 
+_LEADS_NOWHERE = _override("/^(none|not known)( |$)/", "byRegexp", links=[])
+"""For series that stand for nothing, which has no page."""
+
+
 def _color(color: str) -> Json:
     return {"fixedColor": color, "mode": "fixed"}
 
@@ -138,29 +142,27 @@ def stat(
     none: str = "unknown",
     links: Sequence[AnyLink] = (),
 ) -> Panel:
-    """One number, with its course behind it; `none` is shown if there is no number.
+    """One number of now; `none` is shown if there is none.
 
-    With a `legend`, the name of the series is shown instead. It is asked for once, since over time
-    there may have been series with other names.
+    It is asked for at the end of the time range only: over time the latest number that there was
+    would be shown, however old. With a `legend`, the name of the series is shown instead.
     """
     return Panel(
         type="stat",
         title=title,
         description=description,
         gridPos=_size(width, 3 if legend else 4),
-        targets=[Query(refId="A", expr=expr, legendFormat=legend, instant=bool(legend))],
+        targets=[Query(refId="A", expr=expr, legendFormat=legend, instant=True)],
         defaults={
             "color": {"mode": "thresholds"},
             "links": list(links),
-            # Else the course behind the number begins at its least value, and 5 of 6 looks like 0.
-            "min": 0,
             "noValue": none,
             "thresholds": levels,
             "unit": unit,
         },
         options={
             "colorMode": "value",
-            "graphMode": "none" if legend else "area",
+            "graphMode": "none",
             "justifyMode": "auto",
             "orientation": "auto",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
@@ -215,7 +217,7 @@ def lines(
             **({} if logarithmic else {"min": 0}),
             "unit": unit,
         },
-        overrides=_colors(series),
+        overrides=[*_colors(series), *([_LEADS_NOWHERE] if links else [])],
         options={
             "legend": {
                 "calcs": ["mean"] if many else ["mean", "max"],

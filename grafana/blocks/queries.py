@@ -169,9 +169,12 @@ def top(series: Series, by: str) -> str:
     return f"{named(f'{each} and {busiest}', labels[-1])} or {others}"
 
 
-def of_busiest(value: str, series: Series, by: str) -> str:
-    """`value` of the ten with the highest `series`, as `top` takes it, for the legend {{name}}."""
-    most = f"topk({_TOP}, sum by ({by}) ({_whole(series)}))"
+def of_busiest(value: str, series: Series, by: str, among: str = "") -> str:
+    """`value` of the ten with the highest `series`, as `top` takes it, for the legend {{name}}.
+
+    `among` is a condition on the series.
+    """
+    most = f"topk({_TOP}, sum by ({by}) ({_whole(series)}{among}))"
     return named(f"{value} and on ({by}) {most}", by.split(", ")[-1])
 
 

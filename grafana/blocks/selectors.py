@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafanalib import core
 
 from grafana.blocks.form import DATASOURCE, Json
-from grafana.blocks.queries import SELECTORS, expand
+from grafana.blocks.queries import SELECTORS, SET, expand
 
 PAGES = {
     "cluster": ("cluster",),
@@ -19,14 +19,11 @@ PAGES = {
 }
 """The selectors of each page, in their order: those used most come first."""
 
-# Where a label's values are looked up.
-_SOURCES = {
-    "cluster": "glupy_brick_info{$*}",
-    "volume": "glupy_brick_info{$*}",
-    "host": "glupy_brick_info{$*}",
-    "brick": "glupy_brick_info{$*}",
-    "fop": "cluster_volume_fop:glupy_fops:rate5m{$*}",
-}
+# Where a label's values are looked up: also bricks without the translator, and on pages that are
+# not about bricks also nodes without any that could be read.
+_BRICKS = f"{SET}{{$*}}"
+_EXPORTERS = 'up{$*,job="glupy"}'
+_FOPS = "cluster_volume_fop:glupy_fops:rate5m{$*}"
 # Where one value of many is chosen: the busiest come first, and one of them if none is named. The
 # patterns match {gfid="...",path="..."} VALUE TIME and the like, in which nothing is escaped.
 _BUSIEST = "query_result(sort_desc(topk(200, sum by ({}) ({}))))"
@@ -66,8 +63,12 @@ def _selector(name: str, page: tuple[str, ...]) -> Json:
     before = tuple(other for other in names[: names.index(name)] if other in page)
     label = SELECTORS[name]
     one, pattern = _ONE.get(name, ("", ""))
+    if name == "cluster" or "volume" not in page:
+        source = _EXPORTERS
+    else:
+        source = _FOPS if name == "fop" else _BRICKS
     query = expand(
-        one or f"label_values({_SOURCES[name]}, {label})",
+        one or f"label_values({source}, {label})",
         tuple(other for other in before if other not in ("fop", "client")),
     )
     said = {

@@ -24,12 +24,16 @@ USED = "1 - glupy_brick_filesystem_avail_bytes{$*} / glupy_brick_filesystem_size
 """The share of a brick's file system that is used, as far as it is not kept for root."""
 RUNS = (
     "((max by (cluster, host, volume, brick) (glupy_brick_up{$*})"
-    " or max by (cluster, host, volume, brick) (glupy_brick_online{$*}))"
+    " or max by (cluster, host, volume, brick) (glupy_brick_online{$*})"
+    " or 0 * max by (cluster, host, volume, brick) ("
+    "cluster_host_volume_brick:glupy_brick_set:last_seen{$*}"
+    " and on (cluster, host) cluster_host:glupy_node:silent))"
     " unless on (cluster, volume) glupy_volume_started{$*} == 0)"
 )
 """1 of each brick that runs and 0 of others, for those that should run.
 
-It is as new as the scrape, and for bricks without the translator up to a minute old.
+It is as new as the scrape, and for bricks without the translator up to a minute old. Bricks of a
+silent node count as down; those of a node of which only the exporter is down are left out.
 """
 SEVERITIES = {3: ("critical", BAD), 2: ("warning", ODD), 1: ("info", "text")}
 TO_HEAL = "cluster_volume_set:glupy_heal_entries:min15m{$*}"
@@ -66,10 +70,14 @@ def translator(missing: str, **size: int) -> Panel:
         "Translator",
         "sum(count by (cluster, volume) (glupy_brick_info{$*})"
         " and on (cluster, volume) glupy_volume_bricks{$*})"
-        " / sum(max by (cluster, volume) (glupy_volume_bricks{$*}))"
+        " / (sum(max by (cluster, volume) (glupy_volume_bricks{$*}))"
+        " - (count(cluster_host_volume_brick:glupy_brick_set:last_seen{$*}"
+        " and on (cluster, volume) glupy_volume_bricks{$*}"
+        ' and on (cluster, host) up{job="glupy"} == 0)'
+        " or on () 0 * count(glupy_volume_bricks{$*})))"
         " or on () 0 * count(glupy_volume_translator_configured{$*} == 0)",
         unit.PERCENT_UNIT,
-        f"Bricks with the translator, of all bricks that the volumes have{missing}",
+        f"Bricks with the translator, of those that the volumes have on nodes that answer{missing}",
         levels=thresholds((0, BAD), (0.001, ODD), (1, GOOD)),
         **size,
     )
@@ -94,7 +102,7 @@ def down() -> Panel:
         "Bricks down",
         or_zero(f"count({RUNS} == 0)", RUNS),
         unit.SHORT,
-        "Bricks of volumes that are started, whose process does not run.",
+        "Bricks of volumes that are started, whose process does not run or whose node is silent.",
         levels=NONE_IS_WELL,
         width=6,
         links=[to("brick", "Bricks")],

@@ -162,6 +162,13 @@ def test_split_brain(glusterd: None, monkeypatch: pytest.MonkeyPatch) -> None:
         for each in blames:
             by_entry.setdefault(each.gfid, set()).add(each.blamed)
         assert {gfid for gfid, blamed in by_entry.items() if len(blamed) == 2} == {gfids["both"]}
+        # Who may not look does not say that there is nothing.
+        incapable = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", *STATE]
+        state = json.loads(subprocess.run(incapable, check=True, stdout=subprocess.PIPE).stdout)
+        assert "hidden without CAP_SYS_ADMIN" in state["parts"]["blames"]
+        asked = [*incapable, "--no-disks"]
+        state = json.loads(subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout)
+        assert not {"quotas", "blames", "thin_pools"} & state["parts"].keys()
 
 
 def on_disk_gfid(path: Path) -> str:

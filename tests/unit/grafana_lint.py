@@ -40,6 +40,8 @@ _VARIABLE = re.compile(r"\$\{?(\w+)")
 _MATCHER = re.compile(r"\w+[=!]~`(?:\$\{\w+:regex\})+`")
 _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 _QUERY_RESULT = re.compile(r"query_result\((.+)\)")
+_NOTHING = re.compile(r', "(none|not known)", ')
+"""The labels that or_zero gives to what stands for no series."""
 _FIELD = re.compile(r"\$\{__(?:field\.labels|data\.fields)\.(\w+):percentencode\}")
 _KEPT = re.compile(r"\$\{(\w+):queryparam\}")
 _NEW = re.compile(r"var-(\w+)=(.+)")
@@ -224,8 +226,8 @@ def _of_stat(panel: Json) -> Iterator[str]:
         yield "what is unknown is not grey"
     if not defaults.get("noValue"):
         yield "what is unknown does not say so"
-    if defaults.get("min") != 0:
-        yield "a course that begins at its least value"
+    if not all(target["instant"] for target in panel["targets"]):
+        yield "the latest number that there was, however old"
 
 
 def _of_graph(panel: Json) -> Iterator[str]:
@@ -245,6 +247,12 @@ def _of_graph(panel: Json) -> Iterator[str]:
     latencies &= any(re.search("duration|fop", target["expr"]) for target in panel["targets"])
     if latencies and custom.get("scaleDistribution", {}).get("type") != "log":
         yield "latencies of which the slowest hides all others"
+    for name in _NOTHING.findall("".join(target["expr"] for target in panel["targets"])):
+        if defaults.get("links") and not any(
+            re.search(pattern.strip("/"), name) and said.get("links") == []
+            for pattern, said in overrides(panel).items()
+        ):
+            yield f"a link to a page about {name}"
     pixels = panel["gridPos"]["w"] / COLUMNS * PAGE
     if legend.get("placement") == "right" and pixels - legend["width"] < 240:
         yield "a legend that leaves no room for the graph"

@@ -256,7 +256,12 @@ MUTATIONS: dict[str, Callable[[Json], object]] = {
     "a graph of glupy_fops_in_flight": lambda d: ask(
         titled(d, BY_FOP), "topk(9, sum by (fop) (glupy_fops_in_flight))"
     ),
-    "a course that begins at its least value": lambda d: defaults(d, "p99 latency").pop("min"),
+    "the latest number that there was": lambda d: titled(d, "p99 latency")["targets"][0].update(
+        instant=False
+    ),
+    "a link to a page about none": lambda d: titled(d, "Slow fops by fop")["fieldConfig"].update(
+        overrides=[]
+    ),
     "a line at the top that has no room": lambda d: d["panels"][0]["options"].update(
         content="word " * 40
     ),

@@ -59,6 +59,14 @@ def brick(tmp_path: Path) -> Path:
     return path
 
 
+def test_attributes_that_are_hidden(tmp_path: Path) -> None:
+    """No process without the capability can tell a brick from a directory that is none."""
+    with pytest.raises(PermissionError, match="hidden without CAP_SYS_ADMIN"):
+        on_disk.check(bytes(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        on_disk.check(bytes(tmp_path / "gone"))
+
+
 @pytest.fixture
 def xattrs(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], bytes]:
     """Attributes by path and name, in place of those that only root may set."""
@@ -296,10 +304,12 @@ def test_replicas_are_folded_and_sets_are_not(
         amount = used[brick.decode()[1:]]
         return [on_disk.Quota(A_B, "/a", 1000, -1, -1, amount, amount, 1)]
 
+    monkeypatch.setattr(on_disk, "check", lambda brick: None)
     monkeypatch.setattr(on_disk, "quotas", quotas)
     monkeypatch.setattr(on_disk, "blames", lambda *_: [])
     volume = Volume(frozenset(), True, True, replica=2, here=here(4))
     answer = disks.look(found, {"rep": volume})
+    assert not any(answer.problems.values()), answer.problems
     assert answer.quotas == (
         Quota("rep", A_B, "/a", 0, 1000, 800, -1, 100, 100, 1),
         Quota("rep", A_B, "/a", 1, 1000, 800, -1, 8, 8, 1),

@@ -30,7 +30,8 @@ class Collector:
     """One group of families, switched on and off as a whole.
 
     One scrape at a time calls a collector, so it needs no locks. If ``live`` or ``dead`` raises
-    SegmentError, the scrape drops all rows of that brick and serves those of the others.
+    SegmentError, the scrape drops all rows of that brick and serves those of the others. If
+    ``node`` raises, the scrape serves what came before.
     """
 
     name: ClassVar[str]

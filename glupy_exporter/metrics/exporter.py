@@ -89,7 +89,8 @@ DURATION = Family(
 SUCCESS = Family(
     "glupy_collector_success",
     "gauge",
-    "1 if a collector served every brick in this scrape, 0 if it had to leave one out.",
+    "1 if a collector served all that it has in this scrape, 0 if it had to leave out a brick or a "
+    "metric.",
     ("collector",),
     of_brick=False,
 )

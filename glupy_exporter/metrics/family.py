@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, Union
 
@@ -142,3 +143,13 @@ class Exposed:
     ) -> Exposed:
         """A family that belongs to no brick, with its value by labels."""
         return cls(family, [((), Block(family, list(rows), list(rows.values()), started))])
+
+    def check(self) -> None:
+        """Make sure that an encoder can write the texts.
+
+        Raises:
+            UnicodeEncodeError: UTF-8 has no bytes for one of them.
+        """
+        self.family.help.encode()
+        for key, block in self.blocks:
+            "".join(chain(key, *block.labels)).encode()

@@ -62,7 +62,8 @@ CPU = Family(
 MORE = f"""\
 These are there if `--probe.directory` has probes ([probes.md](probes.md)). The names of the probes'
 own metrics begin with `{PREFIX}`. If two probes have a metric of the same name, only that of the
-first one by file name is served."""
+first one by file name is served. OpenMetrics names a counter without its `_total`, so a counter
+`x_total` and a gauge `x` have the same name in this sense."""
 
 
 class Probes(Collector):
@@ -82,21 +83,28 @@ class Probes(Collector):
         statuses = self._runner.statuses()
         if statuses:
             yield from _health(statuses)
-        names = set()
+        taken: set[str] = set()
         for status in statuses:
             for given in status.answer.families:
-                if given["name"] not in names:
-                    names.add(given["name"])
-                    name = PREFIX + given["name"]
-                    family = Family(
-                        name, given["type"], given["help"], given["labels"], of_brick=False
-                    )
+                family = Family(
+                    *(PREFIX + given["name"], given["type"], given["help"], given["labels"]),
+                    of_brick=False,
+                )
+                names = _names(family)
+                if not names & taken:
+                    taken |= names
                     rows: dict[Labels, Value] = {
                         tuple(map(fit.fitting, labels)): value
                         for labels, value in given["rows"].items()
                     }
                     if rows:
                         yield Exposed.of_node(family, rows)
+
+
+def _names(family: Family) -> set[str]:
+    """The names that no other family may have: its own, and those of its samples."""
+    suffixes = ("", "_total", "_created") if family.type == "counter" else ("",)
+    return {family.base + suffix for suffix in suffixes}
 
 
 def _health(statuses: Sequence[Status]) -> Iterable[Exposed]:

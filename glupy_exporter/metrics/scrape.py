@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.core import Metric
@@ -32,10 +32,10 @@ from glupy_exporter.segment.check import SegmentError
 LOG = logging.getLogger(__name__)
 
 
-def _run(
-    collector: Collector, bricks: Sequence[OpenBrick], state: NodeState | None
-) -> tuple[list[Exposed | Metric], list[Problem]]:
-    """The collector's metrics, and a problem for each brick that is missing from them."""
+def _of_bricks(
+    collector: Collector, bricks: Sequence[OpenBrick]
+) -> tuple[list[Exposed], list[Problem]]:
+    """The collector's metrics of bricks, and a problem for each brick that is missing from them."""
     blocks: dict[Family, list[tuple[Labels, Block]]] = {family: [] for family in collector.families}
     problems = []
     for brick in bricks:
@@ -51,8 +51,22 @@ def _run(
         for block in found:
             if block.labels:
                 blocks[block.family].append((brick.key, block))
-    exposed = [Exposed(family, of_bricks) for family, of_bricks in blocks.items() if of_bricks]
-    return [*exposed, *collector.node(state)], problems
+    return [Exposed(family, found) for family, found in blocks.items() if found], problems
+
+
+def _of_node(
+    collector: Collector, state: NodeState | None
+) -> tuple[list[Exposed | Metric], Exception | None]:
+    """The collector's metrics that belong to no segment, and why those that follow are missing."""
+    found: list[Exposed | Metric] = []
+    try:
+        for metric in collector.node(state):
+            if isinstance(metric, Exposed):
+                metric.check()
+            found.append(metric)
+    except Exception as error:
+        return found, error
+    return found, None
 
 
 class Scraper:
@@ -80,25 +94,32 @@ class Scraper:
         self._errors = dict.fromkeys(REASONS, 0)
         self._states: dict[Path, str] = {}
         self._missing: dict[str, str] = {}
+        self._failed: set[str] = set()
         self._idle = False  # there is no segment directory, and none is expected
 
     def collect(self) -> list[Exposed | Metric]:
-        """Every metric of one scrape. Never raises because of a segment."""
+        """Every metric of one scrape. Never raises because of a segment or a collector."""
         metrics: list[Exposed | Metric] = []
         durations: dict[Labels, Value] = {}
         successes: dict[Labels, Value] = {}
+        failed: dict[str, Exception] = {}
         known = nodestate.look(self._state_file) if self._state_file else Known(None, None)
         state = known.state
         with self._lock, open_bricks(self._directory, self._expiry, state) as (bricks, problems):
             idle = not bricks and not problems and not self._directory.exists()
             for collector in self._collectors:
                 started = time.perf_counter()
-                found, failures = _run(collector, bricks, state)
-                metrics += found
+                of_bricks, failures = _of_bricks(collector, bricks)
+                of_node, error = _of_node(collector, state)
+                metrics += of_bricks
+                metrics += of_node
                 problems += failures
+                if error:
+                    failed[collector.name] = error
                 durations[collector.name,] = time.perf_counter() - started
-                successes[collector.name,] = int(not failures)
+                successes[collector.name,] = int(not failures and not error)
             self._note(problems, idle)
+            self._note_failed(failed)
             self._note_parts(state)
             errors: dict[Labels, Value] = {
                 (reason,): count for reason, count in self._errors.items()
@@ -122,6 +143,16 @@ class Scraper:
             Exposed.of_node(DURATION, durations),
             Exposed.of_node(SUCCESS, successes),
         ]
+
+    def _note_failed(self, failed: Mapping[str, Exception]) -> None:
+        """Log which collectors have failed, if that has changed since the last scrape."""
+        for name, error in failed.items():
+            if name not in self._failed:
+                fields = {"collector": name}
+                LOG.error("collector failed", exc_info=error, extra={"fields": fields})
+        for name in self._failed - failed.keys():
+            LOG.info("collector works again", extra={"fields": {"collector": name}})
+        self._failed = {*failed}
 
     def _note_parts(self, state: NodeState | None) -> None:
         """Log which parts of the state are missing, if that has changed since the last scrape."""

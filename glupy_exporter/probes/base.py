@@ -94,6 +94,8 @@ class _Family:
         for label in labels:
             if not _NAME.fullmatch(label):
                 raise ValueError(f"{label!r} cannot be a label")
+        if len({*labels}) < len(labels):
+            raise ValueError(f"{name} has a label twice: {', '.join(labels)}")
         self.name = name
         self.help = help
         self.labels = tuple(labels)

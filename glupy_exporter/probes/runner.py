@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from glupy_exporter.commands import DIRECTORY, ENVIRONMENT
 from glupy_exporter.node.privacy import Privacy
 from glupy_exporter.probes import base, child, loading
 from glupy_exporter.probes.child import Answer, Task
+from glupy_exporter.segment.text import escape
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ EXITS = ("timeout", "killed", "error", "answer")
 
 _GRACE = 1.0  # seconds in which processes may end by themselves
 _ANSWER_MAX = 4 << 20  # bytes of a line
-_LABEL_MAX = 1024  # characters
+_TEXT_MAX = 1024  # characters of a label or help
 _BACKOFF = (1.0, 300.0)  # seconds until a process is started again: at first, and at most
 _COMMAND = (sys.executable, "-m", child.__name__)
 
@@ -45,7 +47,7 @@ class Status:
     """The state and the counters of a probe."""
 
     name: str
-    """The name of its file, without ``.py``."""
+    """The name of its file, without ``.py``, as a label can hold it."""
     up: bool
     answer: Answer
     """The counters of its process; all zero while there is none."""
@@ -57,7 +59,7 @@ class _Probe:
     """A probe and the thread that looks after its process."""
 
     def __init__(self, path: Path, task: Task) -> None:
-        self._name = path.stem
+        self._name = escape(os.fsencode(path.stem))
         self._task = json.dumps(asdict(task)).encode() + b"\n"
         self._stopped = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -135,7 +137,7 @@ class _Probe:
             while line := process.stdout.readline(_ANSWER_MAX + 1):
                 try:
                     answer = parsed(line)
-                except (ValueError, TypeError, KeyError, RecursionError) as error:
+                except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
                     fields = {"probe": self._name, "error": repr(error)[:500]}
                     LOG.error("a probe's answer makes no sense", extra={"fields": fields})
                     reason = "answer"
@@ -156,7 +158,7 @@ def parsed(line: bytes) -> Answer:
     """The answer in a line of a probe's process, of which every part is checked.
 
     Raises:
-        ValueError, TypeError, KeyError: a part of it is not what it has to be.
+        ValueError, TypeError, KeyError, ArithmeticError: a part of it is not what it has to be.
     """
     if len(line) > _ANSWER_MAX:
         raise ValueError(f"an answer of more than {_ANSWER_MAX} bytes")
@@ -176,9 +178,16 @@ def _number(value: Any) -> float:
     return value
 
 
+def _text(value: Any) -> str:
+    """A text that labels and help can hold: half of a surrogate pair, which UTF-8 has no bytes for,
+    becomes an escape."""
+    text = str(value).replace("\0", "")[:_TEXT_MAX]
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _family(given: dict[str, Any]) -> dict[str, Any]:
     family = {"counter": base.Counter, "gauge": base.Gauge}[given["type"]](
-        given["name"], str(given["help"])[:_LABEL_MAX], given["labels"]
+        given["name"], _text(given["help"]), given["labels"]
     )
     if len(given["rows"]) > base.ROWS_MAX:
         raise ValueError(f"{family.name} has {len(given['rows'])} rows")
@@ -186,8 +195,7 @@ def _family(given: dict[str, Any]) -> dict[str, Any]:
     for labels, value in given["rows"]:
         if len(labels) != len(family.labels):
             raise ValueError(f"{family.name} has a row with {len(labels)} labels")
-        key = tuple(str(label).replace("\0", "")[:_LABEL_MAX] for label in labels)
-        rows[key] = _number(value)
+        rows[tuple(map(_text, labels))] = _number(value)
     return {
         "name": family.name,
         "type": family.type,

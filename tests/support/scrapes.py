@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glupy_exporter.metrics import exposition
+from glupy_exporter.metrics import protobuf as encoder
 
 
 def text(source: exposition.Source) -> str:
@@ -13,3 +14,8 @@ def text(source: exposition.Source) -> str:
 def openmetrics(source: exposition.Source) -> str:
     """One scrape in OpenMetrics."""
     return b"".join(exposition.openmetrics(source)).decode()
+
+
+def protobuf(source: exposition.Source) -> bytes:
+    """One scrape in the protobuf format."""
+    return b"".join(encoder.protobuf(source))

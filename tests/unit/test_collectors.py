@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from glupy_exporter.metrics import COLLECTORS
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.clients import AWAY
-from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES
+from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES, STARTED, Exporter
 from glupy_exporter.metrics.facts import Facts
 from glupy_exporter.metrics.family import Exposed, single
 from glupy_exporter.metrics.fops import Fops
@@ -554,6 +554,48 @@ def test_bug_in_a_collector_costs_one_brick(
     assert errors(samples) == {"internal": 1}
     assert values(samples, "glupy_collector_success") == {(): 0}
     assert "ZeroDivisionError" in caplog.text
+
+
+class Nodes(Collector):
+    """A collector of the node with a bug that shows after its first family."""
+
+    name = "nodes"
+    help = "fails"
+    families = (REACHABLE, STARTED)
+    wrong = "\ud800"
+
+    def node(self, state):
+        yield Exposed.of_node(REACHABLE, {("a",): 1})
+        if self.wrong is None:
+            raise ZeroDivisionError
+        yield Exposed.of_node(STARTED, {(self.wrong,): 1})
+
+
+@pytest.mark.parametrize("wrong", ["\ud800", 7, None])
+@pytest.mark.parametrize("form", [scrapes.text, scrapes.openmetrics, scrapes.protobuf])
+def test_bug_in_a_collector_of_the_node_costs_its_metrics(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, wrong: object, form: Callable[..., object]
+) -> None:
+    caplog.set_level(logging.INFO)
+    collector = Nodes()
+    collector.wrong = wrong
+    source = Scraper(tmp_path, DAY, [Fops(), collector, Exporter()])
+    for _ in range(3):
+        samples = scrape(source)
+        assert values(samples, REACHABLE.name) == {(): 1}
+        assert values(samples, "glupy_exporter_build_info") == {(): 1}
+        assert values(samples, "glupy_collector_success", "collector") == {
+            ("fops",): 1,
+            ("nodes",): 0,
+            ("exporter",): 1,
+        }
+        assert form(source)
+    collector.wrong = "v0"
+    assert values(scrape(source), "glupy_collector_success") == {(): 1}
+    messages = [
+        record.getMessage() for record in caplog.records if "collector" in record.getMessage()
+    ]
+    assert messages == ["collector failed", "collector works again"]
 
 
 def test_only_the_busiest_files_are_served(tmp_path: Path) -> None:

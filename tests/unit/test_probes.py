@@ -12,8 +12,12 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from glupy_exporter import cli
@@ -117,6 +121,7 @@ def test_families_belong_to_one_probe(tmp_path: Path) -> None:
         lambda: Counter("x", "no suffix"),
         lambda: Counter("X_total", "case"),
         lambda: Gauge("x", "a label", ("a-b",)),
+        lambda: Gauge("x", "a label twice", ("a", "b", "a")),
         lambda: Counter("x_total", "labels", ("a",)).add(),
         lambda: Counter("x_total", "falls").add(by=-1),
         lambda: Gauge("x", "not finite").set(to=math.nan),
@@ -273,17 +278,85 @@ def test_a_good_answer() -> None:
                 {"name": 'x_total{a="'},
                 {"type": "histogram"},
                 {"labels": ["le=", "b"]},
+                {"labels": ["a", "a"], "rows": []},
                 {"rows": [[["b", "c"], 1]]},
                 {"rows": [[["b"], "1"]]},
                 {"rows": [[["b"], math.nan]]},
+                {"rows": [[["b"], 10**400]]},
                 {"rows": [[["b"], 1]] * 1001},
             )
         ),
     ],
 )
 def test_an_answer_that_makes_no_sense(change: dict[str, object]) -> None:
-    with pytest.raises((ValueError, TypeError, KeyError)):
+    with pytest.raises((ValueError, TypeError, KeyError, ArithmeticError)):
         runner.parsed(json.dumps({**GOOD, **change}).encode())
+
+
+class Answered:
+    """A runner whose probes gave these answers."""
+
+    def __init__(self, *families: dict[str, object]) -> None:
+        self._answers = [
+            runner.parsed(json.dumps({**GOOD, "families": [family]}).encode())
+            for family in families
+        ]
+
+    def statuses(self) -> list[runner.Status]:
+        return [
+            runner.Status(f"p{number}", True, answer, {})
+            for number, answer in enumerate(self._answers)
+        ]
+
+
+def test_a_text_that_has_no_bytes(tmp_path: Path) -> None:
+    """As a probe may have it that decodes bytes with surrogateescape."""
+    given = {"help": "X\0 \udc80.", "rows": [[["/a\udcff" + "b" * 300], 1], [["\0/a\\x"], 2]]}
+    probes: Any = Answered({**GOOD["families"][0], **given})
+    source = Scraper(tmp_path, 60.0, [Probes(probes)])
+    served = scrapes.text(source)
+    assert "# HELP glupy_probe_x_total X \\\\udc80.\n" in served
+    assert {
+        sample.labels["a"]: sample.value
+        for family in parse_text(served)
+        for sample in family.samples
+        if sample.name == "glupy_probe_x_total"
+    } == {"/a\\udcff" + "b" * 300: 1, "/a\\x": 2}
+    assert scrapes.openmetrics(source) and scrapes.protobuf(source)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"name": "x_total"},
+        {"name": "x", "type": "gauge"},
+        {"name": "x_total", "type": "gauge"},
+        {"name": "x_created", "type": "gauge"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_one_name_of_two_probes(tmp_path: Path, others: dict[str, str], first: bool) -> None:
+    families = [
+        GOOD["families"][0],
+        {**GOOD["families"][0], **others, "labels": [], "rows": [[[], 5]]},
+    ]
+    probes: Any = Answered(*(families if first else families[::-1]))
+    source = Scraper(tmp_path, 60.0, [Probes(probes)])
+    parsed = [
+        family
+        for family in parse_openmetrics(scrapes.openmetrics(source))
+        if family.name.startswith("glupy_probe_")
+    ]
+    assert [sample.value for family in parsed for sample in family.samples] == [1 if first else 5]
+
+
+@pytest.mark.parametrize("name", ["x_created", "x_total"])
+def test_other_names_do_not_clash(tmp_path: Path, name: str) -> None:
+    row = {"type": "gauge", "labels": [], "rows": [[[], 5]], "help": ""}
+    probes: Any = Answered({"name": "x", **row}, {"name": name, **row})
+    served = scrapes.text(Scraper(tmp_path, 60.0, [Probes(probes)]))
+    assert "glupy_probe_x 5\n" in served and f"glupy_probe_{name} 5\n" in served
 
 
 @contextlib.contextmanager
@@ -328,6 +401,13 @@ def test_probes_in_the_exporter(places: tuple[Path, Path]) -> None:
     assert samples["glupy_probes_up", "failing"] == 0
     assert samples["glupy_probes_exits_total", "failing", "error"] >= 1
     assert samples["glupy_collector_success", "probes"] == 1
+
+
+@ROOT_ONLY
+def test_a_file_name_that_is_not_utf_8(places: tuple[Path, Path]) -> None:
+    (places[0] / os.fsdecode(b"caf\xe9.py")).write_text(COUNTS)
+    with brick(places[1]), running(*places) as probes:
+        wait(lambda: scrape(probes, places[1])["glupy_probes_up", "caf\\xe9"])
 
 
 @ROOT_ONLY

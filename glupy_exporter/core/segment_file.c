@@ -101,18 +101,41 @@ make_names(struct glupy_segment_file *file, const char *volume, const char *bric
              name_hash(brick));
 }
 
-/* Whether the name leads to the segment of another brick, which may have ended. */
+/* Whether somebody else holds a lock of the file. A descriptor for reading is enough to ask. */
 static bool
-names_another(const struct glupy_segment_file *file, const char *name)
+is_locked(int fd)
 {
-    int fd = openat(file->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct glupy_header theirs;
-    bool whole = fd >= 0 && pread(fd, &theirs, sizeof(theirs), 0) == sizeof(theirs);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-    if (fd >= 0)
-        close(fd);
-    return whole && theirs.magic == GLUPY_MAGIC &&
-           strncmp(theirs.brick, file->brick, sizeof(theirs.brick)) != 0;
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+enum found {
+    FOUND_NOTHING,  /* no segment */
+    FOUND_ANOTHERS, /* the segment of another brick, which may have ended */
+    FOUND_DEAD,     /* a segment of this brick to which nobody writes, such as a copy */
+    FOUND_LIVE,     /* the segment of another process of this brick */
+};
+
+/* Finds out what a name leads to. A file is locked before it gets a name that readers look for, so
+ * the writer of one that is not locked has ended. */
+static enum found
+look_at(const struct glupy_segment_file *file, int directory, const char *name)
+{
+    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    enum found found = FOUND_NOTHING;
+    struct glupy_header theirs;
+
+    if (fd < 0)
+        return FOUND_NOTHING;
+    if (pread(fd, &theirs, sizeof(theirs), 0) == sizeof(theirs) && theirs.magic == GLUPY_MAGIC) {
+        if (strncmp(theirs.brick, file->brick, sizeof(theirs.brick)) != 0)
+            found = FOUND_ANOTHERS;
+        else
+            found = is_locked(fd) ? FOUND_LIVE : FOUND_DEAD;
+    }
+    close(fd);
+    return found;
 }
 
 static int
@@ -199,7 +222,8 @@ int
 glupy_segment_file_publish(struct glupy_segment_file *file, gid_t group, char *error,
                            size_t error_size)
 {
-    bool hashed = !file->plain_name[0] || names_another(file, file->plain_name);
+    bool hashed =
+        !file->plain_name[0] || look_at(file, file->directory, file->plain_name) == FOUND_ANOTHERS;
     const char *name = hashed ? file->hashed_name : file->plain_name;
     size_t directory = (size_t)(strrchr(file->path, '/') - file->path);
     char *path;
@@ -250,7 +274,7 @@ glupy_segment_file_name(const struct glupy_segment_file *file)
         return GLUPY_NAME_GONE;
     if (is_ours(file, &status))
         return GLUPY_NAME_OURS;
-    if (in_directory(file) || names_another(file, file->name))
+    if (in_directory(file) || look_at(file, AT_FDCWD, file->path) != FOUND_LIVE)
         return GLUPY_NAME_GONE;
     return GLUPY_NAME_OTHERS;
 }

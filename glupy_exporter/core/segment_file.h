@@ -27,8 +27,8 @@ struct glupy_segment_file {
 enum glupy_segment_name {
     GLUPY_NAME_OURS,
     GLUPY_NAME_CUT,    /* our file, after somebody has truncated it */
-    GLUPY_NAME_OTHERS, /* the segment of a newer process of the same brick */
-    GLUPY_NAME_GONE,   /* nothing that tells of this brick */
+    GLUPY_NAME_OTHERS, /* the segment of a newer process of the same brick, which lives */
+    GLUPY_NAME_GONE,   /* nothing that tells of this brick as it is now */
 };
 
 /* Opens the directory of segments, which it makes if it is missing, as its parent. Returns -1 and

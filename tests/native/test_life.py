@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from glupy_exporter.segment import naming, reader, recorder
+from glupy_exporter.segment import check, naming, reader, recorder
 from tests.native.conftest import Need
 
 NOBODY, GROUP = 65534, 12345
@@ -36,6 +37,7 @@ class Scene:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.code = 0  # by which it has to end
 
     @property
     def root(self) -> Path:
@@ -46,6 +48,10 @@ class Scene:
         """What it shows next."""
         assert self._process.stdout
         return self._process.stdout.readline().strip()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.code = -signal.SIGKILL
 
     def go_on(self) -> None:
         assert self._process.stdin
@@ -69,8 +75,9 @@ def play(command: list[str], directory: Path, tmp_path: Path) -> Play:
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
             ) as process,
         ):
+            playing = Scene(process)
             try:
-                yield Scene(process)
+                yield playing
             except BaseException:
                 process.kill()
                 raise
@@ -78,7 +85,7 @@ def play(command: list[str], directory: Path, tmp_path: Path) -> Play:
             process.stdin.close()
             code = process.wait(60)
             log.seek(0)
-            assert code == 0, log.read()
+            assert code == playing.code, log.read()
 
     return start
 
@@ -321,6 +328,72 @@ def test_bricks_whose_paths_look_alike_have_names_of_their_own(play: Play, direc
             for scene in (one, other):
                 scene.line()
                 scene.go_on()
+
+
+def is_live(path: Path) -> bool:
+    """Whether ``path`` is a segment and somebody writes to it."""
+    try:
+        with reader.Segment(path) as segment:
+            return segment.brick().alive
+    except (FileNotFoundError, check.SegmentError):
+        return False
+
+
+def copy(path: Path) -> None:
+    shutil.copy(path, path.with_suffix(".new"))
+
+
+def of_no_segment(path: Path) -> None:
+    path.with_suffix(".new").write_bytes(bytes(8192))
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path.with_suffix(".new"))
+
+
+def dangling(path: Path) -> None:
+    path.with_suffix(".new").symlink_to("nothing")
+
+
+@pytest.mark.parametrize("put", [copy, of_no_segment, fifo, dangling])
+def test_a_brick_takes_its_name_back_where_nobody_writes(
+    play: Play, directory: Path, put: Callable[[Path], None]
+) -> None:
+    with play("up") as scene:
+        scene.line()
+        wait_for(lambda: segments(directory), "the segment")
+        (path,) = segments(directory)
+        put(path)
+        path.with_suffix(".new").replace(path)
+        assert not is_live(path)
+        wait_for(lambda: is_live(path), "a new segment")
+        scene.go_on()
+    assert not list(directory.iterdir())
+
+
+def test_a_brick_yields_to_a_newer_process_that_lives(play: Play, directory: Path) -> None:
+    path = directory / naming.names(VOLUME, BRICK)[0]
+
+    def heartbeat() -> float:
+        with reader.Segment(path) as segment:
+            return segment.brick().numbers["heartbeat"]
+
+    with play("up") as old:
+        old.line()
+        wait_for(lambda: is_live(path), "the segment")
+        before = path.stat().st_ino
+        with play("up") as new:
+            new.line()
+            wait_for(lambda: path.stat().st_ino != before, "the newer segment")
+            theirs, since = path.stat().st_ino, heartbeat()
+            # The older process has looked at the name each second meanwhile.
+            wait_for(lambda: heartbeat() >= since + 3, "three more rounds")
+            assert path.stat().st_ino == theirs
+            new.kill()
+        wait_for(lambda: is_live(path), "the older process to take over")
+        assert path.stat().st_ino != theirs
+        old.go_on()
+    assert not list(directory.iterdir())
 
 
 class Attacker:

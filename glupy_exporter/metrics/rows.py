@@ -36,7 +36,9 @@ series while all of this holds:
 - It is among the busiest. There are four orders of the rows that last: by fops, bytes read, bytes
   written and time. The first of each order are taken, then the second of each, up to `limit`. Each
   order looks at recent work: what was done a half-life ago (volume option
-  `user.xlator.glupy.half-life`) weighs half. A row that is no longer among the busiest keeps its
+  `user.xlator.glupy.half-life`) weighs half. Rows without recent work in an order come after all
+  that have some. At its first look at a brick, the exporter takes each row's work as spread evenly
+  from the row's first fop to its last one. A row that is no longer among the busiest keeps its
   series until five minutes after its last fop.
 - There is room: at most `limit` rows have series. A row that was last among the busiest over a
   minute ago makes room for one that is now.
@@ -190,6 +192,7 @@ class Busiest(Collector, Generic[_R]):
             table.last_seen,
             partial(activity.totals, table),
             partial(activity.lasting, table, self._lasting),
+            partial(activity.recent, table, brick.segment.half_life, now),
             brick.segment.half_life,
             now,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
@@ -33,6 +34,26 @@ def lasting(table: FileTable | ClientTable, seconds: float, slots: Sequence[int]
     """Whether at least so many seconds lie between first and last fop of each of ``slots``."""
     least = seconds * 1e9
     return [age >= least for age in table.ages(slots)]
+
+
+def recent(
+    table: FileTable | ClientTable, half_life: float, now: float, slots: Sequence[int]
+) -> list[float]:
+    """The share of the totals of each of ``slots`` that is left if what was done ``half_life``
+    seconds ago counts half, and each row did the same in every second from its first to its last
+    fop. A row that ended long ago has nearly nothing left, and neither has one that only somebody
+    looks at who passes by.
+
+    ``now`` is in seconds on the monotonic clock.
+    """
+    rate = math.log(2) / (half_life * 1e9)  # of decay, a nanosecond
+    last_seen, moment = table.last_seen, now * 1e9
+    shares = []
+    for slot, age in zip(slots, table.ages(slots)):
+        idle = max(0.0, moment - last_seen[slot])
+        decay = rate * age
+        shares.append(math.exp(-rate * idle) * (-math.expm1(-decay) / decay if decay else 1.0))
+    return shares
 
 
 def _add(a: Activity, b: Activity) -> Activity:

@@ -25,6 +25,8 @@ Totals = Callable[[Sequence[int]], Sequence[Column]]
 """Gives the totals of some slots: a column for each order, with a number for each of the slots."""
 Lasted = Callable[[Sequence[int]], Sequence[bool]]
 """Tells of each of some slots whether its row has lasted long enough to be among the busiest."""
+Recent = Callable[[Sequence[int]], Sequence[float]]
+"""Tells of each of some slots what share of its row's totals weighs as if it were added now."""
 
 
 @dataclass
@@ -58,10 +60,14 @@ class _State:
         stamps: Column,
         totals: Totals,
         lasted: Lasted,
+        recent: Recent | None,
         half_lives: float,
         limit: int,
     ) -> None:
-        """Update scores and the busiest to the table's present content, ``half_lives`` later."""
+        """Update scores and the busiest to the table's present content, ``half_lives`` later.
+
+        Without ``recent`` all that was added since is recent.
+        """
         self.exponent += half_lives
         if self.exponent > _EXPONENT_MAX:
             factor = 2.0**-self.exponent
@@ -87,9 +93,9 @@ class _State:
         for slot, long_enough in zip(young, lasted(young)):
             self.lasted[slot] = long_enough
         self.added = [*zip(slots, map(sub, columns[0], pick(self.totals[0])))]
-        weight = 2.0**self.exponent
+        weights = recent(slots) if recent else [self.one] * len(slots)
         for place, (counted, scores, column) in enumerate(zip(self.totals, self.scores, columns)):
-            for slot, now, before in zip(slots, column, pick(counted)):
+            for slot, now, before, weight in zip(slots, column, pick(counted), weights):
                 if now != before:
                     scores[slot] += (now - before) * weight
                     counted[slot] = now
@@ -99,6 +105,20 @@ class _State:
                 candidates = range(len(scores))
             if candidates:
                 self.busiest[place] = self._busiest(place, candidates, limit)
+
+    @property
+    def one(self) -> float:
+        """The weight of a count that is added now."""
+        return float(2.0**self.exponent)
+
+    @property
+    def at_work(self) -> list[list[int]]:
+        """Those of the busiest of whose additions more than one is left, by order."""
+        least = self.one
+        return [
+            [slot for slot in busiest if scores[slot] > least]
+            for busiest, scores in zip(self.busiest, self.scores)
+        ]
 
     def _clear(self, slots: Collection[int]) -> None:
         """Forget what is known of rows that have lost these slots."""
@@ -207,11 +227,12 @@ class Selector:
         stamps: Column,
         totals: Totals,
         lasted: Lasted,
+        recent: Recent,
         half_life: float,
         now: float,
     ) -> Ranking:
         """The busiest rows of those that have lasted: the best by each of the orders, then the
-        second by each, and so on, up to ``limit`` rows.
+        second by each, and so on, up to ``limit`` rows. Rows that are idle in an order come last.
 
         ``key`` tells one brick's table from another's. A slot whose tag is 0 is not selected.
         ``totals`` only grow. They are asked for only where tag or stamp has changed, and so is
@@ -219,9 +240,12 @@ class Selector:
         two, the addition is noticed at the next stamp.
 
         A row's score is its total, in which an addition of ``half_life`` seconds ago weighs half.
-        All that a row has when it is first seen counts as added then. Rows whose total in an order
-        is 0 are not among its busiest. ``now`` is in seconds on a monotonic clock. Tables that were
-        not asked for in FORGET seconds are forgotten.
+        A row is idle in an order if one addition or less is left of its score. If its total is 0,
+        it is not among the busiest at all.
+
+        When a table is first seen, nobody knows when its totals were added, so ``recent`` is asked.
+        All that a later row has when it is first seen counts as added then. ``now`` is in seconds
+        on a monotonic clock. Tables that were not asked for in FORGET seconds are forgotten.
         """
         state = self._states.pop(key, None)
         while self._states and now - next(iter(self._states.values())).seen > FORGET:
@@ -232,7 +256,8 @@ class Selector:
         self._states[key] = state
         half_lives = (now - state.seen) / half_life
         state.seen = now
-        state.add(tags, stamps, totals, lasted, half_lives, self._limit)
-        places = chain.from_iterable(zip_longest(*state.busiest))
-        slots = dict.fromkeys(slot for slot in places if slot is not None)
+        asked = recent if first else None
+        state.add(tags, stamps, totals, lasted, asked, half_lives, self._limit)
+        turns = chain(zip_longest(*state.at_work), zip_longest(*state.busiest))
+        slots = dict.fromkeys(slot for slot in chain.from_iterable(turns) if slot is not None)
         return Ranking(list(islice(slots, self._limit)), [] if first else state.added, state.lasted)

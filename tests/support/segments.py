@@ -57,6 +57,7 @@ class File:
     top_client: int = 0
     """Slot of a client plus 1, which is the client's tag here."""
     top_client_lead: int = 0
+    first_seen: int = CREATED_MONOTONIC + 5_000_000_000
     last_seen: int = CREATED_MONOTONIC + 6_000_000_000
 
 
@@ -68,6 +69,7 @@ class Client:
     nanoseconds: Sequence[int] = (0, 0, 0)
     connections: int = 1
     error_bound: int = 0
+    first_seen: int = CREATED_MONOTONIC + 5_000_000_000
     last_seen: int = CREATED_MONOTONIC + 6_000_000_000
     process: int = 0
 
@@ -411,7 +413,7 @@ def _fill_counts(
 
 def _counters(row: File | Client) -> layout.Counters:
     counters = layout.Counters(
-        first_seen=CREATED_MONOTONIC + 5_000_000_000,
+        first_seen=row.first_seen,
         last_seen=row.last_seen,
         error_bound=row.error_bound,
     )

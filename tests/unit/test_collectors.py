@@ -26,6 +26,7 @@ from glupy_exporter.metrics.clients import AWAY
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES, STARTED, Exporter
 from glupy_exporter.metrics.facts import Facts
 from glupy_exporter.metrics.family import Exposed, single
+from glupy_exporter.metrics.files import Files
 from glupy_exporter.metrics.fops import Fops
 from glupy_exporter.metrics.pool import REACHABLE
 from glupy_exporter.metrics.recorder import Recorder
@@ -647,6 +648,46 @@ def test_half_life_is_that_of_the_segment(tmp_path: Path, monkeypatch: pytest.Mo
             clock[0] += wait
         paths = {path for (path,) in values(samples, "glupy_file_fops_total", "path")}
         assert paths == {winner}
+
+
+@pytest.mark.parametrize(("idle", "read"), [(1e6, 10**12), (60.0, 0), (0.0, 0)])
+def test_files_in_use_have_series_at_the_first_scrape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idle: float, read: int
+) -> None:
+    """Among files that were busy long ago, and that somebody may have looked at just now; the
+    exporter has its default settings."""
+    second = 10**9
+    now = 3 * 10**6 * second
+    monkeypatch.setattr(time, "monotonic", lambda: now / second)
+    files = [
+        segments.File(
+            path=b"/idle",
+            gfid=uuid.UUID(int=(number + 1) << 64),
+            fops=(10**6, 0, 1),
+            bytes=(read, 0),
+            nanoseconds=(10**12, 0, 1),
+            first_seen=second,
+            last_seen=now - int(idle * second),
+        )
+        for number in range(300)
+    ]
+    files += [
+        segments.File(
+            path=b"/busy%d" % number,
+            gfid=uuid.UUID(int=number + 1),
+            fops=(0, 10_000, 0),
+            bytes=(0, 4096 * 10_000),
+            nanoseconds=(0, second + number, 0),
+            first_seen=now - 100 * second,
+            last_seen=now - number,
+        )
+        for number in range(20)
+    ]
+    segment = segments.Segment(files=dict(enumerate(files)), file_slots=len(files))
+    with segment.live(tmp_path):
+        samples = scrape(Scraper(tmp_path, DAY, [Files()]))
+    paths = {path for path, _ in values(samples, "glupy_file_fops_total", "path", "kind")}
+    assert {f"/busy{number}" for number in range(20)} <= paths
 
 
 @pytest.mark.parametrize("half_life", [0, 2**64 - 1])

@@ -47,8 +47,9 @@ def ranking(
     key: str = "b",
     half_life: float = HALF_LIFE,
     lasted: Collection[int] = range(10_000),
+    recent: Sequence[float] = (1.0,) * 10_000,
 ) -> Ranking:
-    """Those of the slots ``lasted`` count that have lasted."""
+    """Those of the slots ``lasted`` count that have lasted. ``recent`` is by slot."""
 
     def totals(slots: Sequence[int]) -> list[Row]:
         return [*zip(*(rows[slot][1:] for slot in slots))]
@@ -56,9 +57,12 @@ def ranking(
     def long_enough(slots: Sequence[int]) -> list[bool]:
         return [slot in lasted for slot in slots]
 
+    def shares(slots: Sequence[int]) -> list[float]:
+        return [recent[slot] for slot in slots]
+
     stamps = [hash(row) % 2**64 for row in rows]
     tags = [row[0] for row in rows]
-    return selector.select(key, tags, stamps, totals, long_enough, half_life, now)
+    return selector.select(key, tags, stamps, totals, long_enough, shares, half_life, now)
 
 
 def table(**counts: int | Row) -> dict[int, Row]:
@@ -71,6 +75,24 @@ def table(**counts: int | Row) -> dict[int, Row]:
 
 def test_first_sight_goes_by_totals() -> None:
     assert select(Selector(2, 1), 0.0, table(s0=5, s1=9, s2=7)) == [1, 2]
+
+
+def test_first_sight_goes_by_what_is_recent_of_totals() -> None:
+    selector, rows = Selector(2, 1), [(1, 1000), (2, 10), (3, 9), (4, 800)]
+    recent = (1e-9, 1.0, 1.0, 1e-9)
+    assert ranking(selector, rows, 1e6, recent=recent).slots == [1, 2]
+    rows[0], rows[3] = (1, 1007), (5, 20)  # slot 3 has a new owner
+    assert ranking(selector, rows, 1e6 + 15, recent=recent).slots == [3, 1]
+    rows.append((6, 3))  # the table has grown
+    assert ranking(selector, rows, 1e6 + 30, recent=(0.0, *recent)).slots == [3, 2]
+
+
+def test_rows_that_are_idle_in_an_order_come_last() -> None:
+    selector = Selector(4, 2)
+    rows = [(1, 9, 0), (2, 8, 0), (3, 7, 0), (4, 1, 900), (5, 1, 800)]
+    assert ranking(selector, rows, 0.0).slots == [0, 3, 1, 4]
+    rows = [(tag, fops + 1000 * (tag < 4), byte) for tag, fops, byte in rows]
+    assert ranking(selector, rows, 11 * HALF_LIFE).slots == [0, 1, 2, 3]
 
 
 def test_fewer_rows_than_the_limit() -> None:
@@ -235,7 +257,10 @@ def test_what_was_not_seen_with_its_stamp_is_noticed_at_the_next() -> None:
         def lasted(slots: Sequence[int]) -> list[bool]:
             return [True for _ in slots]
 
-        return selector.select("b", [1, 2], stamps, totals, lasted, HALF_LIFE, now).slots
+        def recent(slots: Sequence[int]) -> list[float]:
+            return [1.0 for _ in slots]
+
+        return selector.select("b", [1, 2], stamps, totals, lasted, recent, HALF_LIFE, now).slots
 
     assert selected([1, 1], [1000, 1], 0.0) == [0]
     # Of slot 1 the stamp was seen, and what was counted before it was not.

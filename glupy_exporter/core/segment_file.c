@@ -1,5 +1,6 @@
 #include "segment_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,6 +18,8 @@
 #define FRESH_BITS 05777      /* setgid comes from the directory above */
 #define FILE_MODE 0640
 #define SUFFIX ".seg"
+#define TEMPORARY_NAME ".%d.%p" /* process, and an address that is unique among its translators */
+#define TEMPORARY_PATTERN ".%*d.%*p%n"
 #define HASHED_SUFFIX_LENGTH 21 /* a dot, 16 hexadecimal digits, SUFFIX */
 /* Stays free for others on the file system, which is most often /run: systemd loads no unit with
  * less than 16 MiB there, and a program that finds no room at all fails. */
@@ -158,8 +161,51 @@ has_room(int fd, uint64_t size)
     return (uint64_t)status.f_bavail * status.f_frsize >= size + RESERVE;
 }
 
+/* Removes a temporary file whose writer has ended. An empty one takes no room, and its writer may
+ * not have locked it yet. The lock keeps away others that would remove it, so the name cannot come
+ * to lead to a new file between the last look and the removal. */
+static void
+remove_leftover(int directory, const char *name)
+{
+    int fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat status, named;
+    uint64_t magic;
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+        pread(fd, &magic, sizeof(magic), 0) == sizeof(magic) && (!magic || magic == GLUPY_MAGIC) &&
+        lock_file(fd) == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        named.st_dev == status.st_dev && named.st_ino == status.st_ino)
+        unlinkat(directory, name, 0);
+    close(fd);
+}
+
+/* Removes the temporary files of bricks that ended before they could publish their segments. */
+static void
+remove_leftovers(int directory)
+{
+    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), end;
+    DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!entries) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((entry = readdir(entries))) {
+        end = 0;
+        sscanf(entry->d_name, TEMPORARY_PATTERN, &end);
+        if (end && !entry->d_name[end])
+            remove_leftover(directory, entry->d_name);
+    }
+    closedir(entries);
+}
+
 /* Opens a sized, locked file under a temporary name. All its blocks are allocated now: a mapped
- * page that a full file system cannot back would raise SIGBUS in the brick. */
+ * page that a full file system cannot back would raise SIGBUS in the brick. It is locked while it
+ * is empty: see remove_leftover. */
 static int
 open_temporary(const struct glupy_segment_file *file, uint64_t size, const char **step)
 {
@@ -170,6 +216,9 @@ open_temporary(const struct glupy_segment_file *file, uint64_t size, const char 
     *step = "create";
     if (fd < 0)
         return -1;
+    *step = "lock";
+    if (lock_file(fd) < 0)
+        goto fail;
     *step = "leave 24 MiB of the file system free beside";
     if (!has_room(fd, size))
         goto fail;
@@ -182,9 +231,6 @@ open_temporary(const struct glupy_segment_file *file, uint64_t size, const char 
     /* Many bricks may have looked for room at once. */
     *step = "leave 24 MiB of the file system free beside";
     if (!has_room(fd, 0))
-        goto fail;
-    *step = "lock";
-    if (lock_file(fd) < 0)
         goto fail;
     return fd;
 fail:
@@ -203,8 +249,8 @@ glupy_segment_file_create(struct glupy_segment_file *file, const char *directory
     struct stat status;
 
     make_names(file, volume, brick);
-    /* The address makes the name unique among translators in one process. */
-    snprintf(file->name, sizeof(file->name), ".%d.%p", getpid(), (void *)file);
+    remove_leftovers(file->directory);
+    snprintf(file->name, sizeof(file->name), TEMPORARY_NAME, getpid(), (void *)file);
     file->brick = strdup(brick);
     if (!file->brick || asprintf(&file->path, "%s/%s", directory_path, file->name) < 0)
         return "name";

@@ -396,6 +396,54 @@ def test_a_brick_yields_to_a_newer_process_that_lives(play: Play, directory: Pat
     assert not list(directory.iterdir())
 
 
+def temporary(directory: Path) -> set[Path]:
+    return {path for path in directory.iterdir() if path.suffix != ".seg"}
+
+
+def test_what_dead_bricks_leave_is_removed(play: Play, directory: Path) -> None:
+    with play("hung-group", brick="/bricks/alive") as alive:
+        alive.line()
+        (living,) = temporary(directory)
+        for _ in range(2):
+            with play("hung-group") as dead:
+                dead.line()
+                assert len(temporary(directory)) == 2
+                dead.kill()
+        with play("up") as scene:
+            scene.line()
+            wait_for(lambda: segments(directory), "the segment")
+            assert temporary(directory) == {living}
+            scene.go_on()
+        alive.go_on()
+        alive.line()
+        alive.go_on()
+    assert not list(directory.iterdir())
+
+
+def test_only_segments_under_temporary_names_are_removed(play: Play, directory: Path) -> None:
+    directory.mkdir(parents=True)
+    of_old_release = directory / ".4711.0x7f0000001230"
+    before_it_was_filled = directory / ".4711.0x7f0000004560"
+    others = [directory / name for name in (".1.0x1", ".4711.0x12.seg~", "4711.0x12", ".4711.x")]
+    empty, pipe, link = (directory / f".{number}.0x1" for number in (2, 3, 4))
+    with play("up") as scene:
+        scene.line()
+        wait_for(lambda: segments(directory), "the segment")
+        for path in (of_old_release, *others[1:]):
+            shutil.copy(segments(directory)[0], path)
+        before_it_was_filled.write_bytes(bytes(5 << 20))
+        others[0].write_text("notes of an administrator")
+        empty.touch()
+        os.mkfifo(pipe)
+        link.symlink_to(others[1])
+        scene.go_on()
+    with play("up") as scene:
+        scene.line()
+        wait_for(lambda: segments(directory), "the segment")
+        assert temporary(directory) == {*others, empty, pipe, link}
+        scene.go_on()
+
+
 class Attacker:
     """What a member of the group can do that may write to the directory above."""
 

@@ -4,7 +4,8 @@ Rules and dashboards are written for classic histograms, which every store has. 
 same expression for the feature native-histograms of Prometheus 2.40 and later:
 
 - It looks for the native form of a series first, and for the classic form where that is missing. So
-  the change-over leaves no gap, and the nodes of a cluster may serve different forms.
+  the change-over leaves no gap, the nodes of a cluster may serve different forms, and a node's fops
+  count once if Prometheus keeps both forms.
 - Where a quantile folds several bricks, some of which may have the one form and some the other, it
   is the higher one of both.
 - A heat map shows native histograms only, since both forms have no rows in common.
@@ -24,8 +25,8 @@ _PART = re.compile(
     r"(?(1)\))"
 )
 _NUMBER = re.compile(rf"\bcount by (\([^)]*\)) \({METRIC}_count\{{")
-# The last bucket of a recorded histogram: its count.
-_LAST = re.compile(rf'\b(\w+)_le:{METRIC}_bucket:rate5m\{{le="\+Inf"\}}')
+# A sum of the last buckets of recorded histograms: of their counts.
+_LAST = re.compile(rf'\b(sum by \([^)]*\) )\(\w+_le:{METRIC}_bucket:rate5m\{{le="\+Inf"\}}\)')
 # Prometheus takes the mean of native histograms only from 2.45 on, but the rate over any time.
 _MEAN = re.compile(rf"\bavg_over_time\(\w+_fop_le:{METRIC}_bucket:rate5m\b")
 # Recorded counts and sums are of both forms.
@@ -42,8 +43,8 @@ def rendered(expression: str) -> str:
 
     Raises:
         NotUnderstood: it asks for the histogram in another way than by rate() or increase() of its
-            count and sum, by histogram_quantile(), by the last bucket of a recorded one, and by the
-            number of its series.
+            count and sum, by histogram_quantile(), by a sum of the last bucket of a recorded one,
+            and by the number of its series.
     """
     done, rest = "", expression
     while found := _QUANTILE.search(rest):
@@ -98,10 +99,11 @@ def _parts(text: str) -> str:
         native = f"histogram_{part}({function}({METRIC}{series}))"
         return f"({native} or {function}({METRIC}_{part}{series}))"
 
-    if left := _LEFT_OVER.search(_LAST.sub("", _NUMBER.sub("", _PART.sub("", text)))):
+    # Sums of one form and of the other have a node twice that serves both.
+    text = _LAST.sub(rf"\1(rate({METRIC}_count[5m]))", text)
+    if left := _LEFT_OVER.search(_NUMBER.sub("", _PART.sub("", text))):
         raise NotUnderstood(f"{left[0]} in {text}")
     counted = _NUMBER.sub(rf'count by \1 ({{__name__=~"{METRIC}(_count)?",', text)
-    counted = _LAST.sub(rf"histogram_count(\1:{METRIC}:rate5m) or \g<0>", counted)
     return _PART.sub(both, counted)
 
 

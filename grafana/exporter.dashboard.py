@@ -124,7 +124,7 @@ cost = row(
         "Collectors that succeed",
         by_collector("min by (collector) (glupy_collector_success{$*})"),
         unit.SHORT,
-        "1 if a collector served every brick of every node, 0 if it had to leave one out.",
+        "1 if a collector served all of every node, 0 if it had to leave out a brick or a metric.",
     ),
 )
 

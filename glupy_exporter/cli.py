@@ -228,18 +228,18 @@ def _change(
             )
             if not _agreed(args):
                 return 0
-            change.end_earlier(left, _say)
+            change.end_earlier(left, output.offer)
             disabled = not options.ours(gluster.volume(args.volume))
             if left.command == args.action == "disable" and disabled:
-                _say(done)
+                output.offer(done)
                 return 0
         planned = planner(args.volume)
         print("\n".join(planned.describe()), flush=True)
         if planned.command == "restart" and not planned.restart:
             return 0
         if _agreed(args):
-            change.carry_out(planned, _say, args.timeout)
-            _say(done)
+            change.carry_out(planned, output.offer, args.timeout)
+            output.offer(done)
     return 0
 
 
@@ -266,12 +266,6 @@ def xlator_status(args: argparse.Namespace) -> int:
     rows = status.rows(args.volume)
     print(status.render_json(rows) if args.json else status.render(rows))
     return 0 if all(row.ok for row in rows) else 1
-
-
-def _say(line: str) -> None:
-    # The command goes on if its terminal is gone: it must not stop half-way.
-    with contextlib.suppress(OSError):
-        print(line, flush=True)
 
 
 def _add_top(command: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from glupy_exporter import output
 from glupy_exporter.errors import UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -91,8 +92,10 @@ def deferred(until: str) -> Iterator[None]:
 
     def note(number: int, frame: FrameType | None) -> None:
         caught.append(number)
-        # Not print, which the signal may have interrupted; the terminal may be gone as well.
+        # Not print, which the signal may have interrupted; the terminal may be gone or stopped.
         with contextlib.suppress(OSError):
+            if not output.takes(2):
+                return
             line = f"glupy-exporter: {signal.Signals(number).name}: ends as soon as {until}\n"
             os.write(2, line.encode(errors="replace"))
 

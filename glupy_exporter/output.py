@@ -63,6 +63,23 @@ def drop() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def takes(number: int) -> bool:
+    """Whether a write to descriptor ``number`` would not block, at the latest after a second.
+
+    It would block for as long as the terminal is stopped (Ctrl-S), or its ssh connection hangs.
+    """
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return bool(poll.poll(1000))
+
+
+def offer(line: str) -> None:
+    """Print a line, but leave it out rather than wait for a reader or fail."""
+    with contextlib.suppress(OSError):
+        if takes(1):
+            print(line, flush=True)
+
+
 def abandoned() -> bool:
     """Whether standard output is a pipe or a terminal whose reader has gone."""
     poll = select.poll()

@@ -44,7 +44,7 @@ Say = Callable[[str], None]
 
 
 def carry_out(planned: Plan, say: Say, seconds: float = SECONDS) -> None:
-    """Do what was planned, reporting each step to ``say``.
+    """Do what was planned, reporting each step to ``say``, which must not block.
 
     Raises:
         UserError: a step failed or a signal came; the text says what is done, what is not, and how
@@ -93,6 +93,7 @@ def _command(words: Sequence[str], is_done: Callable[[], bool]) -> None:
         GlusterError: it failed.
         UserError: glusterd has not done it after :data:`gluster.PATIENCE`.
     """
+    unfinished.show_life()
     try:
         gluster.command(*words)
     except gluster.GaveUpError as error:
@@ -333,15 +334,20 @@ def _verify_disabled(before: Volume, unknown: Set[str]) -> None:
     not_its_own = {*options.ours(before), *gluster.global_options(), *unknown}
     switch = {"enable": "on", "disable": "off"}
 
-    def plain(volume: Volume) -> set[tuple[str, str]]:
+    def plain(volume: Volume) -> dict[str, str]:
         found = volume.options.items()
-        return {(name, switch.get(v, v)) for name, v in found if name not in not_its_own}
+        return {name: switch.get(v, v) for name, v in found if name not in not_its_own}
 
-    changed = sorted(name for name, _ in plain(before) ^ plain(now))
+    was, is_now = plain(before), plain(now)
+    changed = [
+        f"{name} was {was.get(name, 'not set')} and is {is_now.get(name, 'not set')}"
+        for name in sorted(was.keys() | is_now.keys())
+        if was.get(name) != is_now.get(name)
+    ]
     if changed:
         raise UserError(
             f"{before.name} does not have the translator any more, but these options differ from "
-            f"before: {', '.join(changed)}; set them right with `gluster volume set`"
+            f"before: {'; '.join(changed)}. Set them right with `gluster volume set`"
         )
     left = [volfile for volfile in options.volfiles(now) if options.names_translator(volfile)]
     if left:

@@ -5,7 +5,8 @@ A command that takes a brick down, or stops a volume, does so under :func:`promi
 - A note in ``STATE/VOLUME.json`` says what has to be brought back. It is removed once that is done.
 - Ctrl-C, SIGTERM and SIGHUP wait until it is done.
 - A second process, the standby, waits for the end of the command and of what it runs. If the
-  command was killed before it was done, the standby does it.
+  command was killed before it was done, the standby does it. If the command stands still, as one
+  that SIGSTOP has stopped, the standby kills it first: two must never work on a volume.
 - If the machine went down too, the next command finds the note.
 
 All of them call :func:`bring_back`, which does only what is left to do and may be called at any
@@ -17,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import select
 import signal
@@ -35,9 +37,15 @@ SECONDS = 120.0
 """How long a brick or a volume may take to be back."""
 
 STANDBY_SECONDS = 600.0
-"""How long the standby waits for the command to bring all back, and then how long it tries to."""
+"""How long the standby waits for a sign of life of the command, then for the end of the command
+that it has killed, and then how long it tries to bring all back."""
 
 _GONE_SECONDS = 60.0
+_STEP_SECONDS = 10.0
+
+_to_standby: int | None = None
+"""The pipe to the standby, while there is one."""
+_LIFE, _DONE = b"+", b"."
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,7 @@ def wait(what: str, deadline: float, ready: Callable[[], bool]) -> None:
     trouble = ""
     latest = max(deadline, time.monotonic() + gluster.PATIENCE)
     while True:
+        show_life()
         try:
             if ready():
                 return
@@ -253,9 +262,18 @@ def promised(work: Work) -> Iterator[None]:
                 bring_back(work.volume)
 
 
+def show_life() -> None:
+    """Tell the standby that the command goes on; to be called before all that may take minutes."""
+    if _to_standby is not None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(_to_standby, _LIFE)
+
+
 @contextlib.contextmanager
 def _with_standby(work: Work) -> Iterator[None]:
     """While the block runs, a process waits to do ``work`` if this process does not."""
+    global _to_standby
+    command = _Command.this()
     try:
         reading, writing = os.pipe()
         standby = os.fork()
@@ -264,20 +282,70 @@ def _with_standby(work: Work) -> Iterator[None]:
         raise UserError(f"cannot start a process: {error.strerror}; try again later") from error
     if standby == 0:
         os.close(writing)
-        _stand_by(work, reading)
+        _stand_by(work, command, reading)
     os.close(reading)
+    command.close()
     # A `gluster` that runs outlives this process if it is killed. The standby waits for that too.
     os.set_inheritable(writing, True)
+    _to_standby = writing
     try:
         yield
     finally:
+        _to_standby = None
         with contextlib.suppress(BrokenPipeError):
-            os.write(writing, b".")
+            os.write(writing, _DONE)
         os.close(writing)
         os.waitpid(standby, 0)
 
 
-def _stand_by(work: Work, reading: int) -> None:
+@dataclass(frozen=True)
+class _Command:
+    """The command's process, for its child, the standby, to kill."""
+
+    pid: int
+    handle: int | None
+    """Descriptor of the process itself, since its pid may be another's by then; None where the
+    kernel (before 5.3) or Python has no such descriptors."""
+
+    @classmethod
+    def this(cls) -> _Command:
+        handle = None
+        with contextlib.suppress(AttributeError, OSError):
+            handle = os.pidfd_open(os.getpid())
+        return cls(os.getpid(), handle)
+
+    def close(self) -> None:
+        if self.handle is not None:
+            os.close(self.handle)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self.handle is not None:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            elif os.getppid() == self.pid:  # else it has ended
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def _listen(reading: int, seconds: float) -> bytes | None:
+    """What the command wrote last: nothing if it and all that it runs have ended.
+
+    None if it was silent for ``seconds``. These are counted in steps: what froze the command for an
+    hour, like a frozen cgroup, froze this process too, and both go on at the same time.
+    """
+    silent = 0.0
+    while silent < seconds:
+        ready, _, _ = select.select([reading], [], [], _STEP_SECONDS)
+        if not ready:
+            silent += _STEP_SECONDS
+            continue
+        silent = 0.0
+        said = os.read(reading, 4096)
+        if not said.endswith(_LIFE):
+            return said
+    return None
+
+
+def _stand_by(work: Work, command: _Command, reading: int) -> None:
     """Be the standby; never return."""
     try:
         os.setsid()
@@ -286,16 +354,31 @@ def _stand_by(work: Work, reading: int) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        # A command that SIGSTOP has stopped leaves its brick down as well.
-        ready, _, _ = select.select([reading], [], [], STANDBY_SECONDS)
-        if not (ready and os.read(reading, 1)):
-            syslog.openlog("glupy-exporter")
-            ended = f"`xlator {work.command} {work.volume}` {'was killed' if ready else 'stands'}"
-            syslog.syslog(syslog.LOG_WARNING, f"{ended}; bringing {work.what} back")
-            try:
-                bring_back(work.volume, STANDBY_SECONDS)
-                syslog.syslog(syslog.LOG_WARNING, f"{work.what} is back")
-            except Exception as error:
-                syslog.syslog(syslog.LOG_ERR, f"{ended}: {error}")
+        syslog.openlog("glupy-exporter")
+        name = f"`xlator {work.command} {work.volume}`"
+        said = _listen(reading, STANDBY_SECONDS)
+        if said is None:
+            # It leaves its brick down, and would go on if somebody woke it.
+            syslog.syslog(syslog.LOG_WARNING, f"{name} (process {command.pid}) stands; killing it")
+            command.kill()
+            said = _listen(reading, STANDBY_SECONDS)
+        if said is None:
+            syslog.syslog(
+                syslog.LOG_ERR,
+                f"{name} (process {command.pid}), or a `gluster` that it runs, does not end though "
+                f"it was killed; {work.what} is left as it is until it has ended",
+            )
+            said = _listen(reading, math.inf)
+        if said != _DONE:
+            _take_over(work, f"{name} was killed")
     finally:
         os._exit(0)
+
+
+def _take_over(work: Work, why: str) -> None:
+    syslog.syslog(syslog.LOG_WARNING, f"{why}; bringing {work.what} back")
+    try:
+        bring_back(work.volume, STANDBY_SECONDS)
+        syslog.syslog(syslog.LOG_WARNING, f"{work.what} is back")
+    except Exception as error:
+        syslog.syslog(syslog.LOG_ERR, f"{why}: {error}")

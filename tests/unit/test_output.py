@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import termios
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -52,3 +56,42 @@ def test_no_file_takes_the_place_of_a_closed_stream(directory: Path) -> None:
 def test_a_reader_that_has_gone(directory: Path) -> None:
     done = run("| true", "dump", f"--segment.dir={directory}")
     assert done.stderr == ""
+
+
+DEFERRED = """
+    import os, signal
+    from glupy_exporter import interrupts, output
+    try:
+        with interrupts.deferred("all is back"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            output.offer("it is down")
+    except interrupts.Interrupted as error:
+        os._exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_terminal_that_is_stopped_stops_no_command_half_way(stopped: bool) -> None:
+    """Ctrl-S, or an ssh connection that hangs, must not hold a brick down."""
+    ours, terminal = os.openpty()
+    try:
+        if stopped:
+            termios.tcflow(terminal, termios.TCOOFF)
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(DEFERRED)],
+            stdout=terminal,
+            stderr=terminal,
+            timeout=20,
+            check=False,
+        )
+        assert done.returncode == 128 + signal.SIGTERM
+        termios.tcflow(terminal, termios.TCOON)
+        os.write(terminal, b"last")  # there is something to read in any case
+        said = ""
+        while "last" not in said:
+            said += os.read(ours, 10000).decode()
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    told = "ends as soon as all is back" in said and "it is down" in said
+    assert told != stopped

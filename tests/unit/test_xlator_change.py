@@ -254,6 +254,26 @@ def test_what_is_down_is_named(pool: Pool) -> None:
     assert unfinished.read("home"), "the next command has to bring it back"
 
 
+def test_options_that_differ_after_a_disable_are_named_with_their_values(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.options.update({options.OPTION: "sdfs", "auth.allow": "10.*", "features.bitrot": "on"})
+    bring_back = unfinished.bring_back
+
+    def bring_back_less(volume: str) -> None:
+        bring_back(volume)
+        pool.options.update({"auth.allow": "*", "auth.reject": "10.1.*"})
+        del pool.options["features.bitrot"]
+
+    monkeypatch.setattr(unfinished, "bring_back", bring_back_less)
+    with pytest.raises(UserError) as caught:
+        disable()
+    assert (
+        "auth.allow was 10.* and is *; auth.reject was not set and is 10.1.*; features.bitrot was "
+        "on and is not set. Set them right with `gluster volume set`"
+    ) in str(caught.value)
+
+
 BUSY = "Changing 'storage.linux-aio' is not supported ... Please stop the volume first."
 OFF = "ganesha.enable is already 'off'."
 NEVER = "Path bin exists"

@@ -272,17 +272,27 @@ def test_a_volume_whose_options_are_back_is_started_by_the_command_as_well(
 
 
 COMMAND = """
-    import os, select, sys, time
+    import os, select, sys, syslog, time
     from pathlib import Path
     from glupy_exporter import interrupts
     from glupy_exporter.operate import peer, unfinished
     peer.STATE = Path(sys.argv[1])
+    if len(sys.argv) > 2:
+        unfinished.STANDBY_SECONDS, unfinished._STEP_SECONDS = map(float, sys.argv[2:])
+
+    def log(priority, line):
+        with (peer.STATE / "log").open("a") as file:
+            file.write(line + "\\n")
+
+    syslog.syslog = log
 
     def bring_back(volume, seconds=0):
         while (peer.STATE / "wait").exists():
             time.sleep(0.01)
         with (peer.STATE / "back").open("a") as file:
             file.write(f"{os.getpid()}\\n")
+        if (peer.STATE / "refuse").exists():
+            raise interrupts.UserError("volume home is not back; do not start home by hand")
         unfinished.note_of(volume).unlink()
 
     unfinished.bring_back = bring_back
@@ -300,11 +310,13 @@ COMMAND = """
 """
 
 
-@pytest.fixture
-def command(state: Path) -> subprocess.Popen[str]:
-    """A command that has a volume down and waits for a line on its standard input."""
+def start(state: Path, *seconds: float, code: str = COMMAND) -> subprocess.Popen[str]:
+    """A command that has a volume down and waits for a line on its standard input.
+
+    Its standby waits for the first of ``seconds``, which it counts in steps of the second.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(COMMAND), state],
+        [sys.executable, "-c", textwrap.dedent(code), state, *map(str, seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -313,6 +325,12 @@ def command(state: Path) -> subprocess.Popen[str]:
     assert process.stdout and process.stdout.readline() == "down\n"
     assert (state / "home.json").exists()
     return process
+
+
+@pytest.fixture
+def command(state: Path) -> subprocess.Popen[str]:
+    """A command whose standby does not lose patience."""
+    return start(state)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -353,23 +371,85 @@ def test_the_standby_brings_back_what_a_killed_command_has_down(
     assert (state / "back").read_text() != f"{command.pid}\n"
 
 
-def test_the_standby_waits_for_what_the_command_runs(state: Path, tmp_path: Path) -> None:
+def test_the_standby_says_why_it_cannot(command: subprocess.Popen[str], state: Path) -> None:
+    (state / "refuse").touch()
+    command.kill()
+    command.wait(timeout=20)
+    wait_for(lambda: len(logged(state)) == 2)
+    assert logged(state) == [
+        "`xlator enable home` was killed; bringing volume home back",
+        "`xlator enable home` was killed: volume home is not back; do not start home by hand",
+    ]
+    assert (state / "home.json").exists()
+
+
+def logged(state: Path) -> list[str]:
+    """What the standby told syslog."""
+    return (state / "log").read_text().splitlines() if (state / "log").exists() else []
+
+
+WITHOUT_PIDFD = COMMAND.replace("    try:\n", "    del os.pidfd_open\n    try:\n", 1)
+
+
+@pytest.mark.parametrize("code", [COMMAND, WITHOUT_PIDFD])
+def test_a_command_that_was_stopped_does_not_go_on_after_its_standby(
+    state: Path, code: str
+) -> None:
+    """It would do to a volume in use what is harmless only while the volume is stopped."""
+    process = start(state, 0.3, 0.1, code=code)
+    process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: (state / "back").exists() and not (state / "home.json").exists())
+    assert process.wait(timeout=20) == -signal.SIGKILL
+    wait_for(lambda: len(logged(state)) == 3)
+    assert logged(state) == [
+        f"`xlator enable home` (process {process.pid}) stands; killing it",
+        "`xlator enable home` was killed; bringing volume home back",
+        "volume home is back",
+    ]
+    assert (state / "back").read_text().split() != [str(process.pid)]
+
+
+WORKING = COMMAND.replace(
+    "sys.stdin.readline()",
+    """time.sleep = lambda seconds: select.select([], [], [], 0.05)
+                until = time.monotonic() + 4
+                unfinished.wait("", until, lambda: time.monotonic() > until)""",
+)
+
+
+def test_a_command_that_goes_on_is_not_killed_however_long_it_takes(state: Path) -> None:
+    process = start(state, 2, 0.1, code=WORKING)
+    assert process.communicate("go on\n", timeout=20) == ("not interrupted\n", "")
+    assert (state / "back").read_text() == f"{process.pid}\n"
+    assert logged(state) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_standby_waits_for_what_the_command_runs(
+    state: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     """A `gluster` that is under way must not take the brick down once the standby is done."""
     runs = tmp_path / "runs"
     os.mkfifo(runs)
-    code = textwrap.dedent(COMMAND).replace(
+    code = COMMAND.replace(
         "sys.stdin.readline()",
         f"import subprocess; subprocess.run(['cat', {str(runs)!r}], close_fds=False)",
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, state], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    )
+    process = start(state, 0.3, 0.1, code=code)
+    assert process.stdin
+    process.stdin.close()
     with runs.open("w"):  # opens as soon as it is read
-        process.kill()
-        process.wait(timeout=20)
-        time.sleep(0.3)  # time in which the standby must not do anything
+        process.send_signal(number)
+        wait_for(lambda: len(logged(state)) == 2)
+        assert process.wait(timeout=20) == -signal.SIGKILL
+        assert logged(state)[1] == (
+            f"`xlator enable home` (process {process.pid}), or a `gluster` that it runs, does not "
+            "end though it was killed; volume home is left as it is until it has ended"
+        )
         assert not (state / "back").exists()
+        assert (state / "home.json").exists()
     wait_for((state / "back").exists)
+    wait_for(lambda: not (state / "home.json").exists())
 
 
 @pytest.fixture

@@ -67,4 +67,4 @@ class Clients(rows.Busiest[Client]):
         yield from HEALTH.of(brick, table, clients, history.unexported)
         labels = [(client.address, client.process) for client in clients]
         columns = rows.columns([client.activity for client in clients])
-        yield from COUNTS.rows(labels, columns, history.rows)
+        yield from COUNTS.rows(labels, columns, columns["first_seen"], history.rows)

@@ -72,16 +72,19 @@ class Declared:
                 yield Block(family, (row,), (value,), started)
 
     def rows(
-        self, labels: Sequence[Labels], values: Mapping[str, Sequence[Any]], kept: Kept
+        self,
+        labels: Sequence[Labels],
+        values: Mapping[str, Sequence[Any]],
+        started: Sequence[float],
+        kept: Kept,
     ) -> Iterator[Block]:
         """Every quantity's rows: one for each of ``labels``, and for each part that is not 0.
 
         ``values`` has a column for each quantity, by name, in the order of ``labels``; a quantity
-        with parts has a tuple in each place. Durations are in nanoseconds. The counts of a row
-        began at its ``first_seen``. ``kept`` belongs to the brick: rows that stay are the same
-        objects at its next scrape, so that comparing them is quick.
+        with parts has a tuple in each place. Durations are in nanoseconds. ``started`` is when the
+        counts of each row began at 0, as in :class:`Block`. ``kept`` belongs to the brick: rows
+        that stay are the same objects at its next scrape, so that comparing them is quick.
         """
-        started = values["first_seen"]
         for each in self._quantities:
             family, column = self._families[each.metric], values[each.name]
             if each.parts:

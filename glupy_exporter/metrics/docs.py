@@ -62,10 +62,11 @@ The start time of a counter or histogram tells Prometheus that the first value t
 grown from 0 since then. Without it, `rate()` and `increase()` begin at that first value, and what a
 file, client or error did before its first scrape is lost to them. The counters of a brick began
 when its segment was created (`glupy_segment_created_timestamp_seconds`), and those of a file or
-client when it got its slot. Prometheus 2.50 and later uses start times if it has
+client when it got its slot. A file that was renamed since then has no start time: its former series
+have a part of its counts. Prometheus 2.50 and later uses start times if it has
 `--enable-feature=created-timestamp-zero-ingestion`, which also makes it ask for protobuf. Native
 histograms with that feature take Prometheus 3.0: earlier ones add the zero to a native histogram as
-a plain number, which `rate()` cannot use. Protobuf always has the start times. In OpenMetrics each
+a plain number, which `rate()` cannot use. Protobuf has all known start times. In OpenMetrics each
 is a sample `_created` of its own, which every Prometheus without that feature stores as one more
 series for each counter. So OpenMetrics has them only with `--openmetrics.created`, for other
 clients that want them.

@@ -103,7 +103,7 @@ def _exemplar(exemplar: Exemplar) -> str:
     return f"# {{{pairs}}} {exemplar.value} {exemplar.timestamp}"
 
 
-_Which = tuple[Family, Labels, bool]
+_Which = tuple[Family, Labels, bytes]
 _Known = tuple[tuple[Labels, ...], str]
 
 
@@ -120,8 +120,11 @@ class _Templates:
         self._used: dict[_Which, _Known] = {}
         self._pairs = lru_cache(maxsize=_SHARED)(_pairs)
 
-    def of(self, family: Family, key: Labels, block: Block, created: bool) -> str:
-        """The lines of a block, with a place for each number."""
+    def of(self, family: Family, key: Labels, block: Block, created: bytes) -> str:
+        """The lines of a block, with a place for each number.
+
+        ``created`` has a byte for each row: 1 for a start time. It is empty if no row has one.
+        """
         which, labels = (family, key, created), tuple(block.labels)
         known = self._last.get(which)
         if known is None or known[0] != labels:
@@ -129,8 +132,12 @@ class _Templates:
             start, own = _pairs(names, key), names[len(key) :]
             if start and own:
                 start += ","
-            row, pairs = _template(family, created), self._pairs
-            rows = [row.replace(_PLACE, start + pairs(own, values)) for values in labels]
+            row, pairs = _template(family, False), self._pairs
+            templates = [_template(family, bool(each)) for each in created] or repeat(row)
+            rows = [
+                row.replace(_PLACE, start + pairs(own, values))
+                for row, values in zip(templates, labels)
+            ]
             known = labels, "".join(rows)
         self._used[which] = known
         return known[1]
@@ -151,11 +158,14 @@ def _lines(exposed: Exposed, templates: _Templates, style: _Style) -> Iterator[s
             rows = _numbers(block.values, places, style.exemplars, family.nanoseconds)
         elif family.nanoseconds:
             rows = map(divmod, cast(Sequence[int], block.values), repeat(_SECOND))
-        created = dated and block.started is not None
-        if created:
-            rows = zip(block.values) if rows is None else rows
-            starts = block.started if isinstance(block.started, Sequence) else repeat(block.started)
-            rows = ((*numbers, start) for numbers, start in zip(rows, starts))
+        created = b""
+        if dated and block.started is not None:
+            starts = block.starts
+            created = bytes(start > 0 for start in starts)
+            rows = (
+                (*numbers, start) if start > 0 else tuple(numbers)
+                for numbers, start in zip(zip(block.values) if rows is None else rows, starts)
+            )
         numbers = block.values if rows is None else chain.from_iterable(rows)
         yield templates.of(family, key, block, created) % tuple(numbers)
 

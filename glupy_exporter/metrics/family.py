@@ -108,8 +108,8 @@ Labels = tuple[str, ...]
 
 
 Started = Union[None, float, Sequence[float]]
-"""A time for all rows or for each, in seconds since the epoch; None if it is not known. Only
-counters and histograms have one."""
+"""A time for all rows or for each, in seconds since the epoch; None, or 0 for a row, if it is not
+known. Only counters and histograms have one."""
 
 
 class Block(NamedTuple):
@@ -121,6 +121,13 @@ class Block(NamedTuple):
     values: Sequence[Value]
     started: Started = None
     """When the counts of the rows began at 0."""
+
+    @property
+    def starts(self) -> Sequence[float]:
+        """That of each row, 0 if it is not known."""
+        if isinstance(self.started, Sequence):
+            return self.started
+        return [self.started or 0.0] * len(self.labels)
 
 
 def single(family: Family, value: Value, *labels: str) -> Block:

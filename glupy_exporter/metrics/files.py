@@ -80,9 +80,15 @@ class Files(rows.Busiest[File]):
         history = self.histories.of(brick.key, now)
         files = self.selected(brick, table, tags, history, now, read)
         yield from HEALTH.of(brick, table, files, history.unexported)
-        labels = self._labels(files, history, now)
+        named = self._named(files, history, now)
+        labels = [each.labels for each in named]
         columns = rows.columns([file.activity for file in files])
-        yield from COUNTS.rows(labels, columns, history.rows)
+        # What a row counted under its former labels did not grow from 0 under these.
+        started = [
+            0.0 if each.renamed == first_seen else first_seen
+            for each, first_seen in zip(named, columns["first_seen"])
+        ]
+        yield from COUNTS.rows(labels, columns, started, history.rows)
         known_clients = self._known_clients.of(brick.identity, now)
         clients = activity.top_clients(brick.clients, files, known_clients)
         tops = [
@@ -93,24 +99,26 @@ class Files(rows.Busiest[File]):
         tops = [top for top in tops if history.admission.note(top, now)]
         yield Block(TOP_CLIENT, tops, [1] * len(tops))
 
-    def _labels(self, files: Sequence[File], history: rows.History, now: float) -> list[Labels]:
+    def _named(self, files: Sequence[File], history: rows.History, now: float) -> list[rows.Named]:
         """The labels of each file.
 
         A new path makes new series, so a renamed file keeps its former path until the budget allows
         the new one. Only a whole path is a new one: if the brick that knows it is down, its files
         are not renamed. A type that is learned later is shown together with the next path.
         """
-        known = history.labels  # in the order in which they were last used
-        found: list[Labels] = []
+        known = history.names  # in the order in which they were last used
+        found: list[rows.Named] = []
         for file in files:
             path = self.privacy.path(file)
-            last = known.pop(file.gfid, (file.gfid, path, file.type))
-            labels: Labels = (file.gfid, path, file.type or last[2])
+            named = known.pop(file.gfid, rows.Named((file.gfid, path, file.type)))
+            _, last_path, last_type = named.labels
             # The series of a deleted file are about to end, and need no other name for that.
-            renamed = path != last[1] and file.path.startswith("/") and not file.unlinked
-            labels = labels if renamed and history.admission.rename(labels, now) else last
-            known[file.gfid] = labels
-            found.append(labels)
+            if path != last_path and file.path.startswith("/") and not file.unlinked:
+                labels: Labels = (file.gfid, path, file.type or last_type)
+                if history.admission.rename(labels, now):
+                    named = rows.Named(labels, file.activity.first_seen)
+            known[file.gfid] = named
+            found.append(named)
         for gfid in list(known)[: -2 * self._limit]:
             del known[gfid]
         return found

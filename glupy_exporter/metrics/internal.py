@@ -31,5 +31,4 @@ class Internal(Collector):
         seen = brick.segment.internal()
         origins = [(origin,) for origin in seen]
         columns = rows.columns(list(seen.values()))
-        columns["first_seen"] = [brick.about.created] * len(seen)
-        return COUNTS.rows(origins, columns, {})
+        return COUNTS.rows(origins, columns, [brick.about.created] * len(seen), {})

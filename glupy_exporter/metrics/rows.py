@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import Any, Generic, TypeVar, Union
+from typing import Any, Generic, NamedTuple, TypeVar, Union
 
 from glupy_exporter import values
 from glupy_exporter.metrics.base import Collector, Options
@@ -144,6 +144,14 @@ class Health:
         yield Block(self._unexported, [(reason,) for reason in unexported], [*unexported.values()])
 
 
+class Named(NamedTuple):
+    """A file that has series."""
+
+    labels: Labels
+    renamed: float | None = None
+    """The ``first_seen`` of its row when it got these labels, if it had series under others."""
+
+
 @dataclass
 class History:
     """A brick as the scrapes before left it."""
@@ -153,8 +161,8 @@ class History:
     """The slots whose rows have series, with their tags."""
     unexported: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     """Fops of rows without series, by reason."""
-    labels: dict[str, Labels] = field(default_factory=dict)
-    """The labels of the files that have series, and of those that had some of late."""
+    names: dict[str, Named] = field(default_factory=dict)
+    """By gfid: the files that have series, and those that had some of late."""
     rows: Kept = field(default_factory=dict)
     """The rows of the last scrape."""
 

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from glupy_exporter.metrics import COLLECTORS
+from glupy_exporter.metrics import COLLECTORS, exposition
 from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.clients import AWAY
 from glupy_exporter.metrics.exporter import SCRAPE_FAMILIES, STARTED, Exporter
@@ -776,6 +776,39 @@ def test_file_renamed_out_of_sight_and_back(tmp_path: Path) -> None:
                 file.write(struct.pack("I", seq))
             for _ in range(2):
                 assert file_paths(scrape(source)) == shown
+
+
+def test_renamed_file_has_no_start_time_until_it_has_another_slot(tmp_path: Path) -> None:
+    """Its new series have all that the old ones had: nothing of it grew from 0."""
+
+    def created(source: Scraper) -> dict[str, float]:
+        text = b"".join(exposition.openmetrics(source, created=True)).decode()
+        assert text.count("glupy_file_fops_total{") == 2
+        return {
+            sample.labels["path"]: sample.value
+            for family in parse_openmetrics(text)
+            for sample in family.samples
+            if sample.name == "glupy_file_fops_created"
+        }
+
+    source = scraper(tmp_path)
+    first = segments.CREATED_REALTIME / 1e9 + 5
+    for number, (path, first_seen, later) in enumerate(
+        (
+            (b"/f", 5, {"/f": first, "/other": first}),
+            (b"/g", 5, {"/other": first}),
+            (b"/g", 5, {"/other": first}),
+            (b"/g", 7, {"/g": first + 2, "/other": first}),
+        )
+    ):
+        files = {
+            0: segments.File(path, HOT, (1, 0, 0)),
+            1: segments.File(b"/other", COLD, (1, 0, 0)),
+        }
+        files[0].first_seen = files[0].last_seen = segments.CREATED_MONOTONIC + first_seen * 10**9
+        # Another process, as the names of one segment are kept while its seqs are the same.
+        with segments.Segment(files=files, header={"pid": 5000 + number}).live(tmp_path):
+            assert created(source) == later
 
 
 def test_brick_that_was_restarted_is_judged_anew(tmp_path: Path) -> None:

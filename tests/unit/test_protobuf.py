@@ -203,15 +203,21 @@ def test_start_times() -> None:
 
 def test_start_times_in_openmetrics_on_request() -> None:
     counter = Family("glupy_c_total", "counter", "", ("file",), of_brick=False)
-    rows = {("a",): 1, ("b",): 2}
+    rows = {("a",): 1, ("b",): 2, ("c",): 3, ("d",): 4}
     source = Source(
-        Exposed.of_node(counter, rows, [1700000000.25, 3.0]),
+        Exposed.of_node(counter, rows, [1700000000.25, 0.0, 3.0, -5.0]),
         Exposed.of_node(NATIVE_ALONE, {("read",): Histogram([1] * 28, 1.0)}, 1.5),
         Exposed.of_node(Family("glupy_g", "gauge", "", of_brick=False), {(): 1}, 2.5),
     )
     assert b"_created" not in b"".join(exposition.openmetrics(source))
     assert b"_created" not in b"".join(exposition.text(source))
+    earlier = Source(Exposed.of_node(counter, rows, 3.0))  # of which the encoder keeps some
+    assert b"".join(exposition.openmetrics(earlier, created=True)).count(b"glupy_c_created") == 4
     text = b"".join(exposition.openmetrics(source, created=True)).decode()
+    assert [line for line in text.splitlines() if line.startswith("glupy_c_total")] == [
+        *('glupy_c_total{file="a"} 1', 'glupy_c_total{file="b"} 2'),
+        *('glupy_c_total{file="c"} 3', 'glupy_c_total{file="d"} 4'),
+    ]
     found = {
         (sample.name, *sample.labels.values()): sample.value
         for family in parse_openmetrics(text)
@@ -220,7 +226,7 @@ def test_start_times_in_openmetrics_on_request() -> None:
     }
     assert found == {
         ("glupy_c_created", "a"): 1700000000.25,
-        ("glupy_c_created", "b"): 3.0,
+        ("glupy_c_created", "c"): 3.0,
         ("glupy_a_created", "read"): 1.5,
     }
 

@@ -24,6 +24,7 @@ def run(
     *,
     given: str = "",
     descriptors: Collection[int] = (),
+    inheriting: bool = False,
     undisturbed: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end.
@@ -33,8 +34,8 @@ def run(
         seconds: how long it may take; then it is killed.
         given: its standard input.
         descriptors: descriptors of this process that it inherits.
-        undisturbed: whether it goes on whatever signals the caller's terminal or session gets. Then
-            it also inherits all descriptors that were made inheritable.
+        inheriting: whether it also inherits all descriptors that were made inheritable.
+        undisturbed: whether it goes on whatever signals the caller's terminal or session gets.
 
     Raises:
         OSError: it cannot be started.
@@ -50,7 +51,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=undisturbed,
-            close_fds=not undisturbed,
+            close_fds=not inheriting,
             pass_fds=descriptors,
         )
     with process:

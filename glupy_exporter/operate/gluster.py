@@ -137,7 +137,7 @@ def _run(words: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
         try:
             # Ctrl-C must not end a transaction half-way, and the standby of `unfinished` waits for
             # `gluster` by a descriptor that it inherits.
-            done = commands.run(command, seconds, undisturbed=True)
+            done = commands.run(command, seconds, inheriting=True, undisturbed=True)
         except FileNotFoundError as error:
             raise GlusterError(
                 "gluster is not installed; run this on a GlusterFS server"

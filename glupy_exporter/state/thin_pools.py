@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,13 @@ def ask() -> Any:
 
     Raises:
         OSError: it cannot be started.
-        ValueError: it failed, or says something else.
+        ValueError: it failed, takes too long, or says something else.
     """
-    done = commands.run(_COMMAND, _SECONDS)
+    try:
+        # It inherits the lock of its question, which it holds on to where no signal ends it.
+        done = commands.run(_COMMAND, _SECONDS, inheriting=True)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"lvs did not answer in {_SECONDS:g} s") from error
     if done.returncode:
         raise ValueError(f"lvs failed: {done.stderr.strip()[:100]}")
     return [row for report in json.loads(done.stdout)["report"] for row in report["lv"]]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -234,6 +235,42 @@ def test_who_still_hangs_is_not_asked_again(
         kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         assert apart.ask({"hung": lambda: 1}, 5, 9, tmp_path).found == {"hung": 1}
+
+
+@pytest.mark.timeout(60)
+def test_a_program_that_no_signal_ends_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits for a hung disk survives SIGKILL; the stand-in is not sent any."""
+    started, waits = tmp_path / "started", tmp_path / "waits"
+    os.mkfifo(waits)
+    script = f"echo $$ >>{started}; exec cat {waits}"
+    monkeypatch.setattr(thin_pools, "_COMMAND", ("sh", "-c", script))
+    monkeypatch.setattr(thin_pools, "_SECONDS", 0.5)
+    monkeypatch.setattr(subprocess.Popen, "kill", lambda process: None)
+    # It reads from this end, so it ends with the test at the latest.
+    with os.fdopen(os.open(waits, os.O_RDWR), "wb"):
+        questions = {"lvm": thin_pools.ask}
+        with no_child_left():
+            assert apart.ask(questions, 2, 9, tmp_path).problems == {"lvm": "did not answer in 2 s"}
+        assert Path(f"/proc/{started.read_text().strip()}").exists()
+        assert apart.ask(questions, 2, 9, tmp_path).problems == {
+            "lvm": "has not answered since an earlier time"
+        }
+        assert len(started.read_text().splitlines()) == 1
+    monkeypatch.setattr(thin_pools, "_COMMAND", ("echo", '{"report": []}'))
+    deadline = time.monotonic() + 20
+    while not (answers := apart.ask(questions, 2, 9, tmp_path)).found:
+        assert answers.problems == {"lvm": "has not answered since an earlier time"}
+        assert time.monotonic() < deadline
+    assert answers.found == {"lvm": []}
+
+
+def test_a_program_that_takes_too_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thin_pools, "_COMMAND", ("sleep", "600"))
+    monkeypatch.setattr(thin_pools, "_SECONDS", 0.1)
+    with pytest.raises(ValueError, match=r"lvs did not answer in 0\.1 s"):
+        thin_pools.ask()
 
 
 def report(*rows: dict[str, str]) -> str:

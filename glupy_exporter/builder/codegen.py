@@ -28,9 +28,14 @@ _NOTES = {
     "put": "note_bytes(frame, iov_length(vector, count))",
     "rename": "note_replaced(frame, segment, newloc)",
     "flush": "glupy_note_flush(segment, frame, fd)",
-    "getxattr": "glupy_note_getxattr(segment, loc_file(loc).gfid, name)",
+    "getxattr": "note_clearing(frame, segment, loc, name)",
 }
 """The C call by which a fop keeps what is needed of its arguments until its reply."""
+
+_REPLIES = {
+    "getxattr": "note_cleared(frame, cookie, this, op_ret, dict)",
+}
+"""The C call that looks at a reply, before the fop is counted as ended."""
 
 _LOCKS = {
     "lk": "glupy_asked_lk(fd, cmd, flock)",
@@ -160,6 +165,11 @@ class Fop:
         return f"\n        {_NOTES[self.member]};" if self.member in _NOTES else ""
 
     @property
+    def reply_note(self) -> str:
+        """C statement with the call in :data:`_REPLIES`, empty if there is none."""
+        return f"\n    {_REPLIES[self.member]};" if self.member in _REPLIES else ""
+
+    @property
     def reply_file(self) -> str:
         """C expression for the file that the reply describes, ``no_file()`` if it is not needed.
 
@@ -252,7 +262,7 @@ def parse_fops(source: Source, enum: dict[str, int]) -> list[Fop]:
 _WRAPPER = """\
 static int32_t
 glupy_{member}_cbk({unwind_declarations})
-{{
+{{{reply_note}
     glupy_end(frame, cookie, this, GF_FOP_{enum}, {kind}, {locks}, op_ret, op_errno, {reply_file});
     keep(frame, (struct kept){{0}});
     STACK_UNWIND_STRICT({member}, frame, op_ret, op_errno{unwind_names});
@@ -292,6 +302,7 @@ def render(fops: list[Fop], enum: dict[str, int]) -> str:
                 asked=fop.asked,
                 locks="true" if fop.member in _LOCKS else "false",
                 note=fop.note,
+                reply_note=fop.reply_note,
                 reply_file=fop.reply_file,
                 wind_declarations=fop.wind.declarations(),
                 wind_names=fop.wind.names(len(_WIND)),

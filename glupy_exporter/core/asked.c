@@ -1,5 +1,8 @@
 #include "asked.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "counting.h"
 
 /* The hash of the owner of a lock, which differs between processes of a client. */
@@ -19,6 +22,13 @@ lease_owner(const struct glupy_segment *segment, const struct gf_lease *lease)
 {
     return glupy_hash_bytes(&segment->files.seed, lease->lease_type, lease->lease_id,
                             sizeof(lease->lease_id));
+}
+
+/* Stands in place of an offset in a lock of an entry. */
+static uint64_t
+entry_hash(const struct glupy_segment *segment, const char *name, size_t length)
+{
+    return glupy_hash_bytes(&segment->files.seed, 1, name, length);
 }
 
 static uint8_t
@@ -106,9 +116,8 @@ glupy_ask_lock(struct glupy_segment *segment, const call_frame_t *frame, xlator_
         .length = asked->length,
     };
 
-    /* The hash of an entry's name stands in place of an offset. */
     if (asked->name)
-        asked->offset = glupy_hash_bytes(&segment->files.seed, 1, asked->name, strlen(asked->name));
+        asked->offset = entry_hash(segment, asked->name, strlen(asked->name));
     lock.start = asked->offset;
     lock.owner =
         asked->lease ? lease_owner(segment, asked->lease) : lock_owner(segment, frame->root);
@@ -174,21 +183,60 @@ take_prefix(const char **text, const char *prefix)
     return true;
 }
 
-void
-glupy_note_getxattr(struct glupy_segment *segment, const uint8_t *gfid, const char *name)
+/* Reads what restricts the locks of a kind that are cleared, as clrlk_parse_args of features/locks
+ * does: nothing, the name of an entry, or a range. False if GlusterFS refuses it. */
+static bool
+restrict_cleared(const struct glupy_segment *segment, const char *text,
+                 struct glupy_cleared *cleared)
 {
-    uint8_t kind;
+    size_t length;
+    int64_t start, bytes;
+    short whence;
+    char range[64];
 
-    if (!gfid || !name || !take_prefix(&name, "glusterfs.clrlk."))
+    text += strspn(text, "/");
+    length = strcspn(text, "/ \t\n\v\f\r");
+    cleared->any = !length;
+    if (!length)
+        return true;
+    if (cleared->kind == GLUPY_ENTRYLK) {
+        cleared->start = entry_hash(segment, text, length);
+        cleared->length = 1;
+        return true;
+    }
+    if (length >= sizeof(range))
+        return false;
+    snprintf(range, sizeof(range), "%.*s", (int)length, text);
+    /* A lock has the `whence` that its client sent, which counts for nothing else. All clients send
+     * SEEK_SET. */
+    if (sscanf(range, "%hd,%" SCNd64 "-%" SCNd64, &whence, &start, &bytes) != 3 ||
+        whence != SEEK_SET || start < 0 || bytes < 0)
+        return false;
+    cleared->start = (uint64_t)start;
+    cleared->length = (uint64_t)bytes;
+    return true;
+}
+
+void
+glupy_note_cleared(struct glupy_segment *segment, uint64_t key, uint64_t not_after,
+                   const char *name)
+{
+    struct glupy_cleared cleared = {.key = key, .not_after = not_after};
+
+    if (!take_prefix(&name, GLUPY_CLEARING))
         return;
     if (take_prefix(&name, "tinode."))
-        kind = GLUPY_INODELK;
+        cleared.kind = GLUPY_INODELK;
     else if (take_prefix(&name, "tentry."))
-        kind = GLUPY_ENTRYLK;
+        cleared.kind = GLUPY_ENTRYLK;
     else if (take_prefix(&name, "tposix."))
-        kind = GLUPY_LK;
+        cleared.kind = GLUPY_LK;
     else
         return;
-    if (take_prefix(&name, "kgranted") || take_prefix(&name, "kall"))
-        glupy_locks_cleared(segment, gfid, kind);
+    if (!take_prefix(&name, "kgranted") && !take_prefix(&name, "kall"))
+        return;
+    if (*name && !take_prefix(&name, "."))
+        return;
+    if (restrict_cleared(segment, name, &cleared))
+        glupy_locks_cleared(segment, &cleared);
 }

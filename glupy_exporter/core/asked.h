@@ -53,9 +53,14 @@ glupy_lock_answered(struct glupy_segment *segment, const call_frame_t *frame,
 void
 glupy_note_flush(struct glupy_segment *segment, const call_frame_t *frame, const fd_t *fd);
 
-/* Notes that an administrator clears locks, if `name` says so; see clrlk_parse_args of
- * features/locks. `gfid` may be NULL. */
+/* How the name of an extended attribute begins by which an administrator clears locks: see
+ * GF_XATTR_CLRLK_CMD. */
+#define GLUPY_CLEARING "glusterfs.clrlk."
+
+/* Notes that an administrator has cleared locks, if `name` says so, on the file with this key.
+ * Locks that were granted after `not_after` stay, as does all if `name` cannot be understood. */
 void
-glupy_note_getxattr(struct glupy_segment *segment, const uint8_t *gfid, const char *name);
+glupy_note_cleared(struct glupy_segment *segment, uint64_t key, uint64_t not_after,
+                   const char *name);
 
 #endif

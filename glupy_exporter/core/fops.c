@@ -14,7 +14,7 @@
  * measures latencies, and only when the fop goes on to the translator above. */
 struct kept {
     uint64_t key;  /* of its file; 0: not known yet */
-    uint32_t note; /* of a rename, a put or a lock: see note_replaced, note_bytes, glupy_ask_lock */
+    uint32_t note; /* of a few fops: see note_replaced, note_bytes, note_clearing, glupy_ask_lock */
     uint32_t listed; /* its entry among the fops in flight */
 };
 _Static_assert(sizeof(struct kept) == sizeof(struct timespec), "frame->end holds it");
@@ -330,6 +330,62 @@ note_replaced(call_frame_t *frame, const struct glupy_segment *segment, const lo
     if (file.gfid)
         kept.note = glupy_table_find(&segment->files, glupy_file_key(segment, file.gfid)) + 1;
     keep(frame, kept);
+}
+
+/* Notes that an administrator clears locks of a file. The reply says which, by the same name. */
+static inline void
+note_clearing(call_frame_t *frame, const struct glupy_segment *segment, const loc_t *loc,
+              const char *name)
+{
+    struct named file = loc_file(loc);
+    struct kept kept;
+
+    if (!file.gfid || !name || strncmp(name, GLUPY_CLEARING, strlen(GLUPY_CLEARING)) != 0)
+        return;
+    kept = recall(frame);
+    kept.key = glupy_file_key(segment, file.gfid);
+    kept.note = 1;
+    keep(frame, kept);
+}
+
+/* An administrator's getxattr that has come back. */
+struct clearing {
+    struct glupy_segment *segment;
+    uint64_t key;
+    uint64_t started;
+};
+
+static int
+clear_named(dict_t *dict, char *name, data_t *value, void *data)
+{
+    const struct clearing *clearing = data;
+
+    (void)dict, (void)value;
+    glupy_note_cleared(clearing->segment, clearing->key, clearing->started, name);
+    return 0;
+}
+
+static __attribute__((cold, noinline)) void
+clear_locks(const call_frame_t *frame, const void *packed, const xlator_t *this, dict_t *reply)
+{
+    const struct glupy_private *private = this->private;
+    struct clearing clearing = {.key = recall(frame).key, .started = timespec_ns(&frame->begin)};
+    uint32_t epoch = cookie_unpack(packed).epoch;
+
+    clearing.segment = private ? __atomic_load_n(&private->segment, __ATOMIC_ACQUIRE) : NULL;
+    /* 0: the translator below has overwritten the cookie. */
+    if (clearing.segment && (!epoch || epoch == clearing.segment->epoch))
+        dict_foreach(reply, clear_named, &clearing);
+}
+
+/* Takes the locks off the list that GlusterFS has cleared. Before it answers, it grants locks to
+ * requests that waited for those: these stay, as they were granted later than the fop began. */
+static inline void
+note_cleared(const call_frame_t *frame, const void *packed, const xlator_t *this, int32_t op_ret,
+             dict_t *reply)
+{
+    if (recall(frame).note && op_ret >= 0 && reply)
+        clear_locks(frame, packed, this, reply);
 }
 
 /* Has the maintenance thread look for a file's name again, as it got another or lost one. */

@@ -19,6 +19,7 @@ struct glupy_held {
     uint64_t first, last; /* of a range */
     uint64_t kind;
     uint64_t type;
+    uint64_t granted;
 };
 
 bool
@@ -42,17 +43,29 @@ glupy_locks_free(struct glupy_segment *segment)
 }
 
 static uint32_t
-file_tag(const struct glupy_segment *segment, const uint8_t *gfid)
+tag_of_key(uint64_t file_key)
 {
-    uint32_t tag = (uint32_t)(glupy_file_key(segment, gfid) >> 16);
+    uint32_t tag = (uint32_t)(file_key >> 16);
 
     return tag > TAKEN ? tag : TAKEN + 1;
+}
+
+static uint32_t
+file_tag(const struct glupy_segment *segment, const uint8_t *gfid)
+{
+    return tag_of_key(glupy_file_key(segment, gfid));
+}
+
+static uint64_t
+range_end(uint64_t start, uint64_t length)
+{
+    return length && start <= END - length ? start + length - 1 : END;
 }
 
 static uint64_t
 last_of(const struct glupy_lock *lock)
 {
-    return lock->length && lock->start <= END - lock->length ? lock->start + lock->length - 1 : END;
+    return range_end(lock->start, lock->length);
 }
 
 /* Hashes the fields that an unlock names. Ranges of an application's locks are cut and joined, so
@@ -179,6 +192,7 @@ list(struct glupy_segment *segment, const struct glupy_lock *lock, uint64_t key)
     glupy_store(&held->last, last_of(lock));
     glupy_store(&held->kind, lock->kind);
     glupy_store(&held->type, lock->type);
+    glupy_store(&held->granted, lock->now);
     shown = &segment->held_locks[slot];
     shown->kind = lock->kind;
     shown->lock_type = lock->type;
@@ -209,7 +223,7 @@ list_rest(struct glupy_segment *segment, const struct glupy_held *before,
     rest.start = last_of(range) + 1;
     rest.length = before->last == END ? 0 : before->last - last_of(range);
     rest.client = shown->client;
-    rest.now = shown->granted;
+    rest.now = before->granted;
     rest.uid = shown->uid;
     rest.pid = shown->pid;
     list(segment, &rest, before->key);
@@ -353,7 +367,17 @@ struct match {
     uint64_t fd;
     uint64_t key;
     uint64_t kind;
+    const struct glupy_cleared *cleared; /* NULL: it does not matter */
 };
+
+static bool
+is_cleared(const struct glupy_held *held, const struct glupy_cleared *cleared)
+{
+    return glupy_load(&held->granted) <= cleared->not_after &&
+           (cleared->any ||
+            (glupy_load(&held->first) == cleared->start &&
+             glupy_load(&held->last) == range_end(cleared->start, cleared->length)));
+}
 
 static bool
 agrees(const struct glupy_held *held, const struct match *match)
@@ -361,7 +385,8 @@ agrees(const struct glupy_held *held, const struct match *match)
     return (!match->connection || match->connection == glupy_load(&held->connection)) &&
            (!match->fd || match->fd == glupy_load(&held->fd)) &&
            (!match->key || match->key == glupy_load(&held->key)) &&
-           (!match->kind || match->kind == glupy_load(&held->kind));
+           (!match->kind || match->kind == glupy_load(&held->kind)) &&
+           (!match->cleared || is_cleared(held, match->cleared));
 }
 
 /* Forgets an entry whose tag was `tag`, if it matches. */
@@ -379,9 +404,9 @@ forget(struct glupy_segment *segment, uint32_t slot, uint32_t tag, const struct 
 }
 
 static void
-forget_of_file(struct glupy_segment *segment, const uint8_t *gfid, const struct match *match)
+forget_of_file(struct glupy_segment *segment, uint32_t tag, const struct match *match)
 {
-    uint32_t tag = file_tag(segment, gfid), slot;
+    uint32_t slot;
     struct search search = begin_search(&segment->locks, tag);
 
     while ((slot = next_found(&segment->locks, &search)) != GLUPY_NO_SLOT)
@@ -412,13 +437,14 @@ glupy_locks_closed(struct glupy_segment *segment, const uint8_t *gfid, const voi
 
     if (!fd)
         match.key = lock_key(segment, &lock);
-    forget_of_file(segment, gfid, &match);
+    forget_of_file(segment, file_tag(segment, gfid), &match);
 }
 
 void
-glupy_locks_cleared(struct glupy_segment *segment, const uint8_t *gfid, uint8_t kind)
+glupy_locks_cleared(struct glupy_segment *segment, const struct glupy_cleared *cleared)
 {
-    forget_of_file(segment, gfid, &(struct match){.kind = kind});
+    forget_of_file(segment, tag_of_key(cleared->key),
+                   &(struct match){.kind = cleared->kind, .cleared = cleared});
 }
 
 void

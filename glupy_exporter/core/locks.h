@@ -54,9 +54,18 @@ void
 glupy_locks_closed(struct glupy_segment *segment, const uint8_t *gfid, const void *connection,
                    uint64_t owner, const void *fd);
 
-/* An administrator has cleared the locks of a kind on a file. */
+/* The locks that an administrator has cleared on a file. */
+struct glupy_cleared {
+    uint64_t key;       /* of the file: see glupy_file_key */
+    uint64_t not_after; /* locks that were granted later are none of them */
+    uint64_t start;     /* they have exactly this range, or this hash of a name, */
+    uint64_t length;    /* as GlusterFS compares both ends */
+    bool any;           /* start and length do not matter */
+    uint8_t kind;
+};
+
 void
-glupy_locks_cleared(struct glupy_segment *segment, const uint8_t *gfid, uint8_t kind);
+glupy_locks_cleared(struct glupy_segment *segment, const struct glupy_cleared *cleared);
 
 /* A client has gone. */
 void

@@ -310,11 +310,26 @@ def test_held_locks_are_those_of_the_statedump(xlator: None) -> None:
         writing = {lock.client for lock in held(made, "inodelk")}
         assert writing == {tags(made)[str(made.client(second))]}
 
-        # An administrator clears what an application holds.
-        gluster("volume", "clear-locks", made.name, "/whole", "kind", "granted", "posix", "0,0-0")
+        # An administrator clears a part of what applications hold, and then all that one holds.
+        def of_applications() -> Counter[tuple[str, int, int]]:
+            locks = wait_for(agreed, "translator and statedump to agree", 20)
+            return Counter(lock[2:] for lock in locks if lock[1] == "lk")
+
+        def clear(path: str, *which: str) -> Counter[tuple[str, int, int]]:
+            before = of_applications()
+            gluster("volume", "clear-locks", made.name, path, "kind", *which)
+            return before - of_applications()
+
+        assert not clear("/ranges", "granted", "posix", "0,0-0")
+        assert not clear("/ranges", "granted", "posix", "0,500-11")
+        assert not clear("/ranges", "granted", "posix", "1,500-10")
+        assert not clear("/ranges", "blocked", "posix")
+        assert clear("/ranges", "granted", "posix", "0,500-10") == {("read", 500, 10): 1}
+        assert clear("/ranges", "all", "posix", "0,60-30") == {("write", 60, 30): 1}
         whole = gfid(made.bricks[0] / "whole")
+        assert [lock for lock in held(made, "lk") if lock.gfid == whole]
+        assert clear("/whole", "granted", "posix") == {("write", 0, 0): 1}
         assert not [lock for lock in held(made, "lk") if lock.gfid == whole]
-        assert wait_for(agreed, "translator and statedump to agree", 20)
 
         # A client dies with all that it holds.
         client = made.client(second)

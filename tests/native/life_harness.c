@@ -434,12 +434,7 @@ scene_locks(void)
     entrylk(ENTRYLK_UNLOCK, "other");
     entrylk(ENTRYLK_UNLOCK, "name");
     show("0+0");
-    ask("glusterfs.clrlk.tentry.kblocked");
-    ask("glusterfs.clrlk.tinode.kall");
-    ask("glusterfs.clrlk.tentrance.kall");
-    ask("glusterfs.clrlk.t");
-    show("0+0");
-    ask("glusterfs.clrlk.tentry.kgranted");
+    entrylk(ENTRYLK_UNLOCK, NULL);
     show("none");
 
     /* Each end that a lock can have without an unlock. */
@@ -476,6 +471,76 @@ scene_locks(void)
     switch_counting("on");
     lk(F_SETLK, F_WRLCK, 7, 1);
     show("7+1");
+    down();
+}
+
+/* Clears locks: says so under the same name. Whoever waited for one has it before that. */
+static int32_t
+clearing_getxattr(call_frame_t *frame, xlator_t *this, loc_t *loc, const char *name, dict_t *xdata)
+{
+    dict_t *reply = dict_new();
+    call_stack_t *root;
+
+    (void)this, (void)loc, (void)xdata;
+    check(dict_set_str(reply, (char *)name, "cleared") == 0);
+    while (waiting_count) {
+        root = waiting[--waiting_count]->root;
+        STACK_UNWIND_STRICT(lk, waiting[waiting_count], 0, 0, NULL, test_xdata);
+        STACK_DESTROY(root);
+    }
+    STACK_UNWIND_STRICT(getxattr, frame, reply_ret, reply_errno, reply, test_xdata);
+    dict_unref(reply);
+    return 0;
+}
+
+/* What an administrator clears leaves the list, and nothing else does. */
+static void
+scene_cleared(void)
+{
+    LOCK_INIT(&test_fd.lock);
+    test_fd._ctx = GF_CALLOC(1, sizeof(*test_fd._ctx), gf_common_mt_char);
+    check(test_fd._ctx);
+    test_fd.xl_count = 1;
+    null_fops.getxattr = clearing_getxattr;
+    up();
+    lk(F_SETLK, F_WRLCK, 0, 100);
+    lk(F_SETLK, F_WRLCK, 200, 50);
+    lk(F_SETLK, F_WRLCK, 300, WHOLE);
+    ask("glusterfs.clrlk.tposix.kblocked.0,0-100");
+    ask("glusterfs.clrlk.tposix.kgranted.0,0-0");
+    ask("glusterfs.clrlk.tposix.kgranted.0,10-90");
+    ask("glusterfs.clrlk.tposix.kgranted.1,0-100");
+    ask("glusterfs.clrlk.tposix.kgranted.0,0");
+    ask("glusterfs.clrlk.tposix.kgranted.all");
+    ask("glusterfs.clrlk.tposix.kgrantedall");
+    ask("glusterfs.clrlk.tposix.kgranted.0,-1--1");
+    ask("glusterfs.clrlk.tinode.kgranted");
+    ask("glusterfs.clrlk.tentrance.kall");
+    ask("glusterfs.clrlk.t");
+    reply_ret = -1;
+    reply_errno = EINVAL;
+    ask("glusterfs.clrlk.tposix.kgranted");
+    reply_ret = reply_errno = 0;
+    show("0+100 200+50 300+0");
+    ask("glusterfs.clrlk.tposix.kgranted.0,200-50");
+    ask("glusterfs.clrlk.tposix.kall.0,300-0/more");
+    show("0+100");
+    null_fops.lk = waiting_lk;
+    lk(F_SETLKW, F_WRLCK, 0, 100);
+    lk(F_SETLKW, F_WRLCK, 400, 1);
+    null_fops.lk = null_lk;
+    ask("glusterfs.clrlk.tposix.kgranted.0,0-100");
+    show("0+100 400+1");
+    ask("glusterfs.clrlk.tposix.kgranted.");
+    show("none");
+    entrylk(ENTRYLK_LOCK, NULL);
+    entrylk(ENTRYLK_LOCK, "a.b");
+    ask("glusterfs.clrlk.tentry.kgranted.a");
+    ask("glusterfs.clrlk.tentry.kgranted.b");
+    ask("glusterfs.clrlk.tentry.kgranted.a.b");
+    show("0+0");
+    ask("glusterfs.clrlk.tentry.kall");
+    show("none");
     down();
 }
 
@@ -534,6 +599,7 @@ static const struct {
     {"stepped", scene_stepped},
     {"everything", scene_everything},
     {"locks", scene_locks},
+    {"cleared", scene_cleared},
     {"detached", scene_detached},
 };
 

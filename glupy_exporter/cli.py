@@ -16,7 +16,7 @@ from glupy_exporter import __version__, config, interrupts, log, output, values
 from glupy_exporter.builder import build
 from glupy_exporter.errors import UserError, reported
 from glupy_exporter.metrics import COLLECTORS, exposition
-from glupy_exporter.metrics.base import Options
+from glupy_exporter.metrics.base import Collector, Options
 from glupy_exporter.metrics.probes import Probes
 from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.operate import (
@@ -45,24 +45,33 @@ LOG = logging.getLogger(__name__)
 
 
 def _configure(
-    args: argparse.Namespace, once: bool = False, probes: Runner | None = None
+    args: argparse.Namespace,
+    once: bool = False,
+    probes: Runner | None = None,
+    before: Scraper | None = None,
 ) -> tuple[config.Config, Scraper]:
-    """The settings, and a scraper; ``probes`` runs those of the settings from now on."""
+    """The settings, and a scraper; ``probes`` runs those of the settings from now on.
+
+    Collectors of the scraper ``before`` go on with what they know if their options are the same:
+    a reload must not give each brick a new budget of series.
+    """
     settings = config.load(args)
     log.configure(settings.log_level, settings.log_format)
     for line in settings.ignored:
         LOG.warning(line)
-    collectors = [
-        collector(Options(settings.collectors[collector.name], settings.privacy, once))
-        for collector in COLLECTORS
-        if collector.name in settings.collectors
-    ]
+    known = {each.name: each for each in before.collectors} if before else {}
+    collectors: list[Collector] = []
+    for kind in COLLECTORS:
+        if kind.name in settings.collectors:
+            chosen = Options(settings.collectors[kind.name], settings.privacy, once)
+            same = kind.name in known and known[kind.name].options == chosen
+            collectors.append(known[kind.name] if same else kind(chosen))
     where = (settings.segment_dir, settings.segment_expiry)
     if probes is not None:
         probes.replace(settings.probe_directory, *where, settings.privacy)
         if settings.probe_directory:
             collectors.append(Probes(probes))
-    return settings, Scraper(*where, collectors, settings.state_file)
+    return settings, Scraper(*where, collectors, settings.state_file, before)
 
 
 def _open_many() -> None:
@@ -79,7 +88,7 @@ def serve(args: argparse.Namespace) -> int:
     _open_many()
     probes = Runner()
     try:
-        server.serve(lambda: _configure(args, probes=probes))
+        server.serve(lambda before: _configure(args, probes=probes, before=before))
     finally:
         probes.stop()
     return 0

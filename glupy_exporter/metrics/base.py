@@ -44,13 +44,13 @@ class Collector:
     """Its own settings; ``limit`` here is the key and flag ``collector.NAME.limit``."""
 
     def __init__(self, options: Options = Options()) -> None:
+        self.options = options
         self.privacy = options.privacy
-        self._settings = options.settings
 
     def setting(self, key: str) -> Any:
         """The value of one of the collector's own settings."""
-        if key in self._settings:
-            return self._settings[key]
+        if key in self.options.settings:
+            return self.options.settings[key]
         return self.settings[key].check(self.settings[key].default)
 
     def live(self, brick: OpenBrick) -> Iterable[Block]:

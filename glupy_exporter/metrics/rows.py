@@ -45,7 +45,8 @@ series while all of this holds:
 - There is budget: `new-per-hour` rows of a brick may get series for the first time, saved up for
   two hours, and `limit` more after the exporter's start. A row that had series of late is free. The
   last third of the budget is kept for rows that have lasted ten times as long and are among the
-  busier half.
+  busier half. A reload counts as a start only if it changes a setting of the collector or of
+  privacy.
 
 `_unexported_fops_total` counts the fops of rows that had a slot and no series. `reason` says why: a
 row did not last (`flash`), was not among the busiest or found no room (`rank`), or found no budget

@@ -82,16 +82,20 @@ class Scraper:
         expiry: float,
         collectors: Sequence[Collector],
         state_file: Path | None = None,
+        before: Scraper | None = None,
     ) -> None:
+        """A scraper that goes on counting errors where the one ``before`` is. Both may have
+        collectors in common."""
         self.reload_failed = False
         """Whether a later configuration than this scraper's has been refused."""
         self._configured = time.time()
         self._directory = directory
         self._expiry = expiry
         self._state_file = state_file
-        self._collectors = collectors
-        self._lock = threading.Lock()
-        self._errors = dict.fromkeys(REASONS, 0)
+        self.collectors = collectors
+        self._lock: threading.Lock = before._lock if before else threading.Lock()
+        self._began: float = before._began if before else self._configured
+        self._errors: dict[str, int] = before._errors if before else dict.fromkeys(REASONS, 0)
         self._states: dict[Path, str] = {}
         self._missing: dict[str, str] = {}
         self._failed: set[str] = set()
@@ -107,7 +111,7 @@ class Scraper:
         state = known.state
         with self._lock, open_bricks(self._directory, self._expiry, state) as (bricks, problems):
             idle = not bricks and not problems and not self._directory.exists()
-            for collector in self._collectors:
+            for collector in self.collectors:
                 started = time.perf_counter()
                 of_bricks, failures = _of_bricks(collector, bricks)
                 of_node, error = _of_node(collector, state)
@@ -139,7 +143,7 @@ class Scraper:
             Exposed.of_node(STATE_PART, {(part,): int(not why) for part, why in parts.items()}),
             Exposed.of_node(STARTED, started_volumes),
             Exposed.of_node(CONFIGURED, configured),
-            Exposed.of_node(SEGMENT_ERRORS, errors, self._configured),
+            Exposed.of_node(SEGMENT_ERRORS, errors, self._began),
             Exposed.of_node(DURATION, durations),
             Exposed.of_node(SUCCESS, successes),
         ]

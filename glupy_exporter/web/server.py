@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Optional
 
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
@@ -52,6 +52,9 @@ SWITCH_SECONDS = 0.0005
 is made, the event loop waits that long after each system call."""
 
 GARBAGE_THRESHOLD = 200_000  # objects: more than a scrape makes, so that its rows are not walked
+
+Load = Callable[[Optional[Scraper]], tuple[Config, Scraper]]
+"""Loads the configuration. It gets the scraper of the one before, None at the start."""
 
 LOG = logging.getLogger(__name__)
 
@@ -178,13 +181,13 @@ def _sockets(config: Config) -> list[socket.socket]:
     return sockets or bind(config.listen_addresses)
 
 
-def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
+def serve(load: Load) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP loads the configuration again.
 
     Raises:
         UserError: an address cannot be listened on, or a configuration file is wrong.
     """
-    config, scraper = load()
+    config, scraper = load(None)
     if config.log_level != "debug":
         # A line for each handshake that fails would let clients fill the log.
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
@@ -198,11 +201,11 @@ def serve(load: Callable[[], tuple[Config, Scraper]]) -> None:
     asyncio.run(_serve(App(config, scraper, guard), sockets, load))
 
 
-def _reload(app: App, load: Callable[[], tuple[Config, Scraper]]) -> None:
+def _reload(app: App, load: Load) -> None:
     """Take over a changed configuration, or keep the old one if the new one is wrong."""
     systemd.reloading()
     try:
-        config, scraper = load()
+        config, scraper = load(app.scraper)
     except UserError as error:
         app.scraper.reload_failed = True
         LOG.error("configuration not loaded", extra={"fields": {"error": error}})
@@ -213,9 +216,7 @@ def _reload(app: App, load: Callable[[], tuple[Config, Scraper]]) -> None:
     systemd.ready()
 
 
-async def _serve(
-    app: App, sockets: list[socket.socket], load: Callable[[], tuple[Config, Scraper]]
-) -> None:
+async def _serve(app: App, sockets: list[socket.socket], load: Load) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.exporters import COMMAND, Exporter, ask
+from tests.support import segments
+from tests.support.exporters import COMMAND, Exporter, ask, exporter
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy/systemd/glupy-exporter.service"
 pytestmark = pytest.mark.timeout(60)
@@ -86,6 +88,43 @@ def test_the_course_of_a_service(told: socket.socket, tmp_path: Path) -> None:
         code = running.stop()
     assert told.recv(1000) == b"STOPPING=1"
     assert code == 0
+
+
+def test_a_reload_forgets_nothing_of_what_stays(tmp_path: Path) -> None:
+    """Neither what was counted, nor what has spent a brick's budget of new series."""
+    file, bricks = tmp_path / "config.yml", tmp_path / "bricks"
+    bricks.mkdir()
+    (bricks / "bad.seg").write_bytes(b"no segment")
+
+    def configure(text: str) -> None:
+        file.write_text(f"collector.files.lasting: 0s\ncollector.files.limit: 1\n{text}")
+
+    def look(path: bytes) -> tuple[float, set[str]]:
+        """The errors so far, and the files that have series, when there is one of this path."""
+        row = segments.File(path, uuid.uuid5(uuid.NAMESPACE_URL, str(path)), (1, 0, 0))
+        with segments.Segment(files={0: row}).live(bricks):
+            body = ask(port, "/metrics")[1].decode()
+        samples = [each for f in text_string_to_metric_families(body) for each in f.samples]
+        errors = [s.value for s in samples if s.name == "glupy_segment_errors_total"]
+        return sum(errors), {s.labels["path"] for s in samples if s.name == "glupy_file_fops_total"}
+
+    def reload() -> None:
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for("configuration loaded")
+
+    configure("collector.files.new-per-hour: 0\n")
+    words = ("--web.listen-address=127.0.0.1:0", f"--segment.dir={bricks}")
+    with exporter(*words, f"--config.file={file}") as running:
+        port = running.port()
+        assert look(b"/first") == (1, {"/first"})
+        assert look(b"/second") == (2, set())
+        configure("collector.files.new-per-hour: 0\ncollector.fops: false\n")
+        reload()
+        assert look(b"/second") == (3, set())
+        assert look(b"/first") == (4, {"/first"})
+        configure("collector.files.new-per-hour: 1\n")
+        reload()
+        assert look(b"/second") == (5, {"/second"})
 
 
 # As systemd does it: the socket is descriptor 3 of a process that is told its own number.

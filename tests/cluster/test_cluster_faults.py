@@ -77,7 +77,7 @@ def test_counters_begin_again_after_a_reboot(
         """Those of the client: a heal of what happened before may still write."""
         heals = f"glupy_internal_fops_total{{volume='{data.name}',kind='write',host='{host}'}}"
         every = f"sum({counted}{{{labels},host='{host}'}})"
-        return monitor.number(f"{every} - (sum({heals}) or vector(0))")
+        return monitor.number(f"({every} or vector(0)) - (sum({heals}) or vector(0))")
 
     with paused(work):
         settle(monitor)
@@ -89,6 +89,7 @@ def test_counters_begin_again_after_a_reboot(
         data.pool.wait_for_peers()
         data.wait_for_bricks()
         wait_until_up(monitor)
+    wait_for(lambda: writes(rebooted.name) > 0, "the client to write to it again", 60)
     with paused(work):
         settle(monitor)
         after = {host: writes(host) for host in NODES}

@@ -293,15 +293,22 @@ glupy_holds(const struct glupy_table *table, struct glupy_place place)
            glupy_table_generation(table, place.slot) == place.generation;
 }
 
+/* Whether there is a seat for the number that GlusterFS gave a connection, which may be any. */
+static inline bool
+glupy_has_seat(const struct glupy_segment *segment, int index)
+{
+    return (uint32_t)index < __atomic_load_n(&segment->seats_ready, __ATOMIC_RELAXED);
+}
+
 /* Finds the place of a connection's client in the connection's seat. False if the client has to be
- * looked up. `index` is the number that GlusterFS gave the connection, and may be any number. */
+ * looked up. */
 static inline bool
 glupy_seated(const struct glupy_segment *segment, const void *connection, int index,
              struct glupy_place *place)
 {
     const struct glupy_seat *seat;
 
-    if (index < 0 || index >= (int)GLUPY_SEATS)
+    if (!glupy_has_seat(segment, index))
         return false;
     seat = &segment->seats[index];
     if (__atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE) != connection)
@@ -320,8 +327,19 @@ glupy_connected(const struct glupy_segment *segment, uint64_t packed, uint64_t a
         glupy_add(&segment->clients.counters[place.slot].connections, amount);
 }
 
-/* Looks up the client behind a connection, and gives the connection a seat if its number is not too
- * high. Returns the client's place. */
+/* Has the maintenance thread make more seats. */
+static inline void
+glupy_want_seat(struct glupy_segment *segment, int index)
+{
+    uint32_t wanted = (uint32_t)index + 1;
+
+    if (index >= 0 && wanted <= GLUPY_SEATS &&
+        wanted > __atomic_load_n(&segment->seats_wanted, __ATOMIC_RELAXED))
+        __atomic_store_n(&segment->seats_wanted, wanted, __ATOMIC_RELAXED);
+}
+
+/* Looks up the client behind a connection, and gives the connection a seat if there is one for its
+ * number. Returns the client's place. */
 static inline struct glupy_place
 glupy_take_seat(struct glupy_segment *segment, const void *connection, int index,
                 const struct glupy_peer *peer, uint64_t now)
@@ -331,7 +349,11 @@ glupy_take_seat(struct glupy_segment *segment, const void *connection, int index
     const void *before;
     struct glupy_seat *seat;
 
-    if (index < 0 || index >= (int)GLUPY_SEATS || !glupy_holds(&segment->clients, place))
+    if (!glupy_has_seat(segment, index)) {
+        glupy_want_seat(segment, index);
+        return place;
+    }
+    if (!glupy_holds(&segment->clients, place))
         return place;
     seat = &segment->seats[index];
     before = __atomic_load_n(&seat->connection, __ATOMIC_ACQUIRE);
@@ -356,7 +378,7 @@ glupy_connection_leave(const struct glupy_segment *segment, const void *connecti
     struct glupy_seat *seat;
     uint64_t packed;
 
-    if (index < 0 || index >= (int)GLUPY_SEATS)
+    if (!glupy_has_seat(segment, index))
         return;
     seat = &segment->seats[index];
     packed = __atomic_load_n(&seat->place, __ATOMIC_RELAXED);

@@ -353,6 +353,7 @@ look_after(xlator_t *this, struct glupy_segment *segment, uint32_t round, uint32
 
     glupy_store(&segment->numbers->heartbeat, glupy_monotonic_ns());
     glupy_tracers_expire(segment, glupy_monotonic_ns());
+    glupy_segment_add_seats(segment);
     glupy_segment_follow_clock(segment);
     if (table)
         count_inodes(segment->numbers, table);

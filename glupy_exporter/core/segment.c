@@ -173,14 +173,32 @@ fill(struct glupy_segment *segment, const struct glupy_segment_options *options)
     glupy_facts_forget(segment->facts);
 }
 
-/* The kernel gives memory for the pages that are used only; calloc might write zeros to all. */
-static struct glupy_seat *
-make_seats(void)
+/* The kernel gives memory for the pages that are used only. But with vm.overcommit_memory=2 it
+ * charges a process for all that can be written, so the others are not accessible. */
+static bool
+make_seats(struct glupy_segment *segment)
 {
-    void *seats = mmap(NULL, GLUPY_SEATS * sizeof(struct glupy_seat), PROT_READ | PROT_WRITE,
+    void *seats = mmap(NULL, GLUPY_SEATS * sizeof(struct glupy_seat), PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    return seats == MAP_FAILED ? NULL : seats;
+    if (seats == MAP_FAILED)
+        return false;
+    segment->seats = seats;
+    glupy_segment_add_seats(segment);
+    return segment->seats_ready;
+}
+
+void
+glupy_segment_add_seats(struct glupy_segment *segment)
+{
+    uint32_t wanted = __atomic_load_n(&segment->seats_wanted, __ATOMIC_RELAXED);
+    uint32_t number = GLUPY_SEATS_FIRST;
+
+    while (number < wanted)
+        number *= 2;
+    if (number > segment->seats_ready &&
+        mprotect(segment->seats, number * sizeof(*segment->seats), PROT_READ | PROT_WRITE) == 0)
+        __atomic_store_n(&segment->seats_ready, number, __ATOMIC_RELEASE);
 }
 
 static void
@@ -207,7 +225,6 @@ make_private(const struct glupy_segment_options *options, uint64_t size)
         return NULL;
     segment->file.fd = segment->file.directory = -1;
     segment->size = size;
-    segment->seats = make_seats();
     segment->aliases.slots = calloc(GLUPY_ALIASES, sizeof(*segment->aliases.slots));
     segment->names_due = calloc(options->file_slots, sizeof(*segment->names_due));
     segment->flight_fds = calloc(options->flights, sizeof(*segment->flight_fds));
@@ -216,7 +233,7 @@ make_private(const struct glupy_segment_options *options, uint64_t size)
     segment->trace_mask = options->trace_records - 1;
     if (!segment->flight_fds || !glupy_locks_make(segment, options->held_locks))
         goto fail;
-    if (!segment->seats || !segment->names_due || !segment->aliases.slots ||
+    if (!make_seats(segment) || !segment->names_due || !segment->aliases.slots ||
         !glupy_table_make(&segment->files, options->file_slots) ||
         !glupy_table_make(&segment->clients, options->client_slots))
         goto fail;

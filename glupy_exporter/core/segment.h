@@ -73,9 +73,10 @@ struct glupy_seat {
     uint64_t place;
 };
 /* As many as a brick's process may have open files (protocol/server sets RLIMIT_NOFILE to that):
- * GlusterFS numbers the connections of all bricks of a process together. The kernel gives memory
- * for the seats in use only. */
+ * GlusterFS numbers the connections of all bricks of a process together, from 0 on. Each segment
+ * has addresses for all seats, and memory for as many as its connections have needed so far. */
 #define GLUPY_SEATS 1048576U
+#define GLUPY_SEATS_FIRST 4096U
 
 /* When the maintenance thread looks for a file's name again, in rounds. */
 struct glupy_name_due {
@@ -98,6 +99,7 @@ struct glupy_segment {
     struct glupy_aliases aliases;
     struct glupy_seat *seats; /* by GlusterFS's client table index */
     struct glupy_name_due *names_due;
+    uint32_t seats_ready; /* how many have memory; only grows */
     bool client_processes;
     uint32_t fop_count;
     uint32_t lane_mask;
@@ -118,6 +120,7 @@ struct glupy_segment {
     uint8_t apart[GLUPY_CACHE_LINE];
     struct glupy_hint flight_hints[GLUPY_LANES_MAX];
     struct glupy_locks locks;
+    uint32_t seats_wanted; /* the highest number of a connection that found no seat, plus one */
     uint32_t names_cursor;
     uint32_t names_stale; /* a directory was renamed: any name may be wrong */
 };
@@ -136,6 +139,11 @@ glupy_segment_name(const struct glupy_segment *segment);
  * 1970. */
 void
 glupy_segment_follow_clock(struct glupy_segment *segment);
+
+/* Makes memory for the seats that connections wanted. Without it, the client is looked up for each
+ * fop. */
+void
+glupy_segment_add_seats(struct glupy_segment *segment);
 
 /* Removes the segment's file and its lock. The mapping becomes anonymous memory at the same
  * address, since a fop may still be about to write there. */

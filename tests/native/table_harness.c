@@ -5,6 +5,7 @@
  * Prints lines of NAME VALUE; test_table.py says what they have to be.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +15,7 @@
 #define SLOTS 64U
 
 static struct glupy_segment *segment;
+static unsigned long writable_before; /* the segment was made */
 
 static void
 show(const char *name, uint64_t value)
@@ -133,21 +135,49 @@ late(void)
     show("bound", segment->files.counters[slot].error_bound);
 }
 
+/* KiB of private memory that the process could write to. With vm.overcommit_memory=2 the kernel
+ * charges it for all of that. */
+static unsigned long
+writable(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    unsigned long size = 0;
+    char line[256];
+
+    while (status && fgets(line, sizeof(line), status) && sscanf(line, "VmData: %lu", &size) != 1)
+        ;
+    if (status)
+        fclose(status);
+    return size;
+}
+
 /* Connections with numbers that GlusterFS gives in a process of many bricks. */
 static void
 seats(void)
 {
-    static const int numbers[] = {0, 4095, 4096, 100000, 1048575, 1048576, -1};
+    static const int numbers[] = {0, 4095, 4096, 100000, 1048576, -1, INT_MAX, INT_MIN, 1048575};
+    static const char *const times[] = {"early", "later"};
     struct glupy_peer peer = {.address = "192.0.2.1", .length = 9};
     struct glupy_place place;
+    unsigned long before = writable();
     char name[32];
-    size_t index;
+    size_t time, index;
 
-    for (index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++) {
-        place = glupy_take_seat(segment, &numbers[index], numbers[index], &peer, 1);
-        snprintf(name, sizeof(name), "%d", numbers[index]);
-        show(name, glupy_seated(segment, &numbers[index], numbers[index], &place));
+    for (time = 0; time < 2; time++) {
+        for (index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++) {
+            place = glupy_take_seat(segment, &numbers[index], numbers[index], &peer, 1);
+            snprintf(name, sizeof(name), "%s%d", times[time], numbers[index]);
+            show(name, glupy_seated(segment, &numbers[index], numbers[index], &place));
+            /* The maintenance thread comes by. */
+            if (time == 0 && numbers[index] == 4096) {
+                glupy_segment_add_seats(segment);
+                show("memory-8192", writable() - before);
+            }
+        }
+        glupy_segment_add_seats(segment);
     }
+    show("memory", before - writable_before);
+    show("memory-all", writable() - before);
     show("connections", segment->clients.counters[place.slot].connections);
     for (index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++)
         glupy_connection_leave(segment, &numbers[index], numbers[index]);
@@ -175,6 +205,7 @@ main(int argc, char **argv)
     if (argc != 3)
         return 2;
     options.file_slots = options.client_slots = SLOTS;
+    writable_before = writable();
     segment = glupy_segment_create(&options, &retired, error, sizeof(error));
     if (!segment) {
         fprintf(stderr, "%s\n", error);

@@ -52,7 +52,15 @@ def test_fops_that_come_back_late_are_in_the_count_or_its_bound(
 
 def test_a_connection_of_any_number_is_counted(harness: Path, tmp_path: Path) -> None:
     found = shown(harness, tmp_path, "seats")
-    assert found["0"] and found["4096"] and found["100000"] and found["1048575"]
-    # A process has no more open files, so it has no connection of that number.
-    assert not found["1048576"] and not found["-1"]
+    numbers = (0, 4095, 4096, 100000, 1048575)
+    assert [found[f"early{number}"] for number in numbers] == [1, 1, 0, 0, 0]
+    assert all(found[f"later{number}"] for number in numbers)
+    # A process has no more open files, so it has no connection of such a number.
+    assert not any(found[f"later{number}"] for number in (1048576, -1, 2**31 - 1, -(2**31)))
     assert found["connections"] == 5 and found["left"] == 0
+
+
+def test_memory_is_charged_only_for_seats_that_are_wanted(harness: Path, tmp_path: Path) -> None:
+    found = shown(harness, tmp_path, "seats")
+    assert found["memory"] < 8192
+    assert (found["memory-8192"], found["memory-all"]) == (64, (1 << 14) - 64)

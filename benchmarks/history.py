@@ -291,6 +291,7 @@ def of_replication(writer: Writer, brick: Brick, base: str) -> None:
 def of_state(writer: Writer, host: str, base: str) -> None:
     """What the state file of a node says."""
     writer.write("glupy_state_timestamp_seconds", base, ((at, at - 25) for at in writer.span))
+    writer.gauge("glupy_state_part_success", f'{base},part="blames"', 1)
     writer.gauge("glupy_pool_nodes", base, len(HOSTS))
     for daemon in ("glusterd", "shd", "quotad"):
         said = f'{base},daemon="{daemon}",volume=""'
@@ -367,7 +368,7 @@ def of_node(writer: Writer, host: str) -> None:
     of_state(writer, host, base)
     writer.counter("process_cpu_seconds_total", base, 0.02)
     writer.counter("glupy_segment_errors_total", f'{base},reason="bad_version"', 0.0)
-    for collector in ("bricks", "fops", "files", "clients", "internal", "exporter"):
+    for collector in ("bricks", "fops", "files", "clients", "internal", "disks", "exporter"):
         said = f'{base},collector="{collector}"'
         writer.gauge("glupy_collector_success", said, 1)
         writer.gauge("glupy_collector_duration_seconds", said, 0.004)

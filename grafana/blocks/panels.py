@@ -51,6 +51,7 @@ _NAMES = {"brick": 235, "path": 300}
 _NAME = 150
 _AGO = 118  # pixels of a column that says how long ago
 _TEXT = 20  # pixels of the letters of a name
+_NUMBER = 28  # and of those of a number
 _SHORT, _LONG = 190, 255  # pixels of a legend beside its graph
 
 Series = tuple[str, str]  # name and expression
@@ -151,7 +152,7 @@ def stat(
         type="stat",
         title=title,
         description=description,
-        gridPos=_size(width, 3 if legend else 4),
+        gridPos=_size(width, 3),
         targets=[Query(refId="A", expr=expr, legendFormat=legend, instant=True)],
         defaults={
             "color": {"mode": "thresholds"},
@@ -166,7 +167,8 @@ def stat(
             "justifyMode": "auto",
             "orientation": "auto",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-            **({"text": {"titleSize": _TEXT, "valueSize": _TEXT}} if legend else {}),
+            # All numbers of a row in one size, not each as large as its tile allows.
+            "text": {"titleSize": _TEXT, "valueSize": _TEXT} if legend else {"valueSize": _NUMBER},
             "textMode": "name" if legend else "auto",
         },
     )

@@ -12,7 +12,8 @@
 
 #define NAMES_A_ROUND 4096    /* bounds how often one round takes the inode table's lock */
 #define DISK_NAMES_A_ROUND 16 /* bounds the load on the brick's disk */
-#define DISK_DELAY 300        /* rounds between two looks for one file's name there */
+#define DISK_DELAY 300        /* rounds between two looks for one file's name there, */
+#define DISK_DELAY_LEAST 30   /* and while directories are renamed */
 #define NEVER UINT32_MAX      /* a round that does not come */
 #define LOOKING (NEVER - 1)   /* another: the thread is looking right now */
 #define SHARDS "/.shard/"
@@ -110,6 +111,7 @@ look_on_disk(struct search *search, struct glupy_name_due *due, const uint8_t *g
     if (!search->disk_left || search->round < __atomic_load_n(&due->disk_round, __ATOMIC_RELAXED))
         return NULL;
     search->disk_left--;
+    due->disk_least = search->round + DISK_DELAY_LEAST;
     __atomic_store_n(&due->disk_round, search->round + DISK_DELAY, __ATOMIC_RELAXED);
     search->stopped = !go_away(search->private);
     if (search->stopped)
@@ -157,16 +159,23 @@ resolve_name(struct glupy_segment *segment, uint32_t slot, uint32_t seq, struct 
         glupy_segment_set_path(segment, slot, seq, NULL);
 }
 
-/* Has all names looked up again after a directory was renamed, which may be above any file. */
+/* Has all names looked up again after a directory was renamed, which may be above any file. Some
+ * work renames directories all the time, so the thread does not look on the disk at once for a file
+ * for which it has just looked there. */
 static void
 doubt_names(struct glupy_segment *segment, uint32_t slots)
 {
     struct glupy_name_due *due = segment->names_due;
+    uint32_t disk_round;
 
     for (; slots; slots--, due++) {
         if (due->round != NEVER)
             __atomic_store_n(&due->round, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&due->disk_round, 0, __ATOMIC_RELAXED);
+        disk_round = __atomic_load_n(&due->disk_round, __ATOMIC_RELAXED);
+        /* Unless a rename of the file itself has set the round meanwhile. */
+        if (disk_round > due->disk_least)
+            __atomic_compare_exchange_n(&due->disk_round, &disk_round, due->disk_least, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
 }
 

@@ -84,7 +84,8 @@ struct glupy_name_due {
     uint32_t delay;
     uint32_t generation; /* of the slot, when the other members were written */
     uint32_t unlinked;   /* the file lost a name, perhaps its last one */
-    uint32_t disk_round; /* when to look on the disk again */
+    uint32_t disk_round; /* when to look on the disk again, */
+    uint32_t disk_least; /* and when at the earliest, if a directory is renamed */
 };
 
 /* Every pointer, size and index that a fop uses is in this private memory: somebody who can write

@@ -64,10 +64,14 @@ getgrnam_r(const char *name, struct group *group, char *buffer, size_t size, str
     return 0;
 }
 
+static unsigned int looks; /* for the name of the file with the number 1 */
+
 ssize_t
 llistxattr(const char *path, char *list, size_t size)
 {
-    (void)path, (void)list, (void)size;
+    (void)list, (void)size;
+    if (strstr(path, "/01000000-"))
+        __atomic_fetch_add(&looks, 1, __ATOMIC_RELAXED);
     hang("disk");
     errno = ENODATA;
     return -1;
@@ -101,6 +105,38 @@ clock_gettime(clockid_t clock, struct timespec *now)
     if (clock == CLOCK_REALTIME)
         now->tv_sec -= __atomic_load_n(&wall_clock_behind, __ATOMIC_RELAXED);
     return (int)failed;
+}
+
+/* The maintenance thread waits for the next second with this. While `driven`, it waits until the
+ * scene wants another round. */
+static bool driven;
+static unsigned int rounds, rounds_wanted;
+
+int
+pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *held, const struct timespec *until)
+{
+    if (!driven)
+        return pthread_cond_clockwait(cond, held, CLOCK_MONOTONIC, until);
+    pthread_mutex_unlock(held);
+    pthread_mutex_lock(&mutex);
+    rounds++;
+    pthread_cond_broadcast(&changed);
+    while (driven && rounds >= rounds_wanted)
+        pthread_cond_wait(&changed, &mutex);
+    pthread_mutex_unlock(&mutex);
+    pthread_mutex_lock(held);
+    return ETIMEDOUT;
+}
+
+static void
+next_round(void)
+{
+    pthread_mutex_lock(&mutex);
+    rounds_wanted = rounds + 1;
+    pthread_cond_broadcast(&changed);
+    while (rounds < rounds_wanted)
+        pthread_cond_wait(&changed, &mutex);
+    pthread_mutex_unlock(&mutex);
 }
 
 static void
@@ -222,6 +258,62 @@ scene_hung_facts(void)
     hanging = "facts";
     up();
     go_down_while_hung();
+}
+
+static void
+ask(const char *name)
+{
+    call_frame_t *frame = create_frame(THIS, ctx->pool);
+
+    check(frame);
+    STACK_WIND(frame, driver_getxattr_cbk, xl, xl->fops->getxattr, &test_loc, name, test_xdata);
+    STACK_DESTROY(frame->root);
+}
+
+static void
+rename_directory(void)
+{
+    static inode_t inode = {.gfid = {2}, .ia_type = IA_IFDIR};
+    loc_t old = {.path = "/old", .name = "old", .inode = &inode}, new = {.path = "/new"};
+    call_frame_t *frame = create_frame(THIS, ctx->pool);
+
+    check(frame);
+    reply_iatt.ia_type = IA_IFDIR;
+    STACK_WIND(frame, driver_rename_cbk, xl, xl->fops->rename, &old, &new, test_xdata);
+    STACK_DESTROY(frame->root);
+}
+
+/* Looks on the disk during some rounds, in each of which a directory is renamed or not. */
+static unsigned int
+looks_in(unsigned int count, bool renames)
+{
+    unsigned int before = __atomic_load_n(&looks, __ATOMIC_RELAXED);
+
+    while (count--) {
+        if (renames)
+            rename_directory();
+        next_round();
+    }
+    return __atomic_load_n(&looks, __ATOMIC_RELAXED) - before;
+}
+
+/* The brick does not know a file's name, and its disk neither. */
+static void
+scene_doubted(void)
+{
+    driven = true;
+    up();
+    make_inode_table(0);
+    ask("some.name");
+    printf("%u", looks_in(10, false));
+    printf(" %u", looks_in(15, true));
+    printf(" %u", looks_in(300, true));
+    printf(" %u\n", looks_in(250, false));
+    pthread_mutex_lock(&mutex);
+    driven = false;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
+    down();
 }
 
 static unsigned long
@@ -379,16 +471,6 @@ entrylk(entrylk_cmd cmd, const char *name)
     check(frame);
     STACK_WIND(frame, driver_entrylk_cbk, xl, xl->fops->entrylk, "domain", &test_loc, name, cmd,
                ENTRYLK_WRLCK, test_xdata);
-    STACK_DESTROY(frame->root);
-}
-
-static void
-ask(const char *name)
-{
-    call_frame_t *frame = create_frame(THIS, ctx->pool);
-
-    check(frame);
-    STACK_WIND(frame, driver_getxattr_cbk, xl, xl->fops->getxattr, &test_loc, name, test_xdata);
     STACK_DESTROY(frame->root);
 }
 
@@ -586,21 +668,14 @@ static const struct {
     const char *name;
     void (*play)(void);
 } scenes[] = {
-    {"unfinished", scene_unfinished},
-    {"up", scene_up},
-    {"large-group", scene_large_group},
-    {"hung-group", scene_hung_group},
-    {"hung-disk", scene_hung_disk},
-    {"hung-facts", scene_hung_facts},
-    {"many-segments", scene_many_segments},
-    {"late-fops", scene_late_fops},
-    {"lost-cookies", scene_lost_cookies},
-    {"snapshot", scene_snapshot},
-    {"stepped", scene_stepped},
-    {"everything", scene_everything},
-    {"locks", scene_locks},
-    {"cleared", scene_cleared},
-    {"detached", scene_detached},
+    {"unfinished", scene_unfinished},   {"up", scene_up},
+    {"large-group", scene_large_group}, {"hung-group", scene_hung_group},
+    {"hung-disk", scene_hung_disk},     {"hung-facts", scene_hung_facts},
+    {"doubted", scene_doubted},         {"many-segments", scene_many_segments},
+    {"late-fops", scene_late_fops},     {"lost-cookies", scene_lost_cookies},
+    {"snapshot", scene_snapshot},       {"stepped", scene_stepped},
+    {"everything", scene_everything},   {"locks", scene_locks},
+    {"cleared", scene_cleared},         {"detached", scene_detached},
 };
 
 int

@@ -217,14 +217,30 @@ def test_the_record_of_a_volume_may_be_elsewhere(
         scene.go_on()
 
 
-@pytest.mark.parametrize("scene", ["hung-group", "hung-disk", "hung-facts"])
-def test_what_hangs_does_not_hold_up_the_end(
-    play: Play, directory: Path, tmp_path: Path, scene: str
-) -> None:
+@pytest.fixture
+def brick_with_file(tmp_path: Path) -> str:
+    """The path of a brick that has the file with the number 1."""
     handle = tmp_path / "brick" / ".glusterfs" / "01" / "00" / f"01000000{'-0000' * 3}-{'0' * 12}"
     handle.parent.mkdir(parents=True)
     handle.touch()
-    with play(scene, brick=str(tmp_path / "brick")) as running:
+    return str(tmp_path / "brick")
+
+
+def test_renamed_directories_do_not_make_it_look_on_the_disk_all_the_time(
+    play: Play, brick_with_file: str
+) -> None:
+    with play("doubted", brick=brick_with_file) as scene:
+        at_first, at_once, while_renamed, after = map(int, scene.line().split())
+    assert (at_first, at_once) == (1, 0)
+    assert while_renamed == 10
+    assert after <= 1
+
+
+@pytest.mark.parametrize("scene", ["hung-group", "hung-disk", "hung-facts"])
+def test_what_hangs_does_not_hold_up_the_end(
+    play: Play, directory: Path, brick_with_file: str, scene: str
+) -> None:
+    with play(scene, brick=brick_with_file) as running:
         assert running.line() == "hung"
         assert bool(segments(directory)) == (scene != "hung-group")
         running.go_on()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,13 +233,22 @@ def test_an_enabling_that_stopped_half_way_goes_on_with_what_is_left(installed: 
         assert all(row["ok"] for row in rows(made))
 
 
+PROGRAM = ("-m", "glupy_exporter.cli")
+# Its standby waits for ten seconds, not for ten minutes.
+IMPATIENT = (
+    "-c",
+    "import sys; from glupy_exporter import cli; from glupy_exporter.operate import unfinished; "
+    "unfinished.STANDBY_SECONDS, unfinished._STEP_SECONDS = 10.0, 1.0; sys.exit(cli.main())",
+)
+
+
 class Running:
     """``glupy-exporter xlator WORDS`` while it runs."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, program: Sequence[str] = PROGRAM) -> None:
         self.said = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "glupy_exporter.cli", "xlator", *words],
+            [sys.executable, *program, "xlator", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -319,6 +328,23 @@ def test_a_disable_that_is_killed_leaves_the_volume_as_it_was_or_without_the_tra
         del before[OPTION]
         assert {**now, **granular} == {**before, **granular}
         assert all(pids(made))
+
+
+def test_a_disable_that_is_stopped_does_not_go_on_once_its_volume_is_in_use(
+    installed: None,
+) -> None:
+    """Else the reset would come when the volume is back."""
+    with volume("replica", "2", bricks=2, options={"auth.allow": "127.0.0.*"}) as made:
+        before = options(made)
+        running = Running("disable", made.name, "--yes", program=IMPATIENT)
+        running.until("stopping ")
+        wait_for(lambda: not any(pids(made)), "the volume to be stopped")
+        running.process.send_signal(signal.SIGSTOP)
+        note = peer.STATE / f"{made.name}.json"
+        wait_for(lambda: not note.exists(), "nothing to be left to do", 100)
+        assert running.end() == -signal.SIGKILL
+        assert all(pids(made))
+        assert options(made)["auth.allow"] == before["auth.allow"]
 
 
 def test_a_machine_that_ended_meanwhile_leaves_it_to_the_next_command(installed: None) -> None:

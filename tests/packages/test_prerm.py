@@ -1,4 +1,4 @@
-"""The script by which dpkg and rpm ask whether the translator's package may go."""
+"""The scripts by which dpkg and rpm ask whether a package may go."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "deploy/debian/glusterfs-xlator-glupy.prerm"
+from glupy_exporter.operate import gluster, peer, unfinished
+
+DEBIAN = Path(__file__).resolve().parents[2] / "deploy/debian"
 VOLFILE = "volume gv0-glupy\n    type user/glupy\n    subvolumes gv0-sdfs\nend-volume\n"
 INFO = "type=2\nuser.xlator.glupy=sdfs\n"
 
 
+def run(script: str, root: Path, word: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DPKG_ROOT": str(root)}
+    words = ["sh", str(DEBIAN / script), word]
+    return subprocess.run(words, env=environment, capture_output=True, text=True)
+
+
 def refusal(root: Path, word: str) -> list[str]:
     """The commands that a refusal names; none if the package may go."""
-    environment = {**os.environ, "DPKG_ROOT": str(root)}
-    words = ["sh", str(SCRIPT), word]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    done = run("glusterfs-xlator-glupy.prerm", root, word)
     assert not done.stdout
     lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("    ")]
     assert done.returncode == bool(lines)
@@ -78,3 +84,43 @@ def test_glusterd_may_have_another_directory(tmp_path: Path) -> None:
     volfile.write_text('volume management\n    option working-directory "/data/glusterd"\n')
     put(tmp_path, "../../../data/glusterd/vols/gv0/info", INFO)
     assert refusal(tmp_path, "remove") == ["glupy-exporter xlator disable gv0"]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the notes of commands are, for the scripts and for the commands."""
+    directory = tmp_path / "var/lib/glupy-exporter"
+    monkeypatch.setattr(peer, "STATE", directory)
+    return directory
+
+
+def test_the_exporter_stays_while_a_command_has_not_ended(tmp_path: Path, state: Path) -> None:
+    """Only its commands bring volumes back, and a note may be the only record of options."""
+    unfinished.write(unfinished.Work("gv0", "disable", options={"auth.allow": "10.*"}))
+    unfinished.write(unfinished.Work("gv1", "enable", gluster.Brick("n1", "/b", "u1")))
+    (state / "gv2.lock").touch()
+    for word in ("remove", "0"):
+        done = run("glupy-exporter.prerm", tmp_path, word)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines() == [
+            f"glupy-exporter is not removed: `glupy-exporter xlator {command} {volume}` did not "
+            f"end. Run it again, or remove {state}/{volume}.json if {volume} is as it should be."
+            for command, volume in (("disable", "gv0"), ("enable", "gv1"))
+        ]
+    for word in ("upgrade", "failed-upgrade", "1"):
+        assert run("glupy-exporter.prerm", tmp_path, word).returncode == 0
+    # Somebody may have removed it by force.
+    assert run("glupy-exporter.postrm", tmp_path, "purge").returncode == 0
+    assert unfinished.read("gv0")
+
+
+def test_the_exporter_goes_with_all_it_has_written(tmp_path: Path, state: Path) -> None:
+    (state / "xlator").mkdir(parents=True)
+    (state / "gv2.lock").touch()
+    for word in ("remove", "0"):
+        done = run("glupy-exporter.prerm", tmp_path, word)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert run("glupy-exporter.postrm", tmp_path, "remove").returncode == 0
+    assert state.exists()
+    assert run("glupy-exporter.postrm", tmp_path, "purge").returncode == 0
+    assert not state.exists()

@@ -32,6 +32,9 @@ def test_it_parses(release: str, need: Need) -> None:
     upgraded = parsed.partition("\n%post\n")[2].partition("\n%preun")[0]
     assert "chmod 0640 /etc/glupy-exporter/config.yml" in upgraded
     assert re.search(r"^Requires: +glusterfs = [0-9.]+$", parsed, re.MULTILINE)
+    # The units stop only after the script has not refused.
+    assert "\n%preun -f exporter.preun\n" in parsed
+    assert "\ncp deploy/debian/glupy-exporter.prerm exporter.preun\ncat >> exporter.preun" in parsed
 
 
 def test_rpmlint_finds_no_error(need: Need) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import random
+import time
+import uuid
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
 
+from glupy_exporter.metrics import COLLECTORS
+from glupy_exporter.metrics.base import Options
+from glupy_exporter.metrics.scrape import Scraper
 from glupy_exporter.node.privacy import Privacy, glob
 from glupy_exporter.segment.records import Activity, File
 from glupy_exporter.segment.text import escape
+from tests.support import scrapes, segments, states
 
 FILE = File(
     gfid="6a1c07a1-70f2-4bd5-9a86-3b3c0b7a5c11",
@@ -184,3 +194,62 @@ def test_ids_of_users() -> None:
     hashed = {Privacy(users="hash", hash_key=key).user(uid) for key in "ab" for uid in (0, 1000)}
     assert len(hashed) == 4
     assert all(len(text) == 16 and int(text, 16) for text in hashed)
+
+
+Shown = dict[str, set[str]]
+
+
+def of_files(directory: Path, privacy: Privacy, *off: str) -> Shown:
+    """The paths in /metrics by family; an empty one stands for a gfid without a path.
+
+    A file is busy, was slow, hangs and waits for a heal, and a directory has a quota.
+    """
+    started = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - 100 * 10**9
+    gfid = uuid.UUID(FILE.gfid)
+    segment = segments.Segment(
+        fops={"write": segments.Fop({21: 1})},
+        files={3: segments.File(FILE.path.encode(), gfid, (7, 8, 9), (70, 80), (1, 2, 3))},
+        flights={0: segments.Flight("write", started, gfid)},
+        recorded={"slow": [segments.Recorded("write", gfid=gfid)]},
+    )
+    states.write(directory / "state.json", states.full())
+    made = [
+        collector(Options({"lasting": 0} if collector.name == "files" else {}, privacy))
+        for collector in COLLECTORS
+        if collector.name not in off
+    ]
+    source = Scraper(directory, 60.0, made, state_file=directory / "state.json")
+    found: Shown = {}
+    with segment.live(directory):
+        for family in parse_openmetrics(scrapes.openmetrics(source)):
+            for sample in family.samples:
+                exemplar = sample.exemplar.labels if sample.exemplar else {}
+                for labels in (sample.labels, exemplar):
+                    if "gfid" in labels:
+                        found.setdefault(family.name, set()).add(labels.get("path", ""))
+    return found
+
+
+OF_FILES = {f"glupy_file_{name}" for name in ("fops", "fop_seconds", "io_bytes")}
+STUCK = "glupy_fop_in_flight_seconds"
+EXEMPLARS = "glupy_fop_duration_seconds"
+
+
+def test_no_path_of_a_file_is_in_any_metric(tmp_path: Path) -> None:
+    shown = of_files(tmp_path, Privacy())
+    quotas = {name for name in shown if name.startswith("glupy_quota_")}
+    assert quotas
+    assert {name for name, paths in shown.items() if paths == {FILE.path}} == {*OF_FILES, STUCK}
+    assert {name for name, paths in shown.items() if paths == {"/a\\xff"}} == quotas
+    assert shown.keys() - OF_FILES - {STUCK} - quotas == {EXEMPLARS, "glupy_heal_blame"}
+
+    hidden = of_files(tmp_path, Privacy("none"))
+    assert hidden == {name: {""} for name in shown}
+
+
+def test_a_collector_hides_its_own_files_only(tmp_path: Path) -> None:
+    """docs/security.md says which."""
+    shown = of_files(tmp_path, Privacy())
+    assert of_files(tmp_path, Privacy(), "files").keys() == shown.keys() - OF_FILES
+    assert of_files(tmp_path, Privacy(), "files", "recorder", "disks").keys() == {EXEMPLARS}
+    assert not of_files(tmp_path, Privacy(), "files", "recorder", "disks", "fops")

@@ -68,6 +68,17 @@ def test_the_life_of_the_packages(debs: list[Path], root: Root, tmp_path: Path) 
     assert config.read_text().endswith("segment.expiry: 2h\n")
     assert root.has(UNIT)
 
+    # A node with a command that did not end keeps the exporter.
+    note = root.path / "var/lib/glupy-exporter/gv0.json"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text('{"command": "disable"}')
+    for verb in ("remove", "purge"):
+        with pytest.raises(AssertionError, match="`glupy-exporter xlator disable gv0` did not end"):
+            root.apt(verb, "glupy-exporter")
+        state = root.run("dpkg-query", "--show", "--showformat=${Status}", "glupy-exporter")
+        assert state.endswith(" ok installed"), verb
+    note.unlink()
+
     # A node whose bricks would not start again keeps the translator, whoever removes it.
     volfile = root.path / "var/lib/glusterd/vols/gv0/gv0.node1.bricks-b1.vol"
     volfile.parent.mkdir(parents=True, exist_ok=True)

@@ -8,17 +8,59 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.roots import Root
+from tests.support.roots import NAMES, Root
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ANSIBLE = DEPLOY / "ansible"
 TLS = {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"}}
 SECRET = "correct-horse-battery"
 Need = Callable[[object, str], None]
+
+
+SYSTEMCTL = """#!/bin/sh
+# Notes what systemd is to do, and whether the exporter has the configuration of the play by then.
+for word; do
+    case $word in
+    start | restart | reload | show | is-enabled) action=$word ;;
+    *.*) units="$units $(echo "$word" | tr -d "'")" ;;
+    esac
+done
+case $action in
+start | restart | reload)
+    grep -qs Ansible /etc/glupy-exporter/config.yml && how=configured || how=bare
+    for unit in $units; do echo "$action $unit $how" >>/asked; done
+    ;;
+show)
+    grep -qsE "^(re)?start$units" /asked && state=active || state=inactive
+    printf 'LoadState=loaded\\nUnitFileState=enabled\\nActiveState=%s\\n' "$state"
+    ;;
+is-enabled) echo enabled ;;
+esac
+"""
+SERVICE = "glupy-exporter.service"
+
+
+def stand_in_for_systemd(root: Root) -> Path:
+    """Put one there, and return the file with what it is asked for."""
+    (root.path / "run/systemd/system").mkdir(parents=True)
+    (root.path / "usr/sbin/policy-rc.d").unlink()
+    diversion = ("--local", "--no-rename", "--divert", "/bin/systemctl.real")
+    root.run("dpkg-divert", *diversion, "--add", "/bin/systemctl")
+    program = root.path / "usr/bin/systemctl"
+    program.write_text(SYSTEMCTL)
+    program.chmod(0o755)
+    return root.path / "asked"
+
+
+def asked_of(noted: Path) -> list[str]:
+    """What systemd had to do with the exporter, and the state of its configuration then."""
+    lines = noted.read_text().splitlines()
+    return [line.replace(f" {SERVICE}", "") for line in lines if f" {SERVICE} " in line]
 
 
 def test_ansible_lint_finds_nothing(need: Need) -> None:
@@ -33,7 +75,9 @@ def test_ansible_lint_finds_nothing(need: Need) -> None:
 @pytest.mark.timeout(900)
 def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
     """In a Debian without systemd: services are not started, all else is done."""
+    root.run("dpkg", "--purge", *NAMES)  # another test may have left them
     root.apt("install", "ansible-core", "python3-apt")
+    noted = stand_in_for_systemd(root)
     source = root.path / "source"
     for part in ("deploy", "grafana/dashboards", "grafana/provisioning", "prometheus"):
         shutil.copytree(DEPLOY.parent / part, source / part)
@@ -41,7 +85,7 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
     for deb in debs:
         shutil.copy(deb, source / "build" / "deb")
     (root.path / "etc/grafana/provisioning").mkdir(parents=True)
-    inventory = {
+    inventory: dict[str, Any] = {
         "all": {"vars": {"ansible_connection": "local"}},
         "gluster": {
             "hosts": {"localhost": None},
@@ -82,6 +126,8 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
     first = root.run(*play, "/source/deploy/ansible/site.yml")
     assert re.search(r"changed=[1-9].* failed=0 ", first), first
     assert SECRET not in first
+    # It never serves by its defaults.
+    assert asked_of(noted) == ["start configured", "restart configured"]
     config = root.path / "etc/glupy-exporter/config.yml"
     web_config = "/etc/glupy-exporter/web.yml"
     assert yaml.safe_load(config.read_text()) == {
@@ -113,6 +159,13 @@ def test_the_playbook_runs_and_runs_again(debs: list[Path], root: Root) -> None:
 
     again = root.run(*play, "/source/deploy/ansible/site.yml")
     assert re.search(r"changed=0 .* failed=0 ", again), again
+    assert len(asked_of(noted)) == 2
+
+    settings = inventory["gluster"]["vars"]["glupy_node_config"]
+    settings["web.listen-address"] = "127.0.0.1:9714"  # which a reload does not change
+    (source / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    root.run(*play, "/source/deploy/ansible/site.yml")
+    assert asked_of(noted)[2:] == ["restart configured"]
 
     info = root.path / "var/lib/glusterd/vols/gv0/info"
     info.parent.mkdir(parents=True, exist_ok=True)

@@ -44,16 +44,16 @@ def recent(
     fop. A row that ended long ago has nearly nothing left, and neither has one that only somebody
     looks at who passes by.
 
-    ``now`` is in seconds on the monotonic clock.
+    ``now`` is in seconds on the monotonic clock. Of a row that worked for x times ``half_life /
+    log(2)``, evenly, ``(1 - exp(-x)) / x`` is left at its last fop. ``1 / (1 + x)`` is close enough
+    (0.77 of it at worst) and takes half the time.
     """
     rate = math.log(2) / (half_life * 1e9)  # of decay, a nanosecond
-    last_seen, moment = table.last_seen, now * 1e9
-    shares = []
-    for slot, age in zip(slots, table.ages(slots)):
-        idle = max(0.0, moment - last_seen[slot])
-        decay = rate * age
-        shares.append(math.exp(-rate * idle) * (-math.expm1(-decay) / decay if decay else 1.0))
-    return shares
+    first, last = table.first_seen, table.last_seen
+    now_ns = max(now * 1e9, max(last, default=0))  # no exponent is above 0, whatever a segment says
+    columns = zip(map(first.__getitem__, slots), map(last.__getitem__, slots))
+    exp = math.exp
+    return [exp(rate * (end - now_ns)) / (1 + rate * abs(end - begin)) for begin, end in columns]
 
 
 def _add(a: Activity, b: Activity) -> Activity:

@@ -45,7 +45,7 @@ _STEP_SECONDS = 10.0
 
 _to_standby: int | None = None
 """The pipe to the standby, while there is one."""
-_LIFE, _DONE = b"+", b"."
+_LIFE, _LONG, _DONE = b"+", b"~", b"."
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,9 @@ def _is_back(name: str, gone_by: float) -> bool:
     if wanted and not _are_online(volume, wanted, gone_by):
         return False
     if work.granular:
+        show_life(long=True)
         gluster.set_granular_entry_heal(name, work.granular in gluster.ON)
+        show_life()
     for option, value in work.scrub.items():
         options.set_scrub(name, option, value)
     if work.segments and not options.ours(gluster.volume(name)):
@@ -262,11 +264,14 @@ def promised(work: Work) -> Iterator[None]:
                 bring_back(work.volume)
 
 
-def show_life() -> None:
-    """Tell the standby that the command goes on; to be called before all that may take minutes."""
+def show_life(*, long: bool = False) -> None:
+    """Tell the standby that the command goes on; to be called before all that may take minutes.
+
+    Before what may take hours, and takes nothing down, ``long`` has it wait for the next sign.
+    """
     if _to_standby is not None:
         with contextlib.suppress(BrokenPipeError):
-            os.write(_to_standby, _LIFE)
+            os.write(_to_standby, _LONG if long else _LIFE)
 
 
 @contextlib.contextmanager
@@ -332,16 +337,17 @@ def _listen(reading: int, seconds: float) -> bytes | None:
     None if it was silent for ``seconds``. These are counted in steps: what froze the command for an
     hour, like a frozen cgroup, froze this process too, and both go on at the same time.
     """
-    silent = 0.0
-    while silent < seconds:
+    silent, patience = 0.0, seconds
+    while silent < patience:
         ready, _, _ = select.select([reading], [], [], _STEP_SECONDS)
         if not ready:
             silent += _STEP_SECONDS
             continue
         silent = 0.0
         said = os.read(reading, 4096)
-        if not said.endswith(_LIFE):
+        if not said.endswith((_LIFE, _LONG)):
             return said
+        patience = math.inf if said.endswith(_LONG) else seconds
     return None
 
 

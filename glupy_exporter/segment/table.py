@@ -134,6 +134,11 @@ class Table(Generic[_I, _R]):
         return self._column(self._words["last_seen"].start)
 
     @property
+    def first_seen(self) -> array[int]:
+        """When each slot got its row, in nanoseconds on the monotonic clock."""
+        return self._column(self._words["first_seen"].start)
+
+    @property
     def connections(self) -> array[int]:
         """The open connections of each slot, in a table of clients."""
         return self._column(self._words["connections"].start)

@@ -417,8 +417,18 @@ WORKING = COMMAND.replace(
 )
 
 
-def test_a_command_that_goes_on_is_not_killed_however_long_it_takes(state: Path) -> None:
-    process = start(state, 2, 0.1, code=WORKING)
+HEALING = COMMAND.replace(
+    "sys.stdin.readline()",
+    """sys.stdin.readline()
+                unfinished.show_life(long=True)
+                select.select([], [], [], 4)
+                unfinished.show_life()""",
+)
+
+
+@pytest.mark.parametrize("code", [WORKING, HEALING])
+def test_a_command_that_goes_on_is_not_killed_however_long_it_takes(state: Path, code: str) -> None:
+    process = start(state, 2, 0.1, code=code)
     assert process.communicate("go on\n", timeout=20) == ("not interrupted\n", "")
     assert (state / "back").read_text() == f"{process.pid}\n"
     assert logged(state) == []

@@ -255,13 +255,12 @@ def promised(work: Work) -> Iterator[None]:
         Interrupted: a signal came meanwhile; all is back.
         UserError: it did not come back, or it cannot be promised; then the block is not entered.
     """
-    with interrupts.deferred(f"{work.what} is back"):
-        write(work)
-        with _with_standby(work):
-            try:
-                yield
-            finally:
-                bring_back(work.volume)
+    with interrupts.deferred(f"{work.what} is back"), _with_standby(work):
+        write(work)  # later than the standby is there: else nobody might ever remove it
+        try:
+            yield
+        finally:
+            bring_back(work.volume)
 
 
 def show_life(*, long: bool = False) -> None:
@@ -283,7 +282,6 @@ def _with_standby(work: Work) -> Iterator[None]:
         reading, writing = os.pipe()
         standby = os.fork()
     except OSError as error:
-        note_of(work.volume).unlink()
         raise UserError(f"cannot start a process: {error.strerror}; try again later") from error
     if standby == 0:
         os.close(writing)
@@ -375,7 +373,7 @@ def _stand_by(work: Work, command: _Command, reading: int) -> None:
                 f"it was killed; {work.what} is left as it is until it has ended",
             )
             said = _listen(reading, math.inf)
-        if said != _DONE:
+        if not (said and said.endswith(_DONE)):
             _take_over(work, f"{name} was killed")
     finally:
         os._exit(0)

@@ -417,6 +417,30 @@ WORKING = COMMAND.replace(
 )
 
 
+KILLED = COMMAND.replace(
+    "    try:\n",
+    """    write = unfinished.write
+
+    def killed(work):
+        write(work)
+        os.kill(os.getpid(), 9)
+
+    unfinished.write = killed
+    try:
+""",
+    1,
+)
+
+
+def test_no_note_is_left_by_a_command_that_was_killed_as_soon_as_it_was_written(
+    state: Path,
+) -> None:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), state], timeout=20)
+    assert done.returncode == -signal.SIGKILL
+    wait_for((state / "back").exists)
+    wait_for(lambda: not (state / "home.json").exists())
+
+
 HEALING = COMMAND.replace(
     "sys.stdin.readline()",
     """sys.stdin.readline()

@@ -50,15 +50,13 @@ check: lint $(BIN)/.dev ## what a change needs at least: lint, unit tests, one t
 	$(EACH_APART) -m pytest \
 		tests/gluster/test_exporter_end_to_end.py::test_counts_arrive
 
-.PHONY: test test-unit test-gluster test-both test-here test-apart test-versions test-machines
-test: test-both test-here test-apart ## run all tests; those on real bricks need root and GlusterFS
-# sed writes whole lines, where the dots of two that run at once would mingle.
+.PHONY: test test-unit test-gluster test-here test-apart test-versions test-machines
+test: test-unit test-gluster test-here test-apart ## run all tests; those on real bricks need root and GlusterFS
+# `make --jobs=2 test` runs two of them at once, as tests wait a lot; on two processors some then
+# wait in vain. sed writes whole lines, where the dots of the two would mingle.
 test-unit test-gluster test-here test-versions test-machines: SHELL := /bin/bash -o pipefail
-# Tests on real bricks wait for half of their time. The others have the processors then.
-test-both: $(BIN)/.dev
-	$(MAKE) --jobs=$(WORKERS) --no-print-directory test-unit test-gluster
 test-unit: $(BIN)/.dev ## run the tests that need neither root nor GlusterFS
-	nice $(BIN)/python -m pytest --numprocesses $(WORKERS) tests/unit | sed --unbuffered ''
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) tests/unit | sed --unbuffered ''
 test-gluster: $(BIN)/.dev ## run the tests on real bricks
 	$(BIN)/python -m pytest $(ON_BRICKS) tests/gluster | sed --unbuffered ''
 # Some measure, and the demo is one of this machine.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -78,13 +79,17 @@ class Work:
         """Wait until the client itself reaches every brick.
 
         The nodes may have found each other long before: a client whose packets went unanswered
-        asks again after ever longer times.
+        asks again after ever longer times. And while it opens files again on a brick, it is
+        connected to it, but its replication does not use the brick yet.
         """
-        files = f"{self._mounted}/.meta/graphs/active/{self.volume.name}-client-*/private"
+        graph = f"{self._mounted}/.meta/graphs/active/{self.volume.name}"
+        replicated = self.volume.kind[0] == "replica"
+        files = f"{graph}-client-*/private" + f" {graph}-replicate-*/private" * replicated
 
         def connected() -> bool:
             told = self.volume.pool.client.run("sh", "-c", f"cat {files}")
-            return told.count("connected = 1\n") == len(self.volume.bricks)
+            used = re.findall(r"^(connected|child_up\[\d+\]) = 1$", told, re.MULTILINE)
+            return len(used) == (1 + replicated) * len(self.volume.bricks)
 
         wait_for(connected, f"the client to reach all bricks of {self.volume.name}", 60)
 

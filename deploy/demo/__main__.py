@@ -57,6 +57,7 @@ NOT_FED = {
             "glupy_recorded_fops_total",
             "glupy_fops_in_flight_oldest_seconds",
             "glupy_fop_in_flight_seconds",
+            "glupy_fops_in_flight_overdue",
             "glupy_brick_io_threads_queue",
         ),
         "the disk may be fast enough for the workload",

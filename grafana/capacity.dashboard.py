@@ -23,6 +23,7 @@ FULL_IN = f"{OF_FS} ({FS_AVAIL}) / ({OF_FS} ({FS_GROWTH}) > 0)"
 FULLEST = f"topk(20, {OF_FS} ({shared.USED}))"
 THESE = f" and on ({FS}) {FULLEST}"
 DAY, WEEK = 86400, 7 * 86400
+SHARED = " Room that several volumes share on one file system counts for each of them."
 
 TO_VOLUME = to("volume", "Volume", cluster=field_label("cluster"), volume=field_label("volume"))
 
@@ -32,8 +33,7 @@ now = row(
         "Used",
         f"1 - sum({AVAIL}) / sum({SIZE})",
         unit.PERCENT_UNIT,
-        "The used part of the room for data of all chosen volumes. Room that several volumes share"
-        " on one file system counts for each of them.",
+        "The used part of the room for data of all chosen volumes." + SHARED,
         levels=shared.FULL,
         width=8,
     ),
@@ -41,16 +41,14 @@ now = row(
         "Room for data",
         f"sum({AVAIL})",
         unit.BYTES_IEC,
-        "Bytes of file data that clients can still write, all replicas counted once. Room that"
-        " several volumes share on one file system counts for each of them.",
+        "Bytes of file data that clients can still write, all replicas counted once." + SHARED,
         width=8,
     ),
     stat(
         "Size",
         f"sum({SIZE})",
         unit.BYTES_IEC,
-        "Bytes of file data that the volumes can hold, all replicas counted once. Room that several"
-        " volumes share on one file system counts for each of them.",
+        "Bytes of file data that the volumes can hold, all replicas counted once." + SHARED,
         width=8,
     ),
     shared.fullest(width=8),

@@ -282,31 +282,31 @@ def held_ranges(segment: reader.Segment) -> str:
     return " ".join(f"{start}+{length}" for start, length in ranges) or "none"
 
 
+def listed(scene: Scene, directory: Path) -> Iterator[reader.Segment]:
+    """The segment at each stop of the scene, where its list has the locks that the scene names."""
+    lines = []
+    while expected := scene.line():
+        lines.append(expected)
+        wait_for(lambda: segments(directory), "the segment")
+        with reader.Segment(segments(directory)[0]) as segment:
+            assert held_ranges(segment) == expected, lines
+            yield segment
+        scene.go_on()
+
+
 def test_only_grants_are_listed_as_locks(play: Play, directory: Path) -> None:
     with play("locks") as scene:
-        lines = []
-        while expected := scene.line():
-            lines.append(expected)
-            wait_for(lambda: segments(directory), "the segment")
-            with reader.Segment(segments(directory)[0]) as segment:
-                assert held_ranges(segment) == expected, lines
-                assert segment.numbers()["unlisted_locks"] == (len(lines) > 5)
-                under_way = len(segment.in_flight())
-                assert under_way == (8 if len(lines) == 6 else 0)
-            scene.go_on()
-        assert len(lines) == 8
+        stops = 0
+        for segment in listed(scene, directory):
+            stops += 1
+            assert segment.numbers()["unlisted_locks"] == (stops > 5)
+            assert len(segment.in_flight()) == (8 if stops == 6 else 0)
+        assert stops == 8
 
 
 def test_only_what_is_cleared_leaves_the_list(play: Play, directory: Path) -> None:
     with play("cleared") as scene:
-        lines = []
-        while expected := scene.line():
-            lines.append(expected)
-            wait_for(lambda: segments(directory), "the segment")
-            with reader.Segment(segments(directory)[0]) as segment:
-                assert held_ranges(segment) == expected, lines
-            scene.go_on()
-        assert len(lines) == 6
+        assert sum(1 for _ in listed(scene, directory)) == 6
 
 
 def test_the_inodes_of_the_brick_are_counted(play: Play, directory: Path) -> None:

@@ -214,13 +214,18 @@ def test_only_bricks_that_ran_have_to_run(monkeypatch: pytest.MonkeyPatch, state
     assert made.said == [START]
 
 
+def refusal(work: Work) -> str:
+    """Why what the work has taken down is not back."""
+    unfinished.write(work)
+    with pytest.raises(UserError) as caught:
+        unfinished.bring_back("home", seconds=0)
+    return str(caught.value)
+
+
 def test_what_does_not_come_back_stays_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Gluster(monkeypatch)
     monkeypatch.setattr(made, "status", lambda: gluster.Status({}, {}, ()))
-    unfinished.write(ENABLE)
-    with pytest.raises(UserError) as caught:
-        unfinished.bring_back("home", seconds=0)
-    assert str(caught.value) == (
+    assert refusal(ENABLE) == (
         "host1:/brick1 is not back; see its log on host1, then run `gluster volume start home "
         "force`, or run `glupy-exporter xlator enable home` again on this node"
     )
@@ -244,10 +249,7 @@ def test_a_volume_without_its_options_is_not_to_be_started_by_hand(
 ) -> None:
     made = Gluster(monkeypatch, "Stopped")
     refuse_options(monkeypatch, made)
-    unfinished.write(RESET)
-    with pytest.raises(UserError) as caught:
-        unfinished.bring_back("home", seconds=0)
-    assert str(caught.value) == (
+    assert refusal(RESET) == (
         "volume home is not back (`gluster volume set` failed: it changed its mind); do not start "
         "home by hand: its options may be reset, and it would serve everybody whom auth.allow "
         "keeps out; run `glupy-exporter xlator disable home` again on this node, which sets them "
@@ -262,10 +264,7 @@ def test_a_volume_whose_options_are_back_is_started_by_the_command_as_well(
     """Not by hand: it may have options that only a started volume takes."""
     made = Gluster(monkeypatch, "Stopped")
     monkeypatch.setattr(made, "status", lambda: gluster.Status({}, {}, ()))
-    unfinished.write(RESET)
-    with pytest.raises(UserError) as caught:
-        unfinished.bring_back("home", seconds=0)
-    assert str(caught.value) == (
+    assert refusal(RESET) == (
         "volume home is not back; see `gluster volume status home`, then run `glupy-exporter "
         "xlator disable home` again on this node"
     )
